@@ -1,0 +1,267 @@
+//! The vocabulary between the machines and whoever performs for them.
+//!
+//! A machine asks for one [`Effect`] and is told one [`Event`]. One effect is one system
+//! call on shared state, so whatever a simulator interleaves is what the kernel can
+//! interleave. The one exception is [`Effect::Signal`], which touches no file.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::snapshot::{FileId, Stat};
+use crate::time::Boot;
+
+/// A path of the lock. A role is taken by giving its name to one's ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// `<lock>`: whoever's ticket has this name owns the lock.
+    Lock,
+    /// `<lock>.mutex`: held for a few file operations around each transition.
+    Mutex,
+    /// `<lock>.mutex.reclaim`: held by whoever removes a dead holder's mutex.
+    Reclaim,
+    /// `<lock>.takeover`: a breaker's ticket on its way to `<lock>`. Made and renamed under
+    /// the mutex, so one fixed name does; and whoever reaps a dead mutex knows where to
+    /// find what its holder left behind.
+    Takeover,
+    /// `<lock>.ticket.<token>`: a ticket that had to be born with a name.
+    Ticket,
+    /// `<lock>.generation`: the last number given out, and how far numbers are reserved.
+    Generation,
+    /// `<lock>.generation.new`: the next reservation on its way to `<lock>.generation`.
+    GenerationDraft,
+}
+
+/// An open file of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// Our ticket: kernel-locked for as long as it has any role.
+    Ticket,
+    /// Our own mutex file, where the file system has no hard links.
+    Mutex,
+    /// Our own reclaim file, where the file system has no hard links.
+    Reclaim,
+    /// The lock file under judgement.
+    Judged,
+    /// Another's mutex.
+    Guard,
+    /// Another's reclaim lock.
+    Rival,
+    /// The generation file.
+    Generation,
+}
+
+/// How the kernel's lock on an inode is asked for; never waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// By a ticket's maker, and by whoever means to clear a dead one's name.
+    Exclusive,
+    /// By whoever only asks whether the owner lives: askers must not look like owners to
+    /// each other.
+    Shared,
+}
+
+/// How to end an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL.
+    Kill,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// `open(dir, O_TMPFILE | O_RDWR)`: a file without a name.
+    CreateAnonymous(Slot),
+    /// `open(name, O_CREAT | O_EXCL | O_RDWR)`.
+    Create(Slot, Name),
+    /// `open(name, O_RDONLY)`; with `write`, `O_RDWR`.
+    Open {
+        /// Where to keep it.
+        slot: Slot,
+        /// What to open.
+        name: Name,
+        /// Whether it will be written.
+        write: bool,
+    },
+    /// `fstat`.
+    Stat(Slot),
+    /// `flock` without waiting.
+    Lock(Slot, Share),
+    /// `flock(LOCK_UN)`. Closing alone is no release: a child between fork and exec still
+    /// has the descriptor.
+    Unlock(Slot),
+    /// `close`.
+    Close(Slot),
+    /// `pread` from the start, at most one byte more than a record may have.
+    Read(Slot),
+    /// `pwrite` at the start.
+    Write(Slot, String),
+    /// `fsync`.
+    Sync(Slot),
+    /// `fsync` of the directory.
+    SyncDirectory,
+    /// `futimens(now)`: a peer judges our mutex by its mtime.
+    Touch(Slot),
+    /// `lstat`: which inode a name leads to now.
+    Look(Name),
+    /// `linkat`: gives an open file a further name; never replaces one.
+    Link(Slot, Name),
+    /// `rename`, replacing what is there.
+    Rename {
+        /// The present name.
+        from: Name,
+        /// The new one.
+        to: Name,
+    },
+    /// `unlink`.
+    Unlink(Name),
+    /// `inotify_add_watch` on an open file's inode: from now on [`Effect::Sleep`] ends when
+    /// it loses a name or its writer closes it.
+    Watch(Slot),
+    /// Sleep until the instant, the watched inode changes, or the wait is cancelled.
+    Sleep {
+        /// When to wake at the latest.
+        until: Boot,
+    },
+    /// Sends a signal to an owner's process, unless that process is younger than the
+    /// ownership (its pid has been reused).
+    Signal {
+        /// Whom.
+        pid: u32,
+        /// When the ownership began.
+        since: Boot,
+        /// What.
+        signal: Signal,
+    },
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// It was done.
+    Done,
+    /// What `stat` says.
+    Stat(Stat),
+    /// What was read.
+    Bytes(Vec<u8>),
+    /// There is no such name (ENOENT); for a signal, no such process.
+    Absent,
+    /// The name is taken (EEXIST).
+    Exists,
+    /// Another holds the kernel's lock (EWOULDBLOCK).
+    Busy,
+    /// The name is a symbolic link, which is never followed (ELOOP).
+    Symlink,
+    /// This file system cannot do that at all.
+    Unsupported,
+    /// The sleep ended.
+    Woken(Wake),
+    /// The system refused.
+    Failed(Errno),
+}
+
+/// Why a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wake {
+    /// The watched inode gained or lost a name.
+    Changed,
+    /// The watched inode's writer closed it: the kernel's lock falls in the same breath,
+    /// but a hair later.
+    Closed,
+    /// The time came.
+    Due,
+    /// The wait was cancelled.
+    Cancelled,
+}
+
+/// A system error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Errno(pub i32);
+
+impl Event {
+    /// Whether a [`Effect::Look`] found just this inode.
+    #[must_use]
+    pub fn leads_to(&self, id: FileId) -> bool {
+        matches!(self, Self::Stat(stat) if stat.id == id)
+    }
+}
+
+impl Effect {
+    /// The effect's verb, for messages that say what failed.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateAnonymous(_) | Self::Create(..) => "create",
+            Self::Open { .. } => "open",
+            Self::Stat(_) | Self::Look(_) => "stat",
+            Self::Lock(..) => "flock",
+            Self::Unlock(_) => "unlock",
+            Self::Close(_) => "close",
+            Self::Read(_) => "read",
+            Self::Write(..) => "write",
+            Self::Sync(_) | Self::SyncDirectory => "sync",
+            Self::Touch(_) => "touch",
+            Self::Link(..) => "link",
+            Self::Rename { .. } => "rename",
+            Self::Unlink(_) => "remove",
+            Self::Watch(_) => "watch",
+            Self::Sleep { .. } => "sleep",
+            Self::Signal { .. } => "signal",
+        }
+    }
+
+    /// The path the effect is about, where it has one.
+    #[must_use]
+    pub const fn name(&self) -> Option<Name> {
+        match self {
+            Self::Create(_, name)
+            | Self::Open { name, .. }
+            | Self::Look(name)
+            | Self::Link(_, name)
+            | Self::Unlink(name)
+            | Self::Rename { to: name, .. } => Some(*name),
+            Self::Stat(slot)
+            | Self::Lock(slot, _)
+            | Self::Unlock(slot)
+            | Self::Close(slot)
+            | Self::Read(slot)
+            | Self::Write(slot, _)
+            | Self::Sync(slot)
+            | Self::Touch(slot)
+            | Self::Watch(slot) => Some(slot.name()),
+            Self::CreateAnonymous(_)
+            | Self::SyncDirectory
+            | Self::Sleep { .. }
+            | Self::Signal { .. } => None,
+        }
+    }
+}
+
+impl Slot {
+    /// The name that best tells a person which file this is.
+    #[must_use]
+    pub const fn name(self) -> Name {
+        match self {
+            Self::Ticket | Self::Judged => Name::Lock,
+            Self::Mutex | Self::Guard => Name::Mutex,
+            Self::Reclaim | Self::Rival => Name::Reclaim,
+            Self::Generation => Name::Generation,
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(slot, _) => write!(f, "Write({slot:?})"),
+            Self::Sleep { .. } => f.write_str("Sleep"),
+            Self::Open { slot, name, .. } => write!(f, "Open({slot:?}, {name:?})"),
+            Self::Rename { from, to } => write!(f, "Rename({from:?}, {to:?})"),
+            Self::Signal { signal, .. } => write!(f, "Signal({signal:?})"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Drawing the next generation, which never goes back.
+//!
+//! `<lock>.generation` holds one line of fixed width: the last number given out, the end of
+//! the block that has been reserved, and the boot in which it was. Reserving a block is
+//! durable (written beside, synced, renamed, directory synced); giving out a number of it is
+//! one plain write, so an ordinary acquire syncs nothing. After a crash of the machine the
+//! last number on disk may be an old one; so in another boot the rest of the block is
+//! skipped, never reused. All of this runs under the mutex.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::effect::{Effect, Event, Name, Slot};
+use crate::machine::{Context, Failure, Flow, Refusal};
+use crate::record::Generation;
+
+/// How many numbers one sync pays for.
+pub const BLOCK: u64 = 4096;
+
+/// Draws the next generation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Draw {
+    at: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Open,
+    Stat,
+    Read,
+    Write(Counter),
+    Close(Counter),
+    /// The block is used up, or belongs to another boot.
+    CloseOld(Counter),
+    CreateDraft(Counter),
+    /// Left by a crash; under the mutex it can only be a dead holder's.
+    RemoveDraft(Counter),
+    WriteDraft(Counter),
+    SyncDraft(Counter),
+    RenameDraft(Counter),
+    SyncDirectory(Counter),
+}
+
+/// The content of the generation file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Counter {
+    last: u64,
+    reserved: u64,
+    boot: String,
+}
+
+impl Draw {
+    pub(crate) const fn new() -> Self {
+        Self { at: At::Open }
+    }
+
+    pub(crate) fn effect(&self) -> Effect {
+        let slot = Slot::Generation;
+        match &self.at {
+            At::Open => Effect::Open {
+                slot,
+                name: Name::Generation,
+                write: true,
+            },
+            At::Stat => Effect::Stat(slot),
+            At::Read => Effect::Read(slot),
+            At::Write(counter) | At::WriteDraft(counter) => Effect::Write(slot, counter.encode()),
+            At::Close(_) | At::CloseOld(_) => Effect::Close(slot),
+            At::CreateDraft(_) => Effect::Create(slot, Name::GenerationDraft),
+            At::RemoveDraft(_) => Effect::Unlink(Name::GenerationDraft),
+            At::SyncDraft(_) => Effect::Sync(slot),
+            At::RenameDraft(_) => Effect::Rename {
+                from: Name::GenerationDraft,
+                to: Name::Generation,
+            },
+            At::SyncDirectory(_) => Effect::SyncDirectory,
+        }
+    }
+
+    pub(crate) fn step(
+        self,
+        context: &Context,
+        event: &Event,
+    ) -> Flow<Self, Result<Generation, Failure>> {
+        let effect = self.effect();
+        let at = match (self.at, event) {
+            (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context)),
+            (At::Open, Event::Done) => At::Stat,
+            (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
+                None => At::Read,
+                Some(reason) => {
+                    let name = Name::Generation;
+                    return Flow::Done(Err(Failure::Refused { name, reason }));
+                }
+            },
+            (At::Read, Event::Bytes(bytes)) => match Counter::parse(bytes) {
+                Some(counter) => counter.draw(context),
+                None => return Flow::Done(Err(Failure::GenerationDamaged)),
+            },
+            (At::Write(counter), Event::Done) => At::Close(counter),
+            (At::CloseOld(counter), _) => At::CreateDraft(counter),
+            (At::CreateDraft(counter), Event::Done) => At::WriteDraft(counter),
+            (At::CreateDraft(counter), Event::Exists) => At::RemoveDraft(counter),
+            (At::RemoveDraft(counter), Event::Done | Event::Absent) => At::CreateDraft(counter),
+            (At::WriteDraft(counter), Event::Done) => At::SyncDraft(counter),
+            (At::SyncDraft(counter), Event::Done) => At::RenameDraft(counter),
+            (At::RenameDraft(counter), Event::Done) => At::SyncDirectory(counter),
+            (At::SyncDirectory(counter), Event::Done) => At::Close(counter),
+            (At::Close(counter), _) => return Flow::Done(Ok(Generation(counter.last))),
+            (_, event) => return Flow::Done(Err(Failure::of(&effect, event))),
+        };
+        Flow::Go(Self { at })
+    }
+}
+
+impl Counter {
+    fn first(context: &Context) -> Self {
+        Self {
+            last: 1,
+            reserved: BLOCK,
+            boot: context.here.boot.clone(),
+        }
+    }
+
+    /// Fixed width, so that a number is overwritten in place within one sector.
+    fn encode(&self) -> String {
+        format!("{:020} {:020} {}\n", self.last, self.reserved, self.boot)
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let line = core::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+        let mut words = line.split(' ');
+        let counter = Self {
+            last: words.next()?.parse().ok()?,
+            reserved: words.next()?.parse().ok()?,
+            boot: words.next()?.into(),
+        };
+        (words.next().is_none() && counter.last <= counter.reserved).then_some(counter)
+    }
+
+    fn draw(mut self, context: &Context) -> At {
+        if self.boot == context.here.boot && self.last < self.reserved {
+            self.last += 1;
+            return At::Write(self);
+        }
+        let last = self.reserved.saturating_add(1);
+        At::CloseOld(Self {
+            last,
+            reserved: self.reserved.saturating_add(BLOCK),
+            boot: context.here.boot.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::testing::context;
+
+    fn counter(last: u64, reserved: u64, boot: &str) -> Counter {
+        Counter {
+            last,
+            reserved,
+            boot: boot.into(),
+        }
+    }
+
+    #[rstest]
+    #[case::within_the_block(counter(7, 9, "boot-1"), At::Write(counter(8, 9, "boot-1")))]
+    #[case::the_last_of_it(counter(8, 9, "boot-1"), At::Write(counter(9, 9, "boot-1")))]
+    #[case::used_up(counter(9, 9, "boot-1"), At::CloseOld(counter(10, 9 + BLOCK, "boot-1")))]
+    #[case::rebooted(counter(7, 9, "boot-0"), At::CloseOld(counter(10, 9 + BLOCK, "boot-1")))]
+    fn no_number_is_given_out_twice(#[case] found: Counter, #[case] next: At) {
+        assert_eq!(found.draw(&context()), next);
+    }
+
+    #[rstest]
+    #[case::empty(b"")]
+    #[case::no_newline(b"00000000000000000001 00000000000000004096 b")]
+    #[case::beyond_its_block(b"3 2 b\n")]
+    #[case::words(b"a b c\n")]
+    #[case::more(b"1 2 b c\n")]
+    #[case::binary(b"\xff\n")]
+    fn damage_is_noticed(#[case] bytes: &[u8]) {
+        assert_eq!(Counter::parse(bytes), None);
+    }
+
+    #[test]
+    fn the_file_keeps_its_length() {
+        let few = counter(1, BLOCK, "b").encode();
+        let many = counter(u64::MAX - 1, u64::MAX, "b").encode();
+        assert_eq!(few.len(), many.len());
+        assert_eq!(
+            Counter::parse(many.as_bytes()),
+            Some(counter(u64::MAX - 1, u64::MAX, "b"))
+        );
+    }
+}

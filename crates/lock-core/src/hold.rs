@@ -1,0 +1,239 @@
+//! What an owner does: renew, take a fenced step, release.
+//!
+//! All three enter the mutex and prove there that the lock is still ours: its path leads to
+//! our inode, and the inode says our token. (A peer overwrites in place: same inode, other
+//! token.) An owner that was taken over usually does not get that far: its ticket has lost
+//! its last name, and the kernel refuses to link such an inode again.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::chores::Chores;
+use crate::effect::{Effect, Event, Name, Slot};
+use crate::look::{Look, Looked};
+use crate::machine::{Context, Failure, Flow, Machine, Ownership};
+use crate::mutex::{Enter, Entry, Inside};
+use crate::record::Record;
+use crate::time::Now;
+
+/// One act of an owner.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    ownership: Ownership,
+    intent: Intent,
+    at: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Intent {
+    Renew,
+    Step(String),
+    Release,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Held {
+    /// The stamp is fresh.
+    Renewed(Ownership),
+    /// We are in the mutex, and the lock is ours. Do what the step is for, keep it short,
+    /// then run `leave`.
+    Stepping {
+        /// With the step's progress.
+        ownership: Ownership,
+        /// The way out of the mutex.
+        leave: Chores,
+    },
+    /// The lock is gone from the disk, and so is our ticket.
+    Released,
+    /// The lock is another's, or nobody's; nothing was changed.
+    Lost {
+        /// Who has it now, if anybody.
+        to: Option<Box<Record>>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Enter(Enter),
+    LookPath(Inside),
+    ReadToken(Inside),
+    Write {
+        inside: Inside,
+        record: Record,
+        text: String,
+    },
+    Unlink(Inside),
+    Leave {
+        chores: Chores,
+        then: Then,
+    },
+    /// It is not ours any more: whose is it?
+    LookWhose(Look),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Then {
+    Done(Result<Held, Failure>),
+    Lost,
+}
+
+type Outcome = Flow<Hold, Result<Held, Failure>>;
+
+impl Hold {
+    /// Refreshes the stamp.
+    #[must_use]
+    pub fn renew(context: &Context, now: Now, ownership: Ownership) -> Self {
+        Self::new(context, now, ownership, Intent::Renew)
+    }
+
+    /// Proves that the lock is ours, records progress, and stays in the mutex.
+    #[must_use]
+    pub fn step(context: &Context, now: Now, ownership: Ownership, label: &str) -> Self {
+        Self::new(context, now, ownership, Intent::Step(label.into()))
+    }
+
+    /// Gives the lock up.
+    #[must_use]
+    pub fn release(context: &Context, now: Now, ownership: Ownership) -> Self {
+        Self::new(context, now, ownership, Intent::Release)
+    }
+
+    fn new(context: &Context, now: Now, ownership: Ownership, intent: Intent) -> Self {
+        let policy = &context.policy;
+        let renewed = ownership
+            .record
+            .detail
+            .as_ref()
+            .map(|detail| detail.renewed);
+        let touch = renewed.is_none_or(|at| now.boot.since(at) >= policy.renew_every);
+        let Ownership { medium, ticket, .. } = ownership;
+        let enter = Enter::owner(medium, ticket, policy.max_wait, touch);
+        Self {
+            ownership,
+            intent,
+            at: At::Enter(enter),
+        }
+    }
+
+    /// The lock is ours, and we are in the mutex.
+    fn proved(mut self, now: Now, inside: Inside) -> Outcome {
+        let record = self.ownership.record.clone();
+        let record = match &self.intent {
+            Intent::Release => return self.go(At::Unlink(inside)),
+            Intent::Renew => record.renewed(now),
+            Intent::Step(label) => record.advanced(label, now),
+        };
+        let text = record.encode(self.ownership.written);
+        self.ownership.written = text.len();
+        self.go(At::Write {
+            inside,
+            record,
+            text,
+        })
+    }
+
+    fn written(mut self, inside: &Inside, record: Record) -> Outcome {
+        self.ownership.record = record;
+        let ownership = self.ownership.clone();
+        match self.intent {
+            Intent::Step(_) => Flow::Done(Ok(Held::Stepping {
+                ownership,
+                leave: inside.leave(),
+            })),
+            Intent::Renew | Intent::Release => {
+                self.leave(inside.leave(), Then::Done(Ok(Held::Renewed(ownership))))
+            }
+        }
+    }
+
+    fn leave(self, chores: Chores, then: Then) -> Outcome {
+        self.go(At::Leave { chores, then })
+    }
+
+    fn left(self, outcome: Result<(), Failure>, then: Then) -> Outcome {
+        match (outcome, then) {
+            (_, Then::Done(Err(failure))) | (Err(failure), _) => Flow::Done(Err(failure)),
+            (Ok(()), Then::Done(held)) => Flow::Done(held),
+            (Ok(()), Then::Lost) => self.look_whose(),
+        }
+    }
+
+    fn look_whose(self) -> Outcome {
+        let look = Look::new(self.ownership.medium);
+        self.go(At::LookWhose(look))
+    }
+
+    fn go(mut self, at: At) -> Outcome {
+        self.at = at;
+        Flow::Go(self)
+    }
+}
+
+impl Machine for Hold {
+    type Output = Result<Held, Failure>;
+
+    fn effect(&self, context: &Context) -> Effect {
+        match &self.at {
+            At::Enter(enter) => enter.effect(context),
+            At::LookPath(_) => Effect::Look(Name::Lock),
+            At::ReadToken(_) => Effect::Read(Slot::Ticket),
+            At::Write { text, .. } => Effect::Write(Slot::Ticket, text.clone()),
+            At::Unlink(_) => Effect::Unlink(Name::Lock),
+            At::Leave { chores, .. } => chores.effect(context),
+            At::LookWhose(look) => look.effect(),
+        }
+    }
+
+    fn step(self, context: &Context, now: Now, event: Event) -> Outcome {
+        let effect = self.effect(context);
+        match (self.at.clone(), event) {
+            (At::Enter(enter), event) => match enter.step(context, now, event) {
+                Flow::Go(enter) => self.go(At::Enter(enter)),
+                Flow::Done(Ok(Entry::Entered(inside))) => self.go(At::LookPath(inside)),
+                Flow::Done(Ok(Entry::Lost)) => self.look_whose(),
+                Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
+            },
+            (At::LookPath(inside), event) if event.leads_to(self.ownership.ticket) => {
+                self.go(At::ReadToken(inside))
+            }
+            (At::LookPath(inside), Event::Stat(_) | Event::Absent) => {
+                self.leave(inside.leave(), Then::Lost)
+            }
+            (At::ReadToken(inside), Event::Bytes(bytes)) => {
+                let token = Record::parse(&bytes).map(|record| record.token);
+                if token.as_ref() == Ok(&self.ownership.record.token) {
+                    return self.proved(now, inside);
+                }
+                self.leave(inside.leave(), Then::Lost)
+            }
+            (At::Write { inside, record, .. }, Event::Done) => self.written(&inside, record),
+            (At::Unlink(inside), Event::Done) => {
+                let chores = inside.leave().unlock_and_close(Slot::Ticket);
+                self.leave(chores, Then::Done(Ok(Held::Released)))
+            }
+            (
+                At::LookPath(inside)
+                | At::ReadToken(inside)
+                | At::Write { inside, .. }
+                | At::Unlink(inside),
+                event,
+            ) => {
+                let failure = Failure::of(&effect, &event);
+                self.leave(inside.leave(), Then::Done(Err(failure)))
+            }
+            (At::Leave { chores, then }, event) => match chores.step(context, now, event) {
+                Flow::Go(chores) => self.go(At::Leave { chores, then }),
+                Flow::Done(outcome) => self.left(outcome, then),
+            },
+            (At::LookWhose(look), event) => match look.step(&event) {
+                Flow::Go(look) => self.go(At::LookWhose(look)),
+                Flow::Done(Ok(Looked { snapshot, .. })) => Flow::Done(Ok(Held::Lost {
+                    to: snapshot.record().cloned().map(Box::new),
+                })),
+                // It is lost either way; whose it is only serves the message.
+                Flow::Done(Err(_)) => Flow::Done(Ok(Held::Lost { to: None })),
+            },
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The decisions of a cross-process lock file with takeover, as sans-IO state machines.
+//!
+//! Nothing here does I/O, reads a clock or starts a thread: outside its tests the crate is
+//! `no_std`, so that would not compile. A [`machine`] asks for one [`Effect`] after another,
+//! each a single system call, and is told what came of it and what the clocks say. `lock-fs`
+//! performs the effects on a file system; a simulator performs them in a model of one, so
+//! that the very code that ships is what gets explored.
+//!
+//! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
+//!   place where times are compared.
+//! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Evict`] takes a lock
+//!   away on a person's order; [`Inspect`] only looks.
+//! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
+//!
+//! [`Effect`]: effect::Effect
+
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod acquire;
+mod chores;
+mod claim;
+pub mod effect;
+mod evict;
+mod examine;
+mod generation;
+mod hold;
+mod inspect;
+mod look;
+pub mod machine;
+mod mutex;
+pub mod policy;
+mod publish;
+pub mod record;
+pub mod snapshot;
+mod ticket;
+pub mod time;
+pub mod verdict;
+
+#[cfg(test)]
+mod testing;
+
+pub use acquire::{Acquire, Acquired, Waiting};
+pub use chores::Chores;
+pub use evict::{Evict, Evicted};
+pub use generation::BLOCK as GENERATION_BLOCK;
+pub use hold::{Held, Hold};
+pub use inspect::Inspect;

@@ -1,0 +1,260 @@
+//! What every machine has in common, and the driver's contract.
+//!
+//! A driver owns a machine and repeats: ask [`Machine::effect`], perform it, read the clock,
+//! feed the [`Event`] to [`Machine::step`]; until the machine is [`Flow::Done`]. Effects of
+//! one machine never overlap; those of different machines may interleave in any way. When a
+//! machine is done, or is dropped half way, the driver lets go of every slot that is still
+//! open: unlocks first, then closes. That is also what the kernel does when a process dies,
+//! and each machine is safe against it at every effect.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::effect::{Effect, Errno, Event, Name};
+use crate::policy::Policy;
+use crate::record::{Generation, Host, Record, Token};
+use crate::snapshot::{FileId, Kind};
+use crate::time::Now;
+use crate::verdict::Stale;
+
+/// A sans-IO state machine: each state wants one effect.
+pub trait Machine: Sized {
+    /// What the machine is for.
+    type Output;
+
+    /// What has to be done now.
+    fn effect(&self, context: &Context) -> Effect;
+
+    /// Consumes the state and what came of its effect.
+    fn step(self, context: &Context, now: Now, event: Event) -> Flow<Self, Self::Output>;
+}
+
+/// Where a step leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Flow<M, T> {
+    /// On: the machine wants another effect.
+    Go(M),
+    /// The machine has come to its end.
+    Done(T),
+}
+
+/// What a machine must know beside what it sees.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Context {
+    /// The settings.
+    pub policy: Policy,
+    /// Where we run.
+    pub here: Host,
+    /// Our process id.
+    pub pid: u32,
+    /// Names the ownership that we try for, or have.
+    pub token: Token,
+    /// What we are, as a person would type it.
+    pub command: String,
+    /// What the file system offers, as far as known.
+    pub medium: Medium,
+}
+
+/// How roles are taken, best first. A machine that meets an unsupported call goes one down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Medium {
+    /// A ticket is born without a name and each role is a hard link to it.
+    Anonymous,
+    /// No `O_TMPFILE`: a ticket is born under a temporary name, then linked.
+    Linked,
+    /// No hard links: each role is a file of its own, created exclusively, then locked,
+    /// then written; while it is empty and unlocked it is judged by its mtime.
+    Separate,
+    /// No kernel locks: as `Separate`, everything judged by age. All that can be promised
+    /// here is what the original promised.
+    Unarbitrated,
+}
+
+/// An ownership: what its holder needs to renew, step and release.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ownership {
+    /// Our ticket's inode, which `<lock>` leads to for as long as we own it.
+    pub ticket: FileId,
+    /// What the lock file says now.
+    pub record: Record,
+    /// How long the file is, so that a rewrite never gets shorter.
+    pub written: usize,
+    /// How roles are taken here.
+    pub medium: Medium,
+}
+
+/// Whom an ownership was taken from, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Takeover {
+    /// Why that was allowed.
+    pub reason: Reason,
+    /// What the lock file said, if it could be read.
+    pub from: Option<Box<Record>>,
+}
+
+/// Why a lock was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It was stale.
+    Stale(Stale),
+    /// Its owner lives, but the contender had waited `max_wait` for it.
+    TimedOut,
+}
+
+/// Why a machine ended without what it was for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Failure {
+    /// The owner is alive, and waiting was not wanted.
+    #[error("the lock is held")]
+    Busy {
+        /// Who has it, if its file can be read.
+        owner: Option<Box<Record>>,
+    },
+    /// The owner is alive, patience is at an end, and taking over was not wanted.
+    #[error("timed out waiting for the owner")]
+    TimedOut {
+        /// Who has it, if its file can be read.
+        owner: Option<Box<Record>>,
+    },
+    /// Whoever holds the mutex lives but does not let go: it is stopped.
+    #[error("the mutex is held by a process that does not let go")]
+    MutexHeld {
+        /// Who holds it, if its file can be read.
+        holder: Option<Box<Record>>,
+    },
+    /// The owner was to be ended first, and did not end.
+    #[error("the owner could not be ended")]
+    Survived {
+        /// Who has it, if its file can be read.
+        owner: Option<Box<Record>>,
+    },
+    /// The wait was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Something that is no lock file of ours stands at one of the paths.
+    #[error("{reason} stands at the path")]
+    Refused {
+        /// Where.
+        name: Name,
+        /// What it is.
+        reason: Refusal,
+    },
+    /// There are no kernel locks here, and the policy asks for them.
+    #[error("the file system has no kernel locks")]
+    NoKernelLock,
+    /// The generation file does not hold what it should.
+    #[error("the generation file is damaged")]
+    GenerationDamaged,
+    /// The directory vanished.
+    #[error("the run directory is gone")]
+    DirectoryGone,
+    /// The system refused a call.
+    #[error("{verb} failed")]
+    System {
+        /// What was tried.
+        verb: &'static str,
+        /// On which path, where it had one.
+        name: Option<Name>,
+        /// The system's reason.
+        errno: Errno,
+    },
+}
+
+/// What stands where a lock file should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// A directory.
+    #[error("a directory")]
+    Directory,
+    /// A symbolic link.
+    #[error("a symbolic link")]
+    Symlink,
+    /// FIFO, socket or device.
+    #[error("a special file")]
+    Special,
+    /// Another user's file.
+    #[error("another user's file")]
+    Foreign,
+}
+
+impl Context {
+    /// The record of a new ticket.
+    #[must_use]
+    pub fn record(&self, now: Now) -> Record {
+        Record::new(
+            self.pid,
+            self.token.clone(),
+            self.here.clone(),
+            &self.command,
+            now,
+        )
+    }
+}
+
+impl Medium {
+    /// Whether a role is a hard link to the ticket.
+    #[must_use]
+    pub const fn has_links(self) -> bool {
+        matches!(self, Self::Anonymous | Self::Linked)
+    }
+
+    /// Whether the kernel arbitrates.
+    #[must_use]
+    pub const fn has_kernel_locks(self) -> bool {
+        !matches!(self, Self::Unarbitrated)
+    }
+}
+
+impl Ownership {
+    /// The ownership's fencing token.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.record.generation().unwrap_or_default()
+    }
+}
+
+impl Failure {
+    /// The failure that an event which a machine has no other use for amounts to.
+    pub(crate) fn of(effect: &Effect, event: &Event) -> Self {
+        const ENOENT: i32 = 2;
+        const EEXIST: i32 = 17;
+        const EAGAIN: i32 = 11;
+        const EOPNOTSUPP: i32 = 95;
+        const EIO: i32 = 5;
+        let errno = match event {
+            Event::Symlink => {
+                let name = effect.name().unwrap_or(Name::Lock);
+                return Self::Refused {
+                    name,
+                    reason: Refusal::Symlink,
+                };
+            }
+            Event::Failed(errno) => *errno,
+            Event::Absent => Errno(ENOENT),
+            Event::Exists => Errno(EEXIST),
+            Event::Busy => Errno(EAGAIN),
+            Event::Unsupported => Errno(EOPNOTSUPP),
+            // A driver that answers a call with another call's event is broken; that must
+            // end the acquire, not the process.
+            Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Woken(_) => Errno(EIO),
+        };
+        Self::System {
+            verb: effect.verb(),
+            name: effect.name(),
+            errno,
+        }
+    }
+}
+
+impl Refusal {
+    /// Why a thing of this kind cannot be a lock file, if it cannot.
+    pub(crate) const fn of(kind: Kind, foreign: bool) -> Option<Self> {
+        match (kind, foreign) {
+            (Kind::Directory, _) => Some(Self::Directory),
+            (Kind::Symlink, _) => Some(Self::Symlink),
+            (Kind::Other, _) => Some(Self::Special),
+            (Kind::File, true) => Some(Self::Foreign),
+            (Kind::File, false) => None,
+        }
+    }
+}

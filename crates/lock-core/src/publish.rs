@@ -1,0 +1,145 @@
+//! The moment of becoming owner: the record with its generation, then the name.
+
+use alloc::string::String;
+
+use crate::chores::Chores;
+use crate::effect::{Effect, Event, Name, Share, Slot};
+use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership};
+use crate::mutex::Inside;
+use crate::record::{Generation, Record};
+use crate::snapshot::FileId;
+use crate::time::Now;
+
+/// Makes `<lock>` lead to our ticket. Runs under the mutex.
+///
+/// A free name is linked, which fails if the name exists after all. An old one is replaced:
+/// the ticket gets a temporary name and that is renamed over it, so that nobody ever sees
+/// the lock absent, empty or half written, and a full disk costs the old record nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Publish {
+    medium: Medium,
+    replaces: bool,
+    record: Record,
+    text: String,
+    at: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Write(FileId),
+    LinkLock(FileId),
+    LinkTakeover(FileId),
+    /// The temporary name is taken: a dead breaker's, whose mutex a peer has reaped. We are
+    /// in the mutex, so nobody else has a use for it.
+    ClearTakeover(Option<FileId>),
+    Create,
+    Lock,
+    Stat,
+    Rename(FileId),
+    Undo(Chores, Failure),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Published {
+    /// The lock is ours.
+    Owned(Ownership),
+    /// The name that was free is not.
+    Taken,
+}
+
+impl Publish {
+    pub(crate) fn new(
+        context: &Context,
+        now: Now,
+        inside: &Inside,
+        generation: Generation,
+        replaces: bool,
+    ) -> Self {
+        let record = context.record(now).owning(generation, now);
+        let text = record.encode(0);
+        let at = match inside.ticket {
+            Some(ticket) if inside.medium.has_links() => At::Write(ticket),
+            _ => At::Create,
+        };
+        Self {
+            medium: inside.medium,
+            replaces,
+            record,
+            text,
+            at,
+        }
+    }
+
+    pub(crate) fn effect(&self, context: &Context) -> Effect {
+        match &self.at {
+            At::Write(_) => Effect::Write(Slot::Ticket, self.text.clone()),
+            At::LinkLock(_) => Effect::Link(Slot::Ticket, Name::Lock),
+            At::LinkTakeover(_) => Effect::Link(Slot::Ticket, Name::Takeover),
+            At::ClearTakeover(_) => Effect::Unlink(Name::Takeover),
+            At::Create => Effect::Create(Slot::Ticket, Name::Takeover),
+            At::Lock => Effect::Lock(Slot::Ticket, Share::Exclusive),
+            At::Stat => Effect::Stat(Slot::Ticket),
+            At::Rename(_) => Effect::Rename {
+                from: Name::Takeover,
+                to: Name::Lock,
+            },
+            At::Undo(chores, _) => chores.effect(context),
+        }
+    }
+
+    pub(crate) fn step(
+        mut self,
+        context: &Context,
+        now: Now,
+        event: Event,
+    ) -> Flow<Self, Result<Published, Failure>> {
+        let effect = self.effect(context);
+        self.at = match (self.at, event) {
+            (At::Write(id), Event::Done) if !self.medium.has_links() => At::Rename(id),
+            (At::Write(id), Event::Done) if self.replaces => At::LinkTakeover(id),
+            (At::Write(id), Event::Done) => At::LinkLock(id),
+            (At::LinkLock(_), Event::Exists) => return Flow::Done(Ok(Published::Taken)),
+            (At::LinkTakeover(id), Event::Done) => At::Rename(id),
+            (At::LinkTakeover(id), Event::Exists) => At::ClearTakeover(Some(id)),
+            (At::Create, Event::Exists) => At::ClearTakeover(None),
+            (At::ClearTakeover(Some(id)), Event::Done | Event::Absent) => At::LinkTakeover(id),
+            (At::ClearTakeover(None), Event::Done | Event::Absent) => At::Create,
+            (At::Create, Event::Done) if self.medium.has_kernel_locks() => At::Lock,
+            (At::Create | At::Lock, Event::Done) => At::Stat,
+            (At::Stat, Event::Stat(stat)) => At::Write(stat.id),
+            (At::LinkLock(ticket) | At::Rename(ticket), Event::Done) => {
+                let Self {
+                    medium,
+                    record,
+                    text,
+                    ..
+                } = self;
+                let written = text.len();
+                let ownership = Ownership {
+                    ticket,
+                    record,
+                    written,
+                    medium,
+                };
+                return Flow::Done(Ok(Published::Owned(ownership)));
+            }
+            (At::Undo(chores, failure), event) => match chores.step(context, now, event) {
+                Flow::Go(chores) => At::Undo(chores, failure),
+                Flow::Done(_) => return Flow::Done(Err(failure)),
+            },
+            (At::Rename(id), event) => undo(id, &effect, &event),
+            (At::Write(id), event) if !self.medium.has_links() => undo(id, &effect, &event),
+            (_, event) => return Flow::Done(Err(Failure::of(&effect, &event))),
+        };
+        Flow::Go(self)
+    }
+}
+
+/// The temporary name must not outlive a failed takeover.
+fn undo(id: FileId, effect: &Effect, event: &Event) -> At {
+    At::Undo(
+        Chores::new().vacate(Name::Takeover, id),
+        Failure::of(effect, event),
+    )
+}

@@ -1,0 +1,62 @@
+//! The command line: one variant per task, one module per variant.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::error::Error;
+use crate::workspace::Workspace;
+use crate::{test, tidy};
+
+/// Maintenance tasks of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every check and every test, installing what they need
+    Test {
+        /// Arguments for the test runner, for example a test's name
+        #[arg(last = true)]
+        runner_args: Vec<String>,
+    },
+    /// Check the rules of the house that a compiler does not
+    Tidy,
+}
+
+impl Args {
+    /// Runs the task that was asked for, or lists the tasks.
+    pub(crate) fn run(self) -> Result<(), Error> {
+        match self.task {
+            None => Self::command().print_help().map_err(Error::Output),
+            Some(Task::Test { runner_args }) => test::run(&Workspace::locate(), &runner_args),
+            Some(Task::Tidy) => tidy::run(&Workspace::locate()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_two_dashes_are_the_runners() {
+        let args = Args::parse_from(["xtask", "test", "--", "-p", "lock-core"]);
+        let Some(Task::Test { runner_args }) = args.task else {
+            panic!("another task was parsed: {:?}", args.task);
+        };
+        assert_eq!(runner_args, ["-p", "lock-core"]);
+    }
+
+    #[test]
+    fn no_task_is_no_error() {
+        assert!(Args::parse_from(["xtask"]).task.is_none());
+    }
+}
