@@ -345,6 +345,12 @@ impl Progress {
     }
 }
 
+impl From<uuid::Uuid> for Token {
+    fn from(uuid: uuid::Uuid) -> Self {
+        Self(format!("{}", uuid.hyphenated()))
+    }
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

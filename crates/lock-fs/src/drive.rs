@@ -1,0 +1,107 @@
+//! Runs a machine: performs each effect it asks for and tells it what came of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lock_core::effect::Effect;
+use lock_core::machine::{Context, Flow, Machine};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::process;
+use crate::watch::{Cancel, Watcher};
+
+/// Is shown every effect before it is performed: for tracing, and for tests that stop a
+/// process at a chosen call. It must not use the lock.
+#[derive(Clone)]
+pub struct Tracer(Arc<dyn Fn(&Effect) + Send + Sync>);
+
+impl Tracer {
+    /// Calls `show` before each effect.
+    pub fn new(show: impl Fn(&Effect) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(show))
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tracer")
+    }
+}
+
+/// What a machine runs in.
+pub(crate) struct Driver<'a> {
+    pub(crate) clock: &'a Clock,
+    pub(crate) tracer: Option<&'a Tracer>,
+    pub(crate) watcher: &'a mut Watcher,
+    pub(crate) cancel: &'a Cancel,
+}
+
+impl Driver<'_> {
+    /// Runs `machine` to its end; `before_sleep` sees it whenever it is about to sleep.
+    pub(crate) fn run<M: Machine>(
+        &mut self,
+        mut machine: M,
+        context: &Context,
+        disk: &mut Disk,
+        mut before_sleep: impl FnMut(&M),
+    ) -> M::Output {
+        loop {
+            let effect = machine.effect(context);
+            if let Some(Tracer(show)) = self.tracer {
+                show(&effect);
+            }
+            let event = match effect {
+                Effect::Sleep { until } => {
+                    before_sleep(&machine);
+                    let limit = until.since(self.clock.now().boot);
+                    self.watcher.sleep(limit, self.cancel)
+                }
+                Effect::Watch(slot) => self.watcher.watch(disk.file(slot)),
+                Effect::Signal { pid, since, signal } => process::signal(pid, since, signal),
+                file => disk.perform(&file),
+            };
+            machine = match machine.step(context, self.clock.now(), event) {
+                Flow::Go(machine) => machine,
+                Flow::Done(output) => return output,
+            };
+        }
+    }
+
+    /// As [`Driver::run`], for machines that nobody watches sleeping.
+    pub(crate) fn finish<M: Machine>(
+        &mut self,
+        machine: M,
+        context: &Context,
+        disk: &mut Disk,
+    ) -> M::Output {
+        self.run(machine, context, disk, |_| {})
+    }
+}
+
+/// What an event of a finished machine leaves open is let go of, except the ticket.
+pub(crate) fn settle<T>(disk: &mut Disk, output: T) -> T {
+    disk.close_all_but_ticket();
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use lock_core::effect::Event;
+
+    use super::*;
+
+    #[test]
+    fn effects_that_are_not_about_files_never_reach_the_disk() {
+        let directory = tempfile::tempdir().expect("because a temporary directory is needed");
+        let lock = camino::Utf8Path::from_path(directory.path())
+            .expect("because temporary paths are UTF-8")
+            .join("lock");
+        let directory = crate::paths::Directory::open(&lock).expect("because it exists");
+        let mut disk = Disk::new(Arc::new(directory), "t");
+        let event = disk.perform(&Effect::Sleep {
+            until: lock_core::time::Boot(0),
+        });
+        assert!(matches!(event, Event::Failed(_)));
+    }
+}

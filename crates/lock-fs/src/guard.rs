@@ -1,0 +1,363 @@
+//! Holding a lock: renewed in the background, stepped through, released.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use lock_core::effect::Slot;
+use lock_core::machine::{Context, Failure, Ownership};
+use lock_core::record::{Generation, Record, Token};
+use lock_core::{Held, Hold};
+use rustix::fd::OwnedFd;
+
+use crate::disk::Disk;
+use crate::drive::settle;
+use crate::error::Error;
+use crate::keeper;
+use crate::lock::Inner;
+use crate::watch::{Cancel, Watcher};
+
+/// The lock, for as long as this lives.
+///
+/// A background thread renews it, so that the work may take as long as it likes. If the
+/// lock is taken away all the same, [`Guard::loss`] delivers that, and no further
+/// [`Guard::step`] runs.
+#[derive(Debug)]
+#[must_use = "the lock is released as soon as the guard is dropped"]
+pub struct Guard {
+    shared: Arc<Shared>,
+    token: Token,
+    generation: Generation,
+    path: camino::Utf8PathBuf,
+}
+
+/// What a guard shares with its keeper and with those who wait for its loss.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) inner: Arc<Inner>,
+    context: Context,
+    state: Mutex<State>,
+    fate: Mutex<Fate>,
+    decided: Condvar,
+    /// Ends the keeper's sleep.
+    pub(crate) ended: Cancel,
+}
+
+#[derive(Debug)]
+struct State {
+    disk: Disk,
+    /// `None` once it is released or lost.
+    ownership: Option<Ownership>,
+}
+
+/// What became of an ownership.
+#[derive(Clone, Debug)]
+enum Fate {
+    Owning,
+    Released,
+    Lost(Option<Box<Record>>),
+}
+
+/// How a release ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the lock may have been lost long before its release"]
+pub enum Released {
+    /// The lock was ours to the end, and is free now.
+    Released,
+    /// It had been taken away before; the present owner's lock was left alone.
+    AlreadyLost {
+        /// Who has it now, if anybody.
+        to: Option<Box<Record>>,
+    },
+}
+
+/// Tells of the loss of an ownership. Clones tell of the same one.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    shared: Arc<Shared>,
+}
+
+impl Guard {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        context: Context,
+        disk: Disk,
+        ownership: Ownership,
+    ) -> Result<Self, Error> {
+        let path = inner.directory().lock().to_owned();
+        let ended = Cancel::new().map_err(|source| Error::system("watch", &path, source))?;
+        let (token, generation) = (context.token.clone(), ownership.generation());
+        let shared = Arc::new(Shared {
+            inner,
+            context,
+            state: Mutex::new(State {
+                disk,
+                ownership: Some(ownership),
+            }),
+            fate: Mutex::new(Fate::Owning),
+            decided: Condvar::new(),
+            ended,
+        });
+        let guard = Self {
+            shared,
+            token,
+            generation,
+            path,
+        };
+        keeper::spawn(&guard.shared)
+            .map_err(|source| Error::system("renew", &guard.path, source))?;
+        Ok(guard)
+    }
+
+    /// The lock's path.
+    #[must_use]
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Names this ownership.
+    #[must_use]
+    pub const fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The fencing token: larger than that of every ownership before. Hand it to whatever
+    /// the work changes, and let that refuse a smaller one than it has seen.
+    #[must_use]
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Runs `work` under the mutex, after proving that the lock is still ours, and records
+    /// `label` as progress. Nobody can take the lock over while it runs, and nobody can do
+    /// anything else with it either: so start the command here, and wait for it outside.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the lock is not ours any more: `work` was not run. After any other
+    /// error before it ran, likewise; should only leaving the mutex fail, the work was done.
+    pub fn step<T>(&self, label: &str, work: impl FnOnce() -> T) -> Result<T, Error> {
+        let shared = &self.shared;
+        let mut state = shared.state();
+        let ownership = shared.ownership(&state)?;
+        let now = shared.now();
+        let hold = Hold::step(&shared.context, now, ownership, label);
+        let held = shared.run(&mut state.disk, hold);
+        let held = held.map_err(|failure| shared.error(failure, &state.disk))?;
+        match held {
+            Held::Stepping { ownership, leave } => {
+                state.ownership = Some(ownership);
+                let done = catch_unwind(AssertUnwindSafe(work));
+                let left = shared.run(&mut state.disk, leave);
+                let done = done.unwrap_or_else(|panic| {
+                    drop(state);
+                    resume_unwind(panic)
+                });
+                left.map_err(|failure| shared.error(failure, &shared.state().disk))?;
+                Ok(done)
+            }
+            Held::Lost { to } => Err(shared.lose(&mut state, to)),
+            Held::Renewed(_) | Held::Released => Err(shared.lose(&mut state, None)),
+        }
+    }
+
+    /// Whether the lock is known to be lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.shared.fate(), Fate::Lost(_))
+    }
+
+    /// Tells of the lock's loss, on any thread.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        Loss {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// A copy of the ticket's descriptor, close-on-exec. Whoever inherits it keeps the lock
+    /// held if this process is killed: for children that are the lock's work.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`], or when the process has no descriptor left.
+    pub fn ticket(&self) -> Result<OwnedFd, Error> {
+        let state = self.shared.state();
+        self.shared.ownership(&state)?;
+        let copy = state
+            .disk
+            .file(Slot::Ticket)
+            .map(|ticket| ticket.try_clone_to_owned());
+        match copy {
+            Some(Ok(ticket)) => Ok(ticket),
+            Some(Err(source)) => Err(Error::system("duplicate", &self.path, source)),
+            None => Err(Error::Lost {
+                path: self.path.clone(),
+                to: None,
+            }),
+        }
+    }
+
+    /// Gives the lock up and says how that went. Another's lock is never removed.
+    ///
+    /// # Errors
+    ///
+    /// When the file could not be removed. The kernel's lock is dropped even so, and the
+    /// next contender takes over from us as from a dead owner: at once.
+    pub fn release(self) -> Result<Released, Error> {
+        self.shared.release()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Best effort: whoever wants to know calls `release`, which leaves nothing to do
+        // here.
+        let _ = self.shared.release();
+    }
+}
+
+impl Loss {
+    /// Whether the lock is known to be lost.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.shared.fate(), Fate::Lost(_))
+    }
+
+    /// Waits until the lock is lost, released, or `limit` is over; says who took it, if it
+    /// was lost.
+    #[must_use]
+    pub fn wait(&self, limit: Option<Duration>) -> Option<Option<Box<Record>>> {
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut fate = self.shared.fate();
+        loop {
+            match &*fate {
+                Fate::Lost(to) => return Some(to.clone()),
+                Fate::Released => return None,
+                Fate::Owning => {}
+            }
+            let decided = &self.shared.decided;
+            fate = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return None,
+                Some(left) => {
+                    let waited = decided.wait_timeout(fate, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => decided.wait(fate).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+}
+
+impl Shared {
+    /// Refreshes the stamp. Says whether there is still anything to renew.
+    pub(crate) fn renew(&self) -> bool {
+        let mut state = self.state();
+        let Some(ownership) = state.ownership.clone() else {
+            return false;
+        };
+        let hold = Hold::renew(&self.context, self.now(), ownership);
+        match self.run(&mut state.disk, hold) {
+            Ok(Held::Renewed(ownership)) => state.ownership = Some(ownership),
+            Ok(Held::Lost { to }) => {
+                self.lose(&mut state, to);
+            }
+            // A renewal that fails is tried again in time; if it goes on failing, the stamp
+            // ages until another takes over, and that is delivered as a loss.
+            Ok(Held::Stepping { .. } | Held::Released) | Err(_) => {}
+        }
+        state.ownership.is_some()
+    }
+
+    /// Has the ticket's inode watched.
+    pub(crate) fn watch(&self, watcher: &mut Watcher) {
+        watcher.watch(self.state().disk.file(Slot::Ticket));
+    }
+
+    /// Whether the ticket has no name left, which is what being taken over looks like from
+    /// here. A hint to renew at once, and so to find out; one cheap call.
+    pub(crate) fn looks_lost(&self) -> bool {
+        let state = self.state();
+        let stat = state.disk.file(Slot::Ticket).map(rustix::fs::fstat);
+        matches!(stat, Some(Ok(stat)) if stat.st_nlink == 0)
+    }
+
+    fn release(&self) -> Result<Released, Error> {
+        let mut state = self.state();
+        let Some(ownership) = state.ownership.take() else {
+            let to = match &*self.fate() {
+                Fate::Lost(to) => to.clone(),
+                Fate::Owning | Fate::Released => None,
+            };
+            return Ok(Released::AlreadyLost { to });
+        };
+        let hold = Hold::release(&self.context, self.now(), ownership);
+        let held = self.run(&mut state.disk, hold);
+        // Unlocks and closes the ticket, also when the release failed: then the next
+        // contender finds a dead owner, not a living one that will never let go.
+        let error = |failure, state: &State| self.error(failure, &state.disk);
+        let released = match held {
+            Ok(Held::Released) => Ok(Released::Released),
+            Ok(Held::Lost { to }) => Ok(Released::AlreadyLost { to }),
+            Ok(Held::Renewed(_) | Held::Stepping { .. }) => Ok(Released::AlreadyLost { to: None }),
+            Err(failure) => Err(error(failure, &state)),
+        };
+        state.disk.close_all();
+        drop(state);
+        self.decide(match &released {
+            Ok(Released::AlreadyLost { to }) => Fate::Lost(to.clone()),
+            _ => Fate::Released,
+        });
+        self.ended.cancel();
+        released
+    }
+
+    fn lose(&self, state: &mut State, to: Option<Box<Record>>) -> Error {
+        state.ownership = None;
+        self.decide(Fate::Lost(to.clone()));
+        Error::Lost {
+            path: self.inner.directory().lock().to_owned(),
+            to,
+        }
+    }
+
+    fn decide(&self, fate: Fate) {
+        *self.fate() = fate;
+        self.decided.notify_all();
+    }
+
+    fn ownership(&self, state: &State) -> Result<Ownership, Error> {
+        let lost = || match &*self.fate() {
+            Fate::Lost(to) => to.clone(),
+            Fate::Owning | Fate::Released => None,
+        };
+        state.ownership.clone().ok_or_else(|| Error::Lost {
+            path: self.inner.directory().lock().to_owned(),
+            to: lost(),
+        })
+    }
+
+    fn run<M: lock_core::machine::Machine>(&self, disk: &mut Disk, machine: M) -> M::Output {
+        let output = self.inner.with_driver(&Cancel::never(), |driver| {
+            driver.finish(machine, &self.context, disk)
+        });
+        settle(disk, output)
+    }
+
+    fn error(&self, failure: Failure, disk: &Disk) -> Error {
+        self.inner.error(failure, disk, self.now().boot)
+    }
+
+    fn now(&self) -> lock_core::time::Now {
+        self.inner.options.clock.now()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fate(&self) -> MutexGuard<'_, Fate> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

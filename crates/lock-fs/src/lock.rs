@@ -1,0 +1,328 @@
+//! A lock by its path: acquire it, look at it, take it away.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use camino::Utf8Path;
+use lock_core::effect::Name;
+use lock_core::machine::{Context, Failure, Medium, Takeover};
+use lock_core::policy::Policy;
+use lock_core::record::{Generation, Host, Record, Token};
+use lock_core::snapshot::{KernelLock, Snapshot};
+use lock_core::time::{Boot, Now};
+use lock_core::{Acquire, Evict, Evicted, Inspect};
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::drive::{Driver, Tracer, settle};
+use crate::error::Error;
+use crate::guard::Guard;
+use crate::paths::Directory;
+use crate::watch::{Cancel, Watcher};
+
+/// How a lock is used.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Thresholds and what to do when they are reached.
+    pub policy: Policy,
+    /// What we are, as a person would type it: other contenders show it.
+    pub command: String,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Who is shown each effect.
+    pub tracer: Option<Tracer>,
+}
+
+/// A lock file, not yet held. Cheap to keep; any number of threads may acquire through one,
+/// and they exclude each other as processes do.
+#[derive(Debug)]
+pub struct Lock {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) directory: Mutex<Arc<Directory>>,
+    pub(crate) options: Options,
+    host: Host,
+    watchers: Mutex<Vec<Watcher>>,
+}
+
+/// What a contender may want to tell a person.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// It waits. Sent before each sleep.
+    Waiting {
+        /// The owner, if its file can be read.
+        owner: Option<Box<Record>>,
+        /// How long this contender has waited for this owner without seeing it get on.
+        waited: Duration,
+        /// How long it will still wait for it.
+        left: Duration,
+    },
+    /// It took the lock over. Sent once the lock is ours.
+    TookOver(Takeover),
+    /// The file system lacks something. Sent once the lock is ours.
+    Fallback(Medium),
+}
+
+/// What a look at a lock shows.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The lock file.
+    pub lock: Snapshot,
+    /// When that was.
+    pub now: Now,
+}
+
+impl Lock {
+    /// Names a lock file and makes its directory (0700) if need be.
+    ///
+    /// # Errors
+    ///
+    /// When the path cannot be a lock file, when its directory cannot be made or opened, and
+    /// when anyone may write to that directory.
+    pub fn open(path: impl AsRef<Utf8Path>, options: Options) -> Result<Self, Error> {
+        let directory = Directory::open(path.as_ref())?;
+        let host = this_host()?;
+        let directory = Mutex::new(Arc::new(directory));
+        let watchers = Mutex::default();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                directory,
+                options,
+                host,
+                watchers,
+            }),
+        })
+    }
+
+    /// Becomes the lock's owner: at once if it is free or its owner is dead, else after
+    /// waiting as the policy says.
+    ///
+    /// The guard renews the lock in the background and releases it when dropped;
+    /// [`Guard::release`] does so and reports. `notify` is told of waiting and of takeovers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`], [`Error::TimedOut`], [`Error::MutexHeld`] and [`Error::Survived`]
+    /// name who is in the way; [`Error::Cancelled`] is your own doing; the rest are about
+    /// the paths and the file system, and leave the lock as it was.
+    pub fn acquire(&self, cancel: &Cancel, notify: &mut dyn FnMut(Notice)) -> Result<Guard, Error> {
+        match self.try_acquire(cancel, notify) {
+            // The directory that we opened is no longer the one at its path.
+            Err(Error::DirectoryGone { .. }) => {
+                self.inner.reopen()?;
+                self.try_acquire(cancel, notify)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Lock::acquire`], without telling anyone and without a way to cancel.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::acquire`].
+    pub fn acquire_quietly(&self) -> Result<Guard, Error> {
+        self.acquire(&Cancel::never(), &mut |_| {})
+    }
+
+    fn try_acquire(&self, cancel: &Cancel, notify: &mut dyn FnMut(Notice)) -> Result<Guard, Error> {
+        let inner = &self.inner;
+        let clock = &inner.options.clock;
+        let (context, mut disk) = inner.contender();
+        let begun = clock.now();
+        let machine = Acquire::new(&context, begun);
+        let outcome = inner.with_driver(cancel, |driver| {
+            driver.run(machine, &context, &mut disk, |acquire| {
+                if let Some(waiting) = acquire.waiting() {
+                    let now = clock.now().boot;
+                    notify(Notice::Waiting {
+                        owner: waiting.owner.clone(),
+                        waited: now.since(waiting.since),
+                        left: waiting.until.since(now),
+                    });
+                }
+            })
+        });
+        let acquired = settle(&mut disk, outcome)
+            .map_err(|failure| inner.error(failure, &disk, begun.boot))?;
+        let medium = acquired.ownership.medium;
+        let guard = Guard::new(Arc::clone(inner), context, disk, acquired.ownership)?;
+        if let Some(takeover) = acquired.takeover {
+            notify(Notice::TookOver(takeover));
+        }
+        if medium != Medium::Anonymous {
+            notify(Notice::Fallback(medium));
+        }
+        Ok(guard)
+    }
+
+    /// Looks at the lock without touching it: never waits, needs no mutex.
+    ///
+    /// # Errors
+    ///
+    /// When something other than a lock file stands at the path, or it cannot be opened.
+    pub fn status(&self) -> Result<Status, Error> {
+        let inner = &self.inner;
+        let (context, mut disk) = inner.contender();
+        let machine = Inspect::new(&context);
+        let now = inner.options.clock.now();
+        let outcome = inner.with_driver(&Cancel::never(), |driver| {
+            driver.finish(machine, &context, &mut disk)
+        });
+        let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
+        Ok(Status { lock, now })
+    }
+
+    /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if
+    /// it is still that ownership. The owner, if it lives, finds out at its next step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::acquire`], except that nobody's lock is in the way.
+    pub fn evict(&self, only: Option<Generation>) -> Result<Evicted, Error> {
+        let inner = &self.inner;
+        let (context, mut disk) = inner.contender();
+        let machine = Evict::new(&context, only);
+        let begun = inner.options.clock.now().boot;
+        let outcome = inner.with_driver(&Cancel::never(), |driver| {
+            driver.finish(machine, &context, &mut disk)
+        });
+        outcome.map_err(|failure| inner.error(failure, &disk, begun))
+    }
+}
+
+impl Status {
+    /// The owner's record, if there is an owner whose file can be read.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Record> {
+        self.lock.record()
+    }
+
+    /// Whether the kernel says that the owner is alive.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(&self.lock, Snapshot::Present(seen) if seen.kernel == KernelLock::Held)
+    }
+}
+
+impl Inner {
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        Arc::clone(
+            &self
+                .directory
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Opens the directory anew, making it if it is gone.
+    fn reopen(&self) -> Result<(), Error> {
+        let old = self.directory();
+        let new = Directory::open(old.lock())?;
+        *self
+            .directory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(())
+    }
+
+    /// A new contender: a token of its own, and nothing open.
+    fn contender(&self) -> (Context, Disk) {
+        let directory = self.directory();
+        let token = Token::from(uuid::Uuid::new_v4());
+        let disk = Disk::new(Arc::clone(&directory), token.as_str());
+        let medium = match directory.is_network() {
+            true => Medium::Unarbitrated,
+            false => Medium::Anonymous,
+        };
+        let context = Context {
+            policy: self.options.policy,
+            here: self.host.clone(),
+            pid: std::process::id(),
+            token,
+            command: self.options.command.clone(),
+            medium,
+        };
+        (context, disk)
+    }
+
+    /// Lends a driver with a watcher that outlives the run: closing one can take the kernel
+    /// longer than a whole hand-off.
+    pub(crate) fn with_driver<T>(
+        &self,
+        cancel: &Cancel,
+        run: impl FnOnce(&mut Driver<'_>) -> T,
+    ) -> T {
+        let pool = || self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = pool().pop().unwrap_or_default();
+        let Options { clock, tracer, .. } = &self.options;
+        let mut driver = Driver {
+            clock,
+            tracer: tracer.as_ref(),
+            watcher: &mut watcher,
+            cancel,
+        };
+        let output = run(&mut driver);
+        if watcher.fd().is_some() {
+            pool().push(watcher);
+        }
+        output
+    }
+
+    /// A machine's failure with the paths that a person knows it by.
+    pub(crate) fn error(&self, failure: Failure, disk: &Disk, begun: Boot) -> Error {
+        let path = |name| disk.path(name);
+        let lock = path(Name::Lock);
+        let waited = self.options.clock.now().boot.since(begun);
+        match failure {
+            Failure::Busy { owner } => Error::Busy { path: lock, owner },
+            Failure::TimedOut { owner } => Error::TimedOut {
+                path: lock,
+                waited,
+                owner,
+            },
+            Failure::MutexHeld { holder } => Error::MutexHeld {
+                path: path(Name::Mutex),
+                waited,
+                holder,
+            },
+            Failure::Survived { owner } => Error::Survived { path: lock, owner },
+            Failure::Cancelled => Error::Cancelled { path: lock },
+            Failure::Refused { name, reason } => Error::Refused {
+                path: path(name),
+                reason,
+            },
+            Failure::NoKernelLock => Error::NoKernelLock { path: lock },
+            Failure::GenerationDamaged => Error::GenerationDamaged {
+                path: path(Name::Generation),
+            },
+            Failure::DirectoryGone => Error::DirectoryGone {
+                path: lock.parent().unwrap_or(&lock).to_owned(),
+            },
+            Failure::System { verb, name, errno } => Error::System {
+                verb,
+                path: path(name.unwrap_or(Name::Lock)),
+                source: std::io::Error::from_raw_os_error(errno.0),
+            },
+        }
+    }
+}
+
+/// The host's name and the kernel's boot id.
+fn this_host() -> Result<Host, Error> {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let boot = std::fs::read_to_string(BOOT_ID)
+        .map_err(|source| Error::system("read", Utf8Path::new(BOOT_ID), source))?;
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    Ok(Host {
+        name,
+        boot: boot.trim().to_owned(),
+    })
+}
