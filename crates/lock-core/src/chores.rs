@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::effect::{Effect, Event, Name, Slot};
-use crate::machine::{Context, Failure, Flow, Machine};
+use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::snapshot::FileId;
 use crate::time::Now;
 
@@ -40,13 +40,33 @@ impl Chores {
         self
     }
 
+    /// For names that only whoever is in the mutex may use at all.
+    pub(crate) fn remove(mut self, name: Name) -> Self {
+        self.tasks.push_back(Task::Remove(name));
+        self
+    }
+
     pub(crate) fn close(mut self, slot: Slot) -> Self {
         self.tasks.push_back(Task::Do(Effect::Close(slot)));
         self
     }
 
-    pub(crate) fn unlock_and_close(mut self, slot: Slot) -> Self {
-        self.tasks.push_back(Task::Do(Effect::Unlock(slot)));
+    /// Lets go of a file that is kernel-locked by us, where there are such locks.
+    pub(crate) fn let_go(mut self, slot: Slot, medium: Medium) -> Self {
+        if medium.has_kernel_locks() {
+            self.tasks.push_back(Task::Do(Effect::Unlock(slot)));
+        }
+        self.close(slot)
+    }
+
+    /// Lets go of a dead process's file that we had locked exclusively. The same inode may
+    /// be the lock as well, if its maker died as owner, and whoever asked meanwhile
+    /// whether that owner lives took our lock for its: the touch wakes it to ask again.
+    pub(crate) fn let_go_of_the_dead(mut self, slot: Slot, medium: Medium) -> Self {
+        if medium.has_kernel_locks() {
+            self.tasks.push_back(Task::Do(Effect::Unlock(slot)));
+            self.tasks.push_back(Task::Do(Effect::Touch(slot)));
+        }
         self.close(slot)
     }
 
@@ -77,9 +97,10 @@ impl Machine for Chores {
                 self.tasks.push_front(Task::Remove(name));
             }
             (Some(Task::Vacate(..)), Event::Stat(_)) | (_, Event::Done | Event::Absent) => {}
+            // A courtesy to waiters, who look again in time anyway.
+            (Some(Task::Do(Effect::Touch(_))), _) => {}
             (_, event) => {
-                self.failure
-                    .get_or_insert_with(|| Failure::of(&effect, event));
+                self.failure.get_or_insert_with(|| Failure::of(&effect, event));
             }
         }
         if !self.tasks.is_empty() {

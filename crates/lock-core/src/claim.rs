@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 
+use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
-use crate::machine::{Context, Failure, Flow, Medium};
+use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::snapshot::FileId;
 use crate::time::Now;
 
@@ -29,13 +30,16 @@ pub(crate) enum Role {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
-    Link { ticket: FileId },
+    Link {
+        ticket: FileId,
+    },
     Create,
     Stat,
     Lock(FileId),
     Look(FileId),
     Write(FileId, String),
-    Undo(Result<Claimed, Failure>),
+    /// Not this time: our own file goes, if there is one.
+    Undo(Chores, Result<Claimed, Failure>),
 }
 
 /// What came of it.
@@ -77,7 +81,7 @@ impl Claim {
         Self { role, medium, at }
     }
 
-    pub(crate) fn effect(&self) -> Effect {
+    pub(crate) fn effect(&self, context: &Context) -> Effect {
         let role = self.role;
         match &self.at {
             At::Link { .. } => Effect::Link(Slot::Ticket, role.name()),
@@ -86,7 +90,7 @@ impl Claim {
             At::Lock(_) => Effect::Lock(role.slot(), Share::Exclusive),
             At::Look(_) => Effect::Look(role.name()),
             At::Write(_, text) => Effect::Write(role.slot(), text.clone()),
-            At::Undo(_) => Effect::Unlink(role.name()),
+            At::Undo(chores, _) => chores.effect(context),
         }
     }
 
@@ -96,9 +100,9 @@ impl Claim {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Claimed, Failure>> {
-        let effect = self.effect();
+        let effect = self.effect(context);
         let text = || context.record(now).encode(0);
-        self.at = match (self.at, event) {
+        self.at = match (self.at.clone(), event) {
             (At::Link { ticket }, Event::Done) => return done(Claimed::Taken(ticket)),
             (At::Link { .. }, Event::Absent) => return done(Claimed::Unlinkable),
             (At::Link { .. }, Event::Unsupported) => {
@@ -109,25 +113,50 @@ impl Claim {
             (At::Create, Event::Absent) => return Flow::Done(Err(Failure::DirectoryGone)),
             (At::Stat, Event::Stat(stat)) if self.medium.has_kernel_locks() => At::Lock(stat.id),
             (At::Stat, Event::Stat(stat)) => At::Write(stat.id, text()),
+            // Without the inode's identity it cannot be removed safely; empty and unlocked,
+            // it will be taken for dead in time.
+            (At::Stat, event) => At::Undo(self.close(), Err(Failure::of(&effect, event))),
             (At::Lock(id), Event::Done) => At::Look(id),
-            (At::Lock(_), Event::Busy) => return done(Claimed::Reaped),
-            (At::Lock(_), Event::Unsupported) => {
-                At::Undo(Ok(Claimed::Unsupported(Medium::Unarbitrated)))
+            (At::Lock(_), Event::Busy) => At::Undo(self.close(), Ok(Claimed::Reaped)),
+            (At::Lock(id), Event::Unsupported) => {
+                let unsupported = Claimed::Unsupported(Medium::Unarbitrated);
+                At::Undo(self.withdraw(id), Ok(unsupported))
             }
             (At::Look(id), event) if event.leads_to(id) => At::Write(id, text()),
-            (At::Look(_), Event::Stat(_) | Event::Absent) => return done(Claimed::Reaped),
+            (At::Look(_), Event::Stat(_) | Event::Absent) => {
+                At::Undo(self.unlock(), Ok(Claimed::Reaped))
+            }
             (At::Write(id, _), Event::Done) => return done(Claimed::Taken(id)),
             // A guard that could not be filled is removed by its creator.
-            (At::Write(..) | At::Stat | At::Lock(_), event) => {
-                At::Undo(Err(Failure::of(&effect, event)))
+            (At::Lock(id) | At::Look(id) | At::Write(id, _), event) => {
+                At::Undo(self.withdraw(id), Err(Failure::of(&effect, event)))
             }
-            (At::Undo(outcome), _) => return Flow::Done(outcome),
+            (At::Undo(chores, outcome), event) => match chores.step(context, now, event.clone()) {
+                Flow::Go(chores) => At::Undo(chores, outcome),
+                Flow::Done(_) => return Flow::Done(outcome),
+            },
             (_, event) => return Flow::Done(Err(Failure::of(&effect, event))),
         };
         Flow::Go(self)
+    }
+
+    fn close(&self) -> Chores {
+        Chores::new().close(self.role.slot())
+    }
+
+    fn unlock(&self) -> Chores {
+        Chores::new().let_go(self.role.slot(), self.medium)
+    }
+
+    fn withdraw(&self, id: FileId) -> Chores {
+        Chores::new().vacate(self.role.name(), id).then(self.unlock())
     }
 }
 
 fn done(claimed: Claimed) -> Flow<Claim, Result<Claimed, Failure>> {
     Flow::Done(Ok(claimed))
 }
+
+#[cfg(test)]
+#[path = "medium_tests.rs"]
+mod tests;

@@ -2,9 +2,10 @@
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name};
+use crate::inside::Inside;
 use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine};
-use crate::mutex::{Enter, Entry, Inside};
+use crate::mutex::{Enter, Entry};
 use crate::record::{Generation, Record};
 use crate::snapshot::Snapshot;
 use crate::time::Now;
@@ -31,18 +32,9 @@ pub enum Evicted {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Enter(Enter),
-    Look {
-        inside: Inside,
-        look: Look,
-    },
-    Unlink {
-        inside: Inside,
-        owner: Option<Record>,
-    },
-    Leave {
-        chores: Chores,
-        then: Result<Evicted, Failure>,
-    },
+    Look { inside: Inside, look: Look },
+    Unlink { inside: Inside, owner: Option<Record> },
+    Leave { chores: Chores, then: Result<Evicted, Failure> },
 }
 
 type Outcome = Flow<Evict, Result<Evicted, Failure>>;
@@ -52,10 +44,7 @@ impl Evict {
     #[must_use]
     pub fn new(context: &Context, only: Option<Generation>) -> Self {
         let patience = context.policy.mutex_patience();
-        Self {
-            only,
-            at: At::Enter(Enter::contender(context.medium, patience)),
-        }
+        Self { only, at: At::Enter(Enter::contender(context.medium, patience)) }
     }
 
     fn looked(self, inside: Inside, outcome: Result<Looked, Failure>) -> Outcome {
@@ -75,10 +64,7 @@ impl Evict {
     }
 
     fn leave(self, inside: Inside, then: Result<Evicted, Failure>) -> Outcome {
-        self.go(At::Leave {
-            chores: inside.abandon(),
-            then,
-        })
+        self.go(At::Leave { chores: inside.abandon(), then })
     }
 
     fn go(mut self, at: At) -> Outcome {
@@ -130,3 +116,7 @@ impl Machine for Evict {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "evict_tests.rs"]
+mod tests;

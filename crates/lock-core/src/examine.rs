@@ -1,5 +1,6 @@
 //! Is whoever took this role still alive?
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::claim::Role;
@@ -13,24 +14,39 @@ use crate::time::Now;
 ///
 /// A file of ours answers for its maker by being kernel-locked. A file without our marker
 /// was made by a peer that locks nothing, and its content proves nothing either, because it
-/// is empty at first; so it is judged by its mtime.
+/// is empty at first; so it is judged by its mtime. It is not even asked while it is young:
+/// without hard links a contender of ours first creates and then locks, and an asker that
+/// had the lock in between would cost it the role.
+///
+/// A mutex is asked in shared mode, because the reclaim lock arbitrates between those who
+/// find it dead. A reclaim lock has nothing above it: there the exclusive lock arbitrates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Examine {
     role: Role,
     medium: Medium,
-    /// An inode that we have kernel-locked already. A reaper that died between taking the
-    /// mutex and dropping the reclaim lock leaves one inode under both names, and a second
-    /// `flock` through another descriptor would make us wait for ourselves.
-    twin: Option<FileId>,
+    known: Known,
     at: At,
+}
+
+/// An inode that may turn up under the role's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Known {
+    Nothing,
+    /// Our own ticket: then the role is ours already. An owner that could not remove its
+    /// mutex would otherwise wait for itself.
+    Ours(FileId),
+    /// The dead mutex, open in [`Slot::Guard`]: a reaper that died between taking the mutex
+    /// and dropping the reclaim lock leaves one inode under both names. Asking through
+    /// another descriptor would be asking against our own lock.
+    Dead(FileId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Open,
     Stat,
-    Lock(Stat),
     Read(Stat),
+    Lock(Stat, Option<Box<Record>>),
 }
 
 /// What became of the maker. In every case but `Gone` the file is left open.
@@ -38,23 +54,21 @@ enum At {
 pub(crate) enum Examined {
     /// The name was removed in the meantime.
     Gone,
+    /// It is our own ticket.
+    Ours(FileId),
     /// Alive: the inode is kernel-locked.
-    Alive(Stat),
-    /// No kernel lock, but too young to be taken for dead before `left` is over. The file
-    /// is left locked by us where there are locks.
+    Alive(Stat, Option<Box<Record>>),
+    /// Unmarked, and too young to be taken for dead before `left` is over.
     Young { stat: Stat, left: Duration },
     /// Dead. The file is left locked by us where there are locks.
     Dead(FileId),
+    /// Dead, and the inode is the one in [`Slot::Guard`], where it is now exclusively ours.
+    Twin(FileId),
 }
 
 impl Examine {
-    pub(crate) fn new(role: Role, medium: Medium, twin: Option<FileId>) -> Self {
-        Self {
-            role,
-            medium,
-            twin,
-            at: At::Open,
-        }
+    pub(crate) fn new(role: Role, medium: Medium, known: Known) -> Self {
+        Self { role, medium, known, at: At::Open }
     }
 
     /// Where the other's file is kept.
@@ -67,15 +81,12 @@ impl Examine {
 
     pub(crate) fn effect(&self) -> Effect {
         let slot = self.slot();
-        match self.at {
-            At::Open => Effect::Open {
-                slot,
-                name: self.role.name(),
-                write: false,
-            },
+        match &self.at {
+            At::Open => Effect::Open { slot, name: self.role.name(), write: false },
             At::Stat => Effect::Stat(slot),
-            At::Lock(_) => Effect::Lock(slot, Share::Exclusive),
             At::Read(_) => Effect::Read(slot),
+            At::Lock(stat, _) if self.is_twin(stat) => Effect::Lock(Slot::Guard, Share::Exclusive),
+            At::Lock(..) => Effect::Lock(slot, self.share()),
         }
     }
 
@@ -85,57 +96,66 @@ impl Examine {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Examined, Failure>> {
-        self.at = match (&self.at, event) {
+        self.at = match (self.at.clone(), event) {
             (At::Open, Event::Absent) => return done(Examined::Gone),
             (At::Open, Event::Done) => At::Stat,
-            (At::Stat, Event::Stat(stat)) => match self.seen(*stat) {
-                Ok(Some(at)) => at,
-                Ok(None) => return done(self.by_mtime(context, now, stat)),
-                Err(failure) => return Flow::Done(Err(failure)),
-            },
-            (At::Lock(stat), Event::Busy) => return done(Examined::Alive(*stat)),
-            (At::Lock(stat), Event::Done) => At::Read(*stat),
-            (At::Read(stat), Event::Bytes(bytes)) => {
-                let marked = Record::parse(bytes).is_ok_and(|record| record.detail.is_some());
-                return done(if marked {
-                    Examined::Dead(stat.id)
-                } else {
-                    self.by_mtime(context, now, stat)
-                });
+            (At::Stat, Event::Stat(stat)) => {
+                if let Some(reason) = Refusal::of(stat.kind, stat.foreign) {
+                    let name = self.role.name();
+                    return Flow::Done(Err(Failure::Refused { name, reason }));
+                }
+                if self.known == Known::Ours(stat.id) {
+                    return done(Examined::Ours(stat.id));
+                }
+                if !self.medium.has_kernel_locks() {
+                    return done(by_mtime(context, now, *stat));
+                }
+                At::Read(*stat)
             }
-            (At::Read(stat), Event::Failed(_)) => return done(self.by_mtime(context, now, stat)),
+            (At::Read(stat), Event::Bytes(bytes)) => At::Lock(stat, ours(bytes)),
+            (At::Read(stat), Event::Failed(_)) => At::Lock(stat, None),
+            (At::Lock(stat, record), Event::Busy) => return done(Examined::Alive(stat, record)),
+            (At::Lock(stat, _), Event::Done) if self.is_twin(&stat) => {
+                return done(Examined::Twin(stat.id));
+            }
+            (At::Lock(stat, _), Event::Done) => return done(Examined::Dead(stat.id)),
             (_, event) => return Flow::Done(Err(Failure::of(&self.effect(), event))),
         };
+        if let At::Lock(stat, None) = self.at
+            && let young @ Examined::Young { .. } = by_mtime(context, now, stat)
+        {
+            return done(young);
+        }
         Flow::Go(self)
     }
 
-    /// What to ask next of a file of this kind; nothing where only its age can tell.
-    fn seen(&self, stat: Stat) -> Result<Option<At>, Failure> {
-        if let Some(reason) = Refusal::of(stat.kind, stat.foreign) {
-            return Err(Failure::Refused {
-                name: self.role.name(),
-                reason,
-            });
-        }
-        if self.twin == Some(stat.id) {
-            return Ok(Some(At::Read(stat)));
-        }
-        Ok(self.medium.has_kernel_locks().then_some(At::Lock(stat)))
+    fn is_twin(&self, stat: &Stat) -> bool {
+        self.known == Known::Dead(stat.id)
     }
 
-    /// A time from the future is as little proof of life as one from long ago.
-    fn by_mtime(&self, context: &Context, now: Now, stat: &Stat) -> Examined {
-        let limit = context.policy.stale_after;
-        let age = now.wall.since(stat.mtime);
-        let ahead = stat.mtime.since(now.wall);
-        if age >= limit || ahead > limit {
-            return Examined::Dead(stat.id);
-        }
-        Examined::Young {
-            stat: *stat,
-            left: limit - age + ahead,
+    const fn share(&self) -> Share {
+        match self.role {
+            Role::Mutex => Share::Shared,
+            Role::Reclaim => Share::Exclusive,
         }
     }
+}
+
+/// Only a record of ours says that its maker has, or had, a kernel lock.
+fn ours(bytes: &[u8]) -> Option<Box<Record>> {
+    let record = Record::parse(bytes).ok().filter(|record| record.detail.is_some());
+    record.map(Box::new)
+}
+
+/// A time from the future is as little proof of life as one from long ago.
+fn by_mtime(context: &Context, now: Now, stat: Stat) -> Examined {
+    let limit = context.policy.stale_after;
+    let age = now.wall.since(stat.mtime);
+    let ahead = stat.mtime.since(now.wall);
+    if age >= limit || ahead > limit {
+        return Examined::Dead(stat.id);
+    }
+    Examined::Young { stat, left: limit - age + ahead }
 }
 
 fn done(examined: Examined) -> Flow<Examine, Result<Examined, Failure>> {

@@ -5,14 +5,17 @@
 //! durable (written beside, synced, renamed, directory synced); giving out a number of it is
 //! one plain write, so an ordinary acquire syncs nothing. After a crash of the machine the
 //! last number on disk may be an old one; so in another boot the rest of the block is
-//! skipped, never reused. All of this runs under the mutex.
+//! skipped, never reused. For the same reason a reservation names its boot only once the
+//! directory is synced. All of this runs under the mutex.
 
 use alloc::format;
 use alloc::string::String;
 
+use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Slot};
-use crate::machine::{Context, Failure, Flow, Refusal};
+use crate::machine::{Context, Failure, Flow, Machine, Refusal};
 use crate::record::Generation;
+use crate::time::Now;
 
 /// How many numbers one sync pays for.
 pub const BLOCK: u64 = 4096;
@@ -39,6 +42,9 @@ enum At {
     SyncDraft(Counter),
     RenameDraft(Counter),
     SyncDirectory(Counter),
+    /// The block is durable: from now on it may be drawn from.
+    Commit(Counter),
+    Undo(Chores, Failure),
 }
 
 /// The content of the generation file.
@@ -54,25 +60,22 @@ impl Draw {
         Self { at: At::Open }
     }
 
-    pub(crate) fn effect(&self) -> Effect {
+    pub(crate) fn effect(&self, context: &Context) -> Effect {
         let slot = Slot::Generation;
         match &self.at {
-            At::Open => Effect::Open {
-                slot,
-                name: Name::Generation,
-                write: true,
-            },
+            At::Open => Effect::Open { slot, name: Name::Generation, write: true },
             At::Stat => Effect::Stat(slot),
             At::Read => Effect::Read(slot),
-            At::Write(counter) | At::WriteDraft(counter) => Effect::Write(slot, counter.encode()),
+            At::Write(counter) | At::Commit(counter) => Effect::Write(slot, counter.encode()),
+            At::WriteDraft(counter) => Effect::Write(slot, counter.draft()),
+            At::Undo(chores, _) => chores.effect(context),
             At::Close(_) | At::CloseOld(_) => Effect::Close(slot),
             At::CreateDraft(_) => Effect::Create(slot, Name::GenerationDraft),
             At::RemoveDraft(_) => Effect::Unlink(Name::GenerationDraft),
             At::SyncDraft(_) => Effect::Sync(slot),
-            At::RenameDraft(_) => Effect::Rename {
-                from: Name::GenerationDraft,
-                to: Name::Generation,
-            },
+            At::RenameDraft(_) => {
+                Effect::Rename { from: Name::GenerationDraft, to: Name::Generation }
+            }
             At::SyncDirectory(_) => Effect::SyncDirectory,
         }
     }
@@ -80,9 +83,10 @@ impl Draw {
     pub(crate) fn step(
         self,
         context: &Context,
+        now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Generation, Failure>> {
-        let effect = self.effect();
+        let effect = self.effect(context);
         let at = match (self.at, event) {
             (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context)),
             (At::Open, Event::Done) => At::Stat,
@@ -97,7 +101,7 @@ impl Draw {
                 Some(counter) => counter.draw(context),
                 None => return Flow::Done(Err(Failure::GenerationDamaged)),
             },
-            (At::Write(counter), Event::Done) => At::Close(counter),
+            (At::Write(counter) | At::Commit(counter), Event::Done) => At::Close(counter),
             (At::CloseOld(counter), _) => At::CreateDraft(counter),
             (At::CreateDraft(counter), Event::Done) => At::WriteDraft(counter),
             (At::CreateDraft(counter), Event::Exists) => At::RemoveDraft(counter),
@@ -105,7 +109,15 @@ impl Draw {
             (At::WriteDraft(counter), Event::Done) => At::SyncDraft(counter),
             (At::SyncDraft(counter), Event::Done) => At::RenameDraft(counter),
             (At::RenameDraft(counter), Event::Done) => At::SyncDirectory(counter),
-            (At::SyncDirectory(counter), Event::Done) => At::Close(counter),
+            (At::SyncDirectory(counter), Event::Done) => At::Commit(counter),
+            (At::WriteDraft(_) | At::SyncDraft(_) | At::RenameDraft(_), event) => {
+                let chores = Chores::new().remove(Name::GenerationDraft).close(Slot::Generation);
+                At::Undo(chores, Failure::of(&effect, event))
+            }
+            (At::Undo(chores, failure), event) => match chores.step(context, now, event.clone()) {
+                Flow::Go(chores) => At::Undo(chores, failure),
+                Flow::Done(_) => return Flow::Done(Err(failure)),
+            },
             (At::Close(counter), _) => return Flow::Done(Ok(Generation(counter.last))),
             (_, event) => return Flow::Done(Err(Failure::of(&effect, event))),
         };
@@ -115,16 +127,18 @@ impl Draw {
 
 impl Counter {
     fn first(context: &Context) -> Self {
-        Self {
-            last: 1,
-            reserved: BLOCK,
-            boot: context.here.boot.clone(),
-        }
+        Self { last: 1, reserved: BLOCK, boot: context.here.boot.clone() }
     }
 
     /// Fixed width, so that a number is overwritten in place within one sector.
     fn encode(&self) -> String {
         format!("{:020} {:020} {}\n", self.last, self.reserved, self.boot)
+    }
+
+    /// As it stands until the file and its name are durable: of no boot at all, so that
+    /// whoever finds it after a crash in between skips the block.
+    fn draft(&self) -> String {
+        Self { boot: "none".into(), ..self.clone() }.encode()
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -160,11 +174,7 @@ mod tests {
     use crate::testing::context;
 
     fn counter(last: u64, reserved: u64, boot: &str) -> Counter {
-        Counter {
-            last,
-            reserved,
-            boot: boot.into(),
-        }
+        Counter { last, reserved, boot: boot.into() }
     }
 
     #[rstest]
@@ -192,9 +202,10 @@ mod tests {
         let few = counter(1, BLOCK, "b").encode();
         let many = counter(u64::MAX - 1, u64::MAX, "b").encode();
         assert_eq!(few.len(), many.len());
-        assert_eq!(
-            Counter::parse(many.as_bytes()),
-            Some(counter(u64::MAX - 1, u64::MAX, "b"))
-        );
+        assert_eq!(Counter::parse(many.as_bytes()), Some(counter(u64::MAX - 1, u64::MAX, "b")));
     }
 }
+
+#[cfg(test)]
+#[path = "generation_tests.rs"]
+mod scripts;

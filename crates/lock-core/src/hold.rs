@@ -10,9 +10,10 @@ use alloc::string::String;
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Slot};
+use crate::inside::Inside;
 use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine, Ownership};
-use crate::mutex::{Enter, Entry, Inside};
+use crate::mutex::{Enter, Entry};
 use crate::record::Record;
 use crate::time::Now;
 
@@ -101,19 +102,11 @@ impl Hold {
 
     fn new(context: &Context, now: Now, ownership: Ownership, intent: Intent) -> Self {
         let policy = &context.policy;
-        let renewed = ownership
-            .record
-            .detail
-            .as_ref()
-            .map(|detail| detail.renewed);
+        let renewed = ownership.record.detail.as_ref().map(|detail| detail.renewed);
         let touch = renewed.is_none_or(|at| now.boot.since(at) >= policy.renew_every);
         let Ownership { medium, ticket, .. } = ownership;
         let enter = Enter::owner(medium, ticket, policy.max_wait, touch);
-        Self {
-            ownership,
-            intent,
-            at: At::Enter(enter),
-        }
+        Self { ownership, intent, at: At::Enter(enter) }
     }
 
     /// The lock is ours, and we are in the mutex.
@@ -126,21 +119,14 @@ impl Hold {
         };
         let text = record.encode(self.ownership.written);
         self.ownership.written = text.len();
-        self.go(At::Write {
-            inside,
-            record,
-            text,
-        })
+        self.go(At::Write { inside, record, text })
     }
 
     fn written(mut self, inside: &Inside, record: Record) -> Outcome {
         self.ownership.record = record;
         let ownership = self.ownership.clone();
         match self.intent {
-            Intent::Step(_) => Flow::Done(Ok(Held::Stepping {
-                ownership,
-                leave: inside.leave(),
-            })),
+            Intent::Step(_) => Flow::Done(Ok(Held::Stepping { ownership, leave: inside.leave() })),
             Intent::Renew | Intent::Release => {
                 self.leave(inside.leave(), Then::Done(Ok(Held::Renewed(ownership))))
             }
@@ -197,9 +183,8 @@ impl Machine for Hold {
             (At::LookPath(inside), event) if event.leads_to(self.ownership.ticket) => {
                 self.go(At::ReadToken(inside))
             }
-            (At::LookPath(inside), Event::Stat(_) | Event::Absent) => {
-                self.leave(inside.leave(), Then::Lost)
-            }
+            (At::LookPath(inside), Event::Stat(_) | Event::Absent)
+            | (At::Unlink(inside), Event::Absent) => self.leave(inside.leave(), Then::Lost),
             (At::ReadToken(inside), Event::Bytes(bytes)) => {
                 let token = Record::parse(&bytes).map(|record| record.token);
                 if token.as_ref() == Ok(&self.ownership.record.token) {
@@ -209,7 +194,7 @@ impl Machine for Hold {
             }
             (At::Write { inside, record, .. }, Event::Done) => self.written(&inside, record),
             (At::Unlink(inside), Event::Done) => {
-                let chores = inside.leave().unlock_and_close(Slot::Ticket);
+                let chores = inside.leave().let_go(Slot::Ticket, inside.medium);
                 self.leave(chores, Then::Done(Ok(Held::Released)))
             }
             (
@@ -228,12 +213,16 @@ impl Machine for Hold {
             },
             (At::LookWhose(look), event) => match look.step(&event) {
                 Flow::Go(look) => self.go(At::LookWhose(look)),
-                Flow::Done(Ok(Looked { snapshot, .. })) => Flow::Done(Ok(Held::Lost {
-                    to: snapshot.record().cloned().map(Box::new),
-                })),
+                Flow::Done(Ok(Looked { snapshot, .. })) => {
+                    Flow::Done(Ok(Held::Lost { to: snapshot.record().cloned().map(Box::new) }))
+                }
                 // It is lost either way; whose it is only serves the message.
                 Flow::Done(Err(_)) => Flow::Done(Ok(Held::Lost { to: None })),
             },
         }
     }
 }
+
+#[cfg(test)]
+#[path = "hold_tests.rs"]
+mod tests;

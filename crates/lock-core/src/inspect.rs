@@ -19,10 +19,7 @@ impl Inspect {
     /// Begins with the lock's file.
     #[must_use]
     pub const fn new(context: &Context) -> Self {
-        Self {
-            look: Look::new(context.medium),
-            last: None,
-        }
+        Self { look: Look::new(context.medium), last: None }
     }
 }
 
@@ -42,12 +39,13 @@ impl Machine for Inspect {
         match &snapshot {
             Snapshot::Present(seen) if self.last.as_ref() != Some(&snapshot) => {
                 let look = Look::again(context.medium, seen.id);
-                Flow::Go(Self {
-                    look,
-                    last: Some(snapshot),
-                })
+                Flow::Go(Self { look, last: Some(snapshot) })
             }
             _ => Flow::Done(Ok(snapshot)),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -21,28 +21,34 @@ extern crate alloc;
 mod acquire;
 mod chores;
 mod claim;
+mod decide;
 pub mod effect;
 mod evict;
 mod examine;
 mod generation;
 mod hold;
+mod inside;
 mod inspect;
 mod look;
 pub mod machine;
 mod mutex;
 pub mod policy;
 mod publish;
+mod reap;
 pub mod record;
 pub mod snapshot;
+mod stall;
 mod ticket;
 pub mod time;
 pub mod verdict;
+mod vigil;
 
 #[cfg(test)]
 mod testing;
 
-pub use acquire::{Acquire, Acquired, Waiting};
+pub use acquire::{Acquire, Acquired};
 pub use chores::Chores;
+pub use decide::Waiting;
 pub use evict::{Evict, Evicted};
 pub use generation::BLOCK as GENERATION_BLOCK;
 pub use hold::{Held, Hold};

@@ -47,31 +47,19 @@ enum At {
 impl Look {
     /// With no file open yet.
     pub(crate) const fn new(medium: Medium) -> Self {
-        Self {
-            medium,
-            file: File::New,
-            at: At::Open,
-        }
+        Self { medium, file: File::New, at: At::Open }
     }
 
     /// With the file of an earlier look still open.
     pub(crate) const fn again(medium: Medium, open: FileId) -> Self {
-        Self {
-            medium,
-            file: File::Same,
-            at: At::Again(open),
-        }
+        Self { medium, file: File::Same, at: At::Again(open) }
     }
 
     pub(crate) fn effect(&self) -> Effect {
         match self.at {
             At::Again(_) => Effect::Look(Name::Lock),
             At::Close => Effect::Close(Slot::Judged),
-            At::Open => Effect::Open {
-                slot: Slot::Judged,
-                name: Name::Lock,
-                write: false,
-            },
+            At::Open => Effect::Open { slot: Slot::Judged, name: Name::Lock, write: false },
             At::Stat => Effect::Stat(Slot::Judged),
             At::Lock(_) => Effect::Lock(Slot::Judged, Share::Shared),
             At::Unlock(_) => Effect::Unlock(Slot::Judged),
@@ -91,10 +79,7 @@ impl Look {
             (At::Open, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
                 Some(reason) => {
-                    return Flow::Done(Err(Failure::Refused {
-                        name: Name::Lock,
-                        reason,
-                    }));
+                    return Flow::Done(Err(Failure::Refused { name: Name::Lock, reason }));
                 }
                 None => self.arbitrate(stat.id),
             },
@@ -127,17 +112,10 @@ impl Look {
         kernel: KernelLock,
         content: Result<Record, Defect>,
     ) -> Flow<Self, Result<Looked, Failure>> {
-        self.done(Snapshot::Present(Seen {
-            id,
-            kernel,
-            content,
-        }))
+        self.done(Snapshot::Present(Seen { id, kernel, content }))
     }
 
     const fn done(&self, snapshot: Snapshot) -> Flow<Self, Result<Looked, Failure>> {
-        Flow::Done(Ok(Looked {
-            snapshot,
-            file: self.file,
-        }))
+        Flow::Done(Ok(Looked { snapshot, file: self.file }))
     }
 }

@@ -3,9 +3,10 @@
 //! A driver owns a machine and repeats: ask [`Machine::effect`], perform it, read the clock,
 //! feed the [`Event`] to [`Machine::step`]; until the machine is [`Flow::Done`]. Effects of
 //! one machine never overlap; those of different machines may interleave in any way. When a
-//! machine is done, or is dropped half way, the driver lets go of every slot that is still
-//! open: unlocks first, then closes. That is also what the kernel does when a process dies,
-//! and each machine is safe against it at every effect.
+//! machine is done the driver lets go of every slot that is still open, except what an
+//! owner needs: its ticket, and in the middle of a step its mutex. When a machine is dropped
+//! half way it lets go of every slot: unlocks first, then closes. That is also what the
+//! kernel does when a process dies, and each machine is safe against it at every effect.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -181,13 +182,7 @@ impl Context {
     /// The record of a new ticket.
     #[must_use]
     pub fn record(&self, now: Now) -> Record {
-        Record::new(
-            self.pid,
-            self.token.clone(),
-            self.here.clone(),
-            &self.command,
-            now,
-        )
+        Record::new(self.pid, self.token.clone(), self.here.clone(), &self.command, now)
     }
 }
 
@@ -221,13 +216,15 @@ impl Failure {
         const EAGAIN: i32 = 11;
         const EOPNOTSUPP: i32 = 95;
         const EIO: i32 = 5;
+        const EISDIR: i32 = 21;
         let errno = match event {
             Event::Symlink => {
                 let name = effect.name().unwrap_or(Name::Lock);
-                return Self::Refused {
-                    name,
-                    reason: Refusal::Symlink,
-                };
+                return Self::Refused { name, reason: Refusal::Symlink };
+            }
+            Event::Failed(Errno(EISDIR)) if matches!(effect, Effect::Open { .. }) => {
+                let name = effect.name().unwrap_or(Name::Lock);
+                return Self::Refused { name, reason: Refusal::Directory };
             }
             Event::Failed(errno) => *errno,
             Event::Absent => Errno(ENOENT),
@@ -238,11 +235,7 @@ impl Failure {
             // end the acquire, not the process.
             Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Woken(_) => Errno(EIO),
         };
-        Self::System {
-            verb: effect.verb(),
-            name: effect.name(),
-            errno,
-        }
+        Self::System { verb: effect.verb(), name: effect.name(), errno }
     }
 }
 
@@ -258,3 +251,7 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

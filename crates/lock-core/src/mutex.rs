@@ -17,16 +17,17 @@
 //!
 //! Reaping never grants anything: only linking the mutex does.
 
-use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
 use crate::effect::{Effect, Event, Name, Slot, Wake};
-use crate::examine::{Examine, Examined};
+use crate::examine::{Examine, Examined, Known};
+use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
-use crate::record::Record;
-use crate::snapshot::{FileId, Stat};
+use crate::reap::{Reap, Reaped, Rival};
+use crate::snapshot::FileId;
+use crate::stall::Stall;
 use crate::ticket::{Prepare, Prepared};
 use crate::time::{Boot, Now};
 
@@ -40,10 +41,8 @@ pub(crate) struct Enter {
     who: Who,
     medium: Medium,
     ticket: Option<FileId>,
-    patience: Duration,
     rounds: u8,
-    naps: u8,
-    stuck: Option<Stuck>,
+    stall: Stall,
     at: At,
 }
 
@@ -56,63 +55,28 @@ enum Who {
     Owner,
 }
 
-/// The living holder that is in the way, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Stuck {
-    stat: Stat,
-    since: Boot,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Prepare(Prepare),
     Touch,
     Claim(Claim),
     Examine(Examine),
-    Watch {
-        until: Boot,
-    },
-    ClaimAgain {
-        claim: Claim,
-        until: Boot,
-    },
-    Nap {
-        until: Boot,
-        guard_is_open: bool,
-    },
-    NameHolder,
-    /// The dead mutex's inode is locked by us from here on.
-    ClaimReclaim {
-        dead: FileId,
-        claim: Claim,
-    },
-    ExamineRival {
-        dead: FileId,
-        examine: Examine,
-    },
-    ClearRival {
-        dead: FileId,
-        chores: Chores,
-    },
-    Bury {
-        reclaim: FileId,
-        chores: Chores,
-    },
-    ClaimBuried {
-        reclaim: FileId,
-        claim: Claim,
-    },
-    Tidy {
-        chores: Chores,
-        then: Then,
-    },
+    Watch { until: Boot },
+    ClaimAgain { claim: Claim, until: Boot },
+    Nap { until: Boot, guard_is_open: bool },
+    Reap(Reap),
+    Tidy { chores: Chores, then: Then },
 }
 
 /// What follows the tidying up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Restart,
-    Nap { until: Boot },
+    /// After a sleep.
+    Retry,
+    Nap {
+        until: Boot,
+    },
     Enter(FileId),
     Fail(Failure),
     Lost,
@@ -125,16 +89,6 @@ pub(crate) enum Entry {
     Entered(Inside),
     /// We were the owner and are no longer: our ticket has no name left.
     Lost,
-}
-
-/// In the mutex: what is needed to get out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Inside {
-    pub(crate) medium: Medium,
-    /// Our ticket; without links a contender has none yet.
-    pub(crate) ticket: Option<FileId>,
-    /// The inode that the mutex leads to.
-    pub(crate) mutex: FileId,
 }
 
 type Outcome = Flow<Enter, Result<Entry, Failure>>;
@@ -151,23 +105,14 @@ impl Enter {
     /// written for a while is touched first.
     pub(crate) fn owner(medium: Medium, ticket: FileId, patience: Duration, touch: bool) -> Self {
         let mut enter = Self::new(Who::Owner, medium, Some(ticket), patience);
-        if !touch {
+        if !touch || !medium.has_links() {
             enter.at = enter.begin();
         }
         enter
     }
 
     fn new(who: Who, medium: Medium, ticket: Option<FileId>, patience: Duration) -> Self {
-        Self {
-            who,
-            medium,
-            ticket,
-            patience,
-            rounds: 0,
-            naps: 0,
-            stuck: None,
-            at: At::Touch,
-        }
+        Self { who, medium, ticket, rounds: 0, stall: Stall::new(patience), at: At::Touch }
     }
 
     /// From the top: a ticket if one is needed, then the mutex.
@@ -175,35 +120,32 @@ impl Enter {
         if self.medium.has_links() && self.ticket.is_none() {
             return At::Prepare(Prepare::new(self.medium));
         }
-        At::Claim(self.claim(Role::Mutex))
+        At::Claim(self.claim())
     }
 
-    fn claim(&self, role: Role) -> Claim {
-        let ticket = self.ticket.filter(|_| self.medium.has_links());
-        Claim::new(role, self.medium, ticket)
+    fn claim(&self) -> Claim {
+        Claim::new(Role::Mutex, self.medium, self.linkable())
+    }
+
+    fn linkable(&self) -> Option<FileId> {
+        self.ticket.filter(|_| self.medium.has_links())
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
-            At::Prepare(prepare) => prepare.effect(),
+            At::Prepare(prepare) => prepare.effect(context),
             At::Touch => Effect::Touch(Slot::Ticket),
-            At::Claim(claim)
-            | At::ClaimAgain { claim, .. }
-            | At::ClaimReclaim { claim, .. }
-            | At::ClaimBuried { claim, .. } => claim.effect(),
-            At::Examine(examine) | At::ExamineRival { examine, .. } => examine.effect(),
+            At::Claim(claim) | At::ClaimAgain { claim, .. } => claim.effect(context),
+            At::Examine(examine) => examine.effect(),
+            At::Reap(reap) => reap.effect(context),
             At::Watch { .. } => Effect::Watch(Slot::Guard),
             At::Nap { until, .. } => Effect::Sleep { until: *until },
-            At::NameHolder => Effect::Read(Slot::Guard),
-            At::ClearRival { chores, .. } | At::Bury { chores, .. } | At::Tidy { chores, .. } => {
-                chores.effect(context)
-            }
+            At::Tidy { chores, .. } => chores.effect(context),
         }
     }
 
-    pub(crate) fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
-        let at = core::mem::replace(&mut self.at, At::Touch);
-        match at {
+    pub(crate) fn step(self, context: &Context, now: Now, event: Event) -> Outcome {
+        match self.at.clone() {
             At::Prepare(prepare) => match prepare.step(context, now, &event) {
                 Flow::Go(prepare) => self.go(At::Prepare(prepare)),
                 Flow::Done(outcome) => self.prepared(context, outcome),
@@ -219,28 +161,25 @@ impl Enter {
             },
             // The watch is set: look again before sleeping. The look is the link itself.
             At::Watch { until } => {
-                let claim = self.claim(Role::Mutex);
+                let claim = self.claim();
                 self.go(At::ClaimAgain { claim, until })
             }
             At::ClaimAgain { claim, until } => match claim.step(context, now, &event) {
                 Flow::Go(claim) => self.go(At::ClaimAgain { claim, until }),
-                Flow::Done(Ok(Claimed::Exists)) => self.go(At::Nap {
-                    until,
-                    guard_is_open: true,
-                }),
+                Flow::Done(Ok(Claimed::Exists)) => self.go(At::Nap { until, guard_is_open: true }),
                 Flow::Done(outcome) => {
                     self.claimed(context, now, Chores::new().close(Slot::Guard), outcome)
                 }
             },
             At::Nap { guard_is_open, .. } => self.woken(guard_is_open, &event),
-            At::NameHolder => {
-                let holder = match event {
-                    Event::Bytes(bytes) => Record::parse(&bytes).ok().map(Box::new),
-                    _ => None,
-                };
-                self.fail(Failure::MutexHeld { holder })
-            }
-            reaping => self.reap(context, now, reaping, event),
+            At::Reap(reap) => match reap.step(context, now, event) {
+                Flow::Go(reap) => self.go(At::Reap(reap)),
+                Flow::Done(outcome) => self.reaped(context, now, outcome),
+            },
+            At::Tidy { chores, then } => match chores.step(context, now, event) {
+                Flow::Go(chores) => self.go(At::Tidy { chores, then }),
+                Flow::Done(outcome) => self.tidied(outcome, then),
+            },
         }
     }
 
@@ -250,7 +189,7 @@ impl Enter {
                 self.ticket = Some(id);
                 self.restart()
             }
-            Ok(Prepared::Unsupported(medium)) => self.downgrade(context, medium),
+            Ok(Prepared::Unsupported(medium)) => self.downgrade(context, medium, Chores::new()),
             Err(failure) => Flow::Done(Err(failure)),
         }
     }
@@ -271,30 +210,25 @@ impl Enter {
             Ok(Claimed::Exists) => {
                 self.rounds += 1;
                 if self.rounds > MAX_ROUNDS {
-                    let until = self.next_nap(context, now, Duration::MAX);
-                    return self.go(At::Nap {
-                        until,
-                        guard_is_open: false,
-                    });
+                    let until = self.stall.next_nap(context, now, Duration::MAX);
+                    return self.tidy(guard, Then::Nap { until });
                 }
-                let examine = Examine::new(Role::Mutex, self.medium, None);
+                let known = self.linkable().map_or(Known::Nothing, Known::Ours);
+                let examine = Examine::new(Role::Mutex, self.medium, known);
                 self.go(At::Examine(examine))
             }
-            Ok(Claimed::Reaped) => self.tidy(guard.unlock_and_close(Slot::Mutex), Then::Restart),
-            Ok(Claimed::Unlinkable) => match self.who {
-                Who::Owner => self.tidy(guard, Then::Lost),
-                Who::Contender => self.fail(Failure::DirectoryGone),
-            },
-            Ok(Claimed::Unsupported(medium)) => self.downgrade(context, medium),
-            Err(failure) => self.fail(failure),
+            Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
+            Ok(Claimed::Unlinkable) => self.unlinkable(guard),
+            Ok(Claimed::Unsupported(medium)) => self.downgrade(context, medium, guard),
+            Err(failure) => self.fail(guard, failure),
         }
     }
 
-    fn downgrade(mut self, context: &Context, medium: Medium) -> Outcome {
+    fn downgrade(mut self, context: &Context, medium: Medium, guard: Chores) -> Outcome {
         if context.policy.require_kernel_lock && !medium.has_kernel_locks() {
-            return self.fail(Failure::NoKernelLock);
+            return self.fail(guard, Failure::NoKernelLock);
         }
-        let chores = self.drop_ticket();
+        let chores = guard.then(self.drop_ticket());
         self.medium = medium;
         self.tidy(chores, Then::Restart)
     }
@@ -306,223 +240,86 @@ impl Enter {
         now: Now,
         outcome: Result<Examined, Failure>,
     ) -> Outcome {
+        let guard = Chores::new().close(Slot::Guard);
         match outcome {
             Ok(Examined::Gone) => self.restart(),
-            Ok(Examined::Alive(stat)) => {
-                if self.out_of_patience(now, stat) {
-                    return self.go(At::NameHolder);
-                }
-                let until = self.next_nap(context, now, Duration::MAX);
+            Ok(Examined::Ours(id)) => self.tidy(guard, Then::Enter(id)),
+            Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
+                self.fail(guard, Failure::MutexHeld { holder })
+            }
+            Ok(Examined::Alive(..)) => {
+                let until = self.stall.next_nap(context, now, Duration::MAX);
                 self.go(At::Watch { until })
             }
-            Ok(Examined::Young { stat, left }) => {
-                if self.out_of_patience(now, stat) {
-                    return self.go(At::NameHolder);
-                }
-                let until = self.next_nap(context, now, left);
-                let chores = Chores::new().unlock_and_close(Slot::Guard);
-                self.tidy(chores, Then::Nap { until })
+            Ok(Examined::Young { stat, .. }) if self.stall.is_over(now, stat) => {
+                self.fail(guard, Failure::MutexHeld { holder: None })
             }
-            Ok(Examined::Dead(dead)) => {
-                let claim = self.claim(Role::Reclaim);
-                self.go(At::ClaimReclaim { dead, claim })
+            Ok(Examined::Young { left, .. }) => {
+                let until = self.stall.next_nap(context, now, left);
+                self.tidy(guard, Then::Nap { until })
             }
-            Err(failure) => self.fail(failure),
+            Ok(Examined::Dead(dead) | Examined::Twin(dead)) => {
+                let reap = Reap::new(self.medium, self.linkable(), dead);
+                self.go(At::Reap(reap))
+            }
+            Err(failure) => self.fail(guard, failure),
+        }
+    }
+
+    /// A dead mutex has been dealt with.
+    fn reaped(mut self, context: &Context, now: Now, outcome: Result<Reaped, Failure>) -> Outcome {
+        let nothing = Chores::new();
+        match outcome {
+            Ok(Reaped::Entered(id)) => {
+                let chores = self.drop_birth_name();
+                self.tidy(chores, Then::Enter(id))
+            }
+            // The one name it had is gone: this ticket is spent.
+            Ok(Reaped::Outrun)
+                if self.who == Who::Contender && self.medium == Medium::Anonymous =>
+            {
+                let chores = self.drop_ticket();
+                self.tidy(chores, Then::Restart)
+            }
+            Ok(Reaped::Outrun | Reaped::Again) => self.restart(),
+            Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
+                self.fail(nothing, Failure::MutexHeld { holder: record })
+            }
+            Ok(Reaped::Rest(_)) => {
+                let until = self.stall.next_nap(context, now, Duration::MAX);
+                self.go(At::Nap { until, guard_is_open: false })
+            }
+            Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
+            Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
+            Err(failure) => self.fail(nothing, failure),
+        }
+    }
+
+    /// An owner's ticket that cannot be linked has lost its last name; a contender's has
+    /// never had one, so it is the directory that is gone.
+    fn unlinkable(self, guard: Chores) -> Outcome {
+        match self.who {
+            Who::Owner => self.tidy(guard, Then::Lost),
+            Who::Contender => self.fail(guard, Failure::DirectoryGone),
         }
     }
 
     fn woken(mut self, guard_is_open: bool, event: &Event) -> Outcome {
+        let guard = match guard_is_open {
+            true => Chores::new().close(Slot::Guard),
+            false => Chores::new(),
+        };
         match event {
-            Event::Woken(Wake::Cancelled) => self.fail(Failure::Cancelled),
+            Event::Woken(Wake::Cancelled) => self.fail(guard, Failure::Cancelled),
             Event::Woken(_) => {
                 self.rounds = 0;
-                let chores = if guard_is_open {
-                    Chores::new().close(Slot::Guard)
-                } else {
-                    Chores::new()
-                };
-                self.tidy(chores, Then::Restart)
+                self.tidy(guard, Then::Retry)
             }
             event => {
                 let failure = Failure::of(&Effect::Sleep { until: Boot(0) }, event);
-                self.fail(failure)
+                self.fail(guard, failure)
             }
         }
-    }
-
-    /// Patience with one holder: it starts anew when another holds the mutex, or this one
-    /// writes.
-    fn out_of_patience(&mut self, now: Now, stat: Stat) -> bool {
-        match self.stuck {
-            Some(stuck) if stuck.stat == stat => now.boot.since(stuck.since) >= self.patience,
-            _ => {
-                self.stuck = Some(Stuck {
-                    stat,
-                    since: now.boot,
-                });
-                false
-            }
-        }
-    }
-
-    /// Longer with every try up to the fallback poll, and out of step with the others. The
-    /// watch wakes us when the mutex falls free; this is for when it cannot.
-    fn next_nap(&mut self, context: &Context, now: Now, left: Duration) -> Boot {
-        let policy = &context.policy;
-        let base = policy
-            .mutex_retry
-            .saturating_mul(1 << self.naps.min(8))
-            .min(policy.poll);
-        self.naps = self.naps.saturating_add(1);
-        let salt = context
-            .token
-            .as_str()
-            .bytes()
-            .fold(u32::from(self.naps), |sum, byte| {
-                sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-            });
-        let jitter = base / 2 * (salt % 256) / 256;
-        now.boot.after((base + jitter).min(left))
-    }
-
-    /// A dead mutex, step by step: everything from here until the reclaim lock is dropped.
-    fn reap(self, context: &Context, now: Now, at: At, event: Event) -> Outcome {
-        match at {
-            At::ClaimReclaim { dead, claim } => match claim.step(context, now, &event) {
-                Flow::Go(claim) => self.go(At::ClaimReclaim { dead, claim }),
-                Flow::Done(outcome) => self.reclaimed(context, dead, outcome),
-            },
-            At::ExamineRival { dead, examine } => match examine.step(context, now, &event) {
-                Flow::Go(examine) => self.go(At::ExamineRival { dead, examine }),
-                Flow::Done(outcome) => self.examined_rival(context, now, dead, outcome),
-            },
-            At::ClearRival { dead, chores } => match chores.step(context, now, event) {
-                Flow::Go(chores) => self.go(At::ClearRival { dead, chores }),
-                Flow::Done(Ok(())) => self.try_reclaim(context, now, dead),
-                Flow::Done(Err(failure)) => self.fail(failure),
-            },
-            At::Bury { reclaim, chores } => match chores.step(context, now, event) {
-                Flow::Go(chores) => self.go(At::Bury { reclaim, chores }),
-                Flow::Done(Ok(())) => {
-                    let claim = self.claim(Role::Mutex);
-                    self.go(At::ClaimBuried { reclaim, claim })
-                }
-                Flow::Done(Err(failure)) => {
-                    let chores = self.drop_reclaim(reclaim);
-                    self.tidy(chores, Then::Fail(failure))
-                }
-            },
-            At::ClaimBuried { reclaim, claim } => match claim.step(context, now, &event) {
-                Flow::Go(claim) => self.go(At::ClaimBuried { reclaim, claim }),
-                Flow::Done(outcome) => self.buried(reclaim, outcome),
-            },
-            At::Tidy { chores, then } => match chores.step(context, now, event) {
-                Flow::Go(chores) => self.go(At::Tidy { chores, then }),
-                Flow::Done(outcome) => self.tidied(outcome, then),
-            },
-            // The states that `step` deals with itself.
-            other => self.go(other),
-        }
-    }
-
-    fn try_reclaim(mut self, context: &Context, now: Now, dead: FileId) -> Outcome {
-        self.rounds += 1;
-        if self.rounds > MAX_ROUNDS {
-            let until = self.next_nap(context, now, Duration::MAX);
-            return self.tidy(drop_guard(), Then::Nap { until });
-        }
-        let claim = self.claim(Role::Reclaim);
-        self.go(At::ClaimReclaim { dead, claim })
-    }
-
-    fn reclaimed(
-        self,
-        context: &Context,
-        dead: FileId,
-        outcome: Result<Claimed, Failure>,
-    ) -> Outcome {
-        match outcome {
-            // What the dead holder left on its way to a takeover goes first: it is known by
-            // its inode only for as long as the mutex leads there too.
-            Ok(Claimed::Taken(reclaim)) => {
-                let chores = Chores::new()
-                    .vacate(Name::Takeover, dead)
-                    .vacate(Name::Mutex, dead);
-                self.go(At::Bury { reclaim, chores })
-            }
-            Ok(Claimed::Exists) => {
-                let examine = Examine::new(Role::Reclaim, self.medium, Some(dead));
-                self.go(At::ExamineRival { dead, examine })
-            }
-            Ok(Claimed::Reaped) => {
-                let chores = drop_guard().unlock_and_close(Slot::Reclaim);
-                self.tidy(chores, Then::Restart)
-            }
-            Ok(Claimed::Unlinkable) => match self.who {
-                Who::Owner => self.tidy(drop_guard(), Then::Lost),
-                Who::Contender => self.fail(Failure::DirectoryGone),
-            },
-            Ok(Claimed::Unsupported(medium)) => self.downgrade(context, medium),
-            Err(failure) => self.fail(failure),
-        }
-    }
-
-    /// Another's reclaim lock is in the way.
-    fn examined_rival(
-        mut self,
-        context: &Context,
-        now: Now,
-        dead: FileId,
-        outcome: Result<Examined, Failure>,
-    ) -> Outcome {
-        match outcome {
-            Ok(Examined::Gone) => self.try_reclaim(context, now, dead),
-            // A dead reclaim lock needs no fourth file: whoever holds its inode's kernel
-            // lock, and no one else, may remove its name.
-            Ok(Examined::Dead(id)) => {
-                let chores = Chores::new()
-                    .vacate(Name::Reclaim, id)
-                    .unlock_and_close(Slot::Rival);
-                self.go(At::ClearRival { dead, chores })
-            }
-            Ok(Examined::Alive(stat) | Examined::Young { stat, .. }) => {
-                let chores = drop_guard().unlock_and_close(Slot::Rival);
-                if self.out_of_patience(now, stat) {
-                    return self.tidy(chores, Then::Fail(Failure::MutexHeld { holder: None }));
-                }
-                let until = self.next_nap(context, now, Duration::MAX);
-                self.tidy(chores, Then::Nap { until })
-            }
-            Err(failure) => self.fail(failure),
-        }
-    }
-
-    /// The dead mutex is gone and we tried for a new one while we still had the reclaim
-    /// lock, because a ticket whose last name goes cannot be linked again.
-    fn buried(mut self, reclaim: FileId, outcome: Result<Claimed, Failure>) -> Outcome {
-        let chores = self.drop_reclaim(reclaim);
-        match outcome {
-            Ok(Claimed::Taken(id)) => {
-                let chores = chores.then(self.drop_birth_name());
-                self.tidy(chores, Then::Enter(id))
-            }
-            Ok(_) if self.who == Who::Contender && self.medium == Medium::Anonymous => {
-                self.ticket = None;
-                self.tidy(chores.unlock_and_close(Slot::Ticket), Then::Restart)
-            }
-            Ok(Claimed::Reaped) => self.tidy(chores.unlock_and_close(Slot::Mutex), Then::Restart),
-            Ok(_) => self.tidy(chores, Then::Restart),
-            Err(failure) => self.tidy(chores, Then::Fail(failure)),
-        }
-    }
-
-    fn drop_reclaim(&self, reclaim: FileId) -> Chores {
-        let chores = Chores::new().vacate(Name::Reclaim, reclaim);
-        let chores = match self.medium.has_links() {
-            true => chores,
-            false => chores.unlock_and_close(Slot::Reclaim),
-        };
-        chores.then(drop_guard())
     }
 
     /// A ticket that was born with a name loses it as soon as it has a better one.
@@ -536,13 +333,15 @@ impl Enter {
     fn drop_ticket(&mut self) -> Chores {
         let chores = self.drop_birth_name();
         match self.who {
-            Who::Contender if self.ticket.take().is_some() => chores.unlock_and_close(Slot::Ticket),
+            Who::Contender if self.ticket.take().is_some() => {
+                chores.let_go(Slot::Ticket, self.medium)
+            }
             _ => chores,
         }
     }
 
-    fn fail(mut self, failure: Failure) -> Outcome {
-        let chores = self.drop_ticket();
+    fn fail(mut self, guard: Chores, failure: Failure) -> Outcome {
+        let chores = guard.then(self.drop_ticket());
         self.tidy(chores, Then::Fail(failure))
     }
 
@@ -560,20 +359,24 @@ impl Enter {
 
     fn tidied(self, outcome: Result<(), Failure>, then: Then) -> Outcome {
         match (outcome, then) {
-            (_, Then::Fail(failure)) | (Err(failure), _) => Flow::Done(Err(failure)),
+            (_, Then::Fail(failure)) => Flow::Done(Err(failure)),
+            // We are in the mutex all the same, and must not keep it.
+            (Err(failure), Then::Enter(mutex)) => {
+                let Self { medium, ticket, .. } = self;
+                let leave = Inside { medium, ticket, mutex }.leave();
+                self.fail(leave, failure)
+            }
+            (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
-            (Ok(()), Then::Nap { until }) => self.go(At::Nap {
-                until,
-                guard_is_open: false,
-            }),
+            // A ticket that has waited must not look old when it becomes the mutex: a peer
+            // would judge it by its mtime.
+            (Ok(()), Then::Retry) if self.linkable().is_some() => self.go(At::Touch),
+            (Ok(()), Then::Retry) => self.restart(),
+            (Ok(()), Then::Nap { until }) => self.go(At::Nap { until, guard_is_open: false }),
             (Ok(()), Then::Lost) => Flow::Done(Ok(Entry::Lost)),
             (Ok(()), Then::Enter(mutex)) => {
                 let Self { medium, ticket, .. } = self;
-                Flow::Done(Ok(Entry::Entered(Inside {
-                    medium,
-                    ticket,
-                    mutex,
-                })))
+                Flow::Done(Ok(Entry::Entered(Inside { medium, ticket, mutex })))
             }
         }
     }
@@ -584,26 +387,6 @@ impl Enter {
     }
 }
 
-/// The dead mutex, which examining it has locked.
-fn drop_guard() -> Chores {
-    Chores::new().unlock_and_close(Slot::Guard)
-}
-
-impl Inside {
-    /// The way out of the mutex.
-    pub(crate) fn leave(&self) -> Chores {
-        let chores = Chores::new().vacate(Name::Mutex, self.mutex);
-        match self.medium.has_links() {
-            true => chores,
-            false => chores.unlock_and_close(Slot::Mutex),
-        }
-    }
-
-    /// The way out for a contender that does not become owner.
-    pub(crate) fn abandon(&self) -> Chores {
-        match self.ticket {
-            Some(_) if self.medium.has_links() => self.leave().unlock_and_close(Slot::Ticket),
-            _ => self.leave(),
-        }
-    }
-}
+#[cfg(test)]
+#[path = "mutex_tests.rs"]
+mod tests;

@@ -109,15 +109,8 @@ impl Policy {
     /// Nothing is corrected silently: a combination that cannot work is refused with the
     /// reason.
     pub fn new(settings: Settings) -> Result<Self, PolicyError> {
-        let Settings {
-            stale_after,
-            renew_every,
-            max_wait,
-            poll,
-            mutex_retry,
-            grace,
-            ..
-        } = settings;
+        let Settings { stale_after, renew_every, max_wait, poll, mutex_retry, grace, .. } =
+            settings;
         let durations = [
             ("stale_after", stale_after),
             ("renew_every", renew_every),
@@ -135,10 +128,7 @@ impl Policy {
             }
         }
         if renew_every > stale_after / 2 {
-            return Err(PolicyError::RenewsTooSeldom {
-                renew_every,
-                stale_after,
-            });
+            return Err(PolicyError::RenewsTooSeldom { renew_every, stale_after });
         }
         Ok(Self(settings))
     }
@@ -146,11 +136,7 @@ impl Policy {
     /// How long a contender waits for a mutex whose holder does not let go.
     #[must_use]
     pub const fn mutex_patience(&self) -> Duration {
-        if self.0.no_wait {
-            NO_WAIT_MUTEX_PATIENCE
-        } else {
-            self.0.max_wait
-        }
+        if self.0.no_wait { NO_WAIT_MUTEX_PATIENCE } else { self.0.max_wait }
     }
 }
 
@@ -184,11 +170,7 @@ mod tests {
         #[case] renew_every: Duration,
         #[case] fits: bool,
     ) {
-        let settings = Settings {
-            stale_after,
-            renew_every,
-            ..Settings::default()
-        };
+        let settings = Settings { stale_after, renew_every, ..Settings::default() };
         assert_eq!(Policy::new(settings).is_ok(), fits);
     }
 
@@ -199,23 +181,11 @@ mod tests {
     fn impossible_durations_are_refused_wherever_they_stand(#[case] bad: Duration) {
         let good = Settings::default();
         for settings in [
-            Settings {
-                stale_after: bad,
-                ..good
-            },
-            Settings {
-                renew_every: bad,
-                ..good
-            },
-            Settings {
-                max_wait: bad,
-                ..good
-            },
+            Settings { stale_after: bad, ..good },
+            Settings { renew_every: bad, ..good },
+            Settings { max_wait: bad, ..good },
             Settings { poll: bad, ..good },
-            Settings {
-                mutex_retry: bad,
-                ..good
-            },
+            Settings { mutex_retry: bad, ..good },
             Settings { grace: bad, ..good },
         ] {
             assert!(Policy::new(settings).is_err(), "{settings:?}");

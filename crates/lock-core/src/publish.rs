@@ -4,8 +4,8 @@ use alloc::string::String;
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
+use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership};
-use crate::mutex::Inside;
 use crate::record::{Generation, Record};
 use crate::snapshot::FileId;
 use crate::time::Now;
@@ -62,13 +62,7 @@ impl Publish {
             Some(ticket) if inside.medium.has_links() => At::Write(ticket),
             _ => At::Create,
         };
-        Self {
-            medium: inside.medium,
-            replaces,
-            record,
-            text,
-            at,
-        }
+        Self { medium: inside.medium, replaces, record, text, at }
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
@@ -80,10 +74,7 @@ impl Publish {
             At::Create => Effect::Create(Slot::Ticket, Name::Takeover),
             At::Lock => Effect::Lock(Slot::Ticket, Share::Exclusive),
             At::Stat => Effect::Stat(Slot::Ticket),
-            At::Rename(_) => Effect::Rename {
-                from: Name::Takeover,
-                to: Name::Lock,
-            },
+            At::Rename(_) => Effect::Rename { from: Name::Takeover, to: Name::Lock },
             At::Undo(chores, _) => chores.effect(context),
         }
     }
@@ -109,37 +100,24 @@ impl Publish {
             (At::Create | At::Lock, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => At::Write(stat.id),
             (At::LinkLock(ticket) | At::Rename(ticket), Event::Done) => {
-                let Self {
-                    medium,
-                    record,
-                    text,
-                    ..
-                } = self;
+                let Self { medium, record, text, .. } = self;
                 let written = text.len();
-                let ownership = Ownership {
-                    ticket,
-                    record,
-                    written,
-                    medium,
-                };
+                let ownership = Ownership { ticket, record, written, medium };
                 return Flow::Done(Ok(Published::Owned(ownership)));
             }
             (At::Undo(chores, failure), event) => match chores.step(context, now, event) {
                 Flow::Go(chores) => At::Undo(chores, failure),
                 Flow::Done(_) => return Flow::Done(Err(failure)),
             },
-            (At::Rename(id), event) => undo(id, &effect, &event),
-            (At::Write(id), event) if !self.medium.has_links() => undo(id, &effect, &event),
+            (At::Rename(_) | At::Lock | At::Stat, event) => undo(&effect, &event),
+            (At::Write(_), event) if !self.medium.has_links() => undo(&effect, &event),
             (_, event) => return Flow::Done(Err(Failure::of(&effect, &event))),
         };
         Flow::Go(self)
     }
 }
 
-/// The temporary name must not outlive a failed takeover.
-fn undo(id: FileId, effect: &Effect, event: &Event) -> At {
-    At::Undo(
-        Chores::new().vacate(Name::Takeover, id),
-        Failure::of(effect, event),
-    )
+/// The temporary name must not outlive a failed takeover. We are in the mutex, so it is ours.
+fn undo(effect: &Effect, event: &Event) -> At {
+    At::Undo(Chores::new().remove(Name::Takeover), Failure::of(effect, event))
 }

@@ -192,17 +192,10 @@ impl Record {
         let stamp = head("stamp").map_err(|what| RecordError::Missing { line: 2, what })?;
         let token = head("token").map_err(|what| RecordError::Missing { line: 3, what })?;
         let pid = pid.parse().map_err(|_| malformed(1, "process id"))?;
-        let stamp = stamp
-            .parse()
-            .map_err(|_| malformed(2, "time in milliseconds"))?;
+        let stamp = stamp.parse().map_err(|_| malformed(2, "time in milliseconds"))?;
         let token = Token::new(token).ok_or(malformed(3, "token"))?;
         let detail = Draft::read(lines)?.finish()?;
-        Ok(Self {
-            pid,
-            stamp: Wall(stamp),
-            token,
-            detail,
-        })
+        Ok(Self { pid, stamp: Wall(stamp), token, detail })
     }
 
     /// The record as bytes, at least `min_len` of them.
@@ -338,10 +331,7 @@ impl Draft {
 impl Progress {
     fn parse(value: &str) -> Option<Self> {
         let (count, phrase) = value.split_once(' ').unwrap_or((value, ""));
-        Some(Self {
-            count: count.parse().ok()?,
-            phrase: phrase.to_owned(),
-        })
+        Some(Self { count: count.parse().ok()?, phrase: phrase.to_owned() })
     }
 }
 

@@ -34,15 +34,13 @@ fn a_malformed_file_says_which_line(#[case] bytes: &[u8], #[case] error: RecordE
 
 #[test]
 fn ten_megabytes_are_not_a_record() {
-    assert_eq!(
-        Record::parse(&vec![b'1'; 10 << 20]),
-        Err(RecordError::TooLong)
-    );
+    assert_eq!(Record::parse(&vec![b'1'; 10 << 20]), Err(RecordError::TooLong));
 }
 
 #[test]
 fn the_bare_three_lines_are_a_peers_record() {
-    let record = Record::parse(b"4242\n1000\nstale-owner-token\n").unwrap();
+    let record = Record::parse(b"4242\n1000\nstale-owner-token\n")
+        .expect("because these are the three lines");
     assert_eq!(record.pid, 4242);
     assert_eq!(record.stamp, Wall(1000));
     assert_eq!(record.token.as_str(), "stale-owner-token");
@@ -51,15 +49,14 @@ fn the_bare_three_lines_are_a_peers_record() {
 
 #[test]
 fn unknown_keys_and_an_unknown_format_are_ignored() {
-    let record = Record::parse(b"1\n2\nabc\ncolour=red\nformat=9\nno equals sign\n").unwrap();
+    let record = Record::parse(b"1\n2\nabc\ncolour=red\nformat=9\nno equals sign\n")
+        .expect("because unknown lines are skipped");
     assert_eq!(record.detail, None);
 }
 
 #[test]
 fn what_is_written_reads_back() {
-    let record = ours()
-        .owning(Generation(3), at(9))
-        .advanced("1/3 restarting a=b", at(11));
+    let record = ours().owning(Generation(3), at(9)).advanced("1/3 restarting a=b", at(11));
     assert_eq!(Record::parse(record.encode(0).as_bytes()), Ok(record));
 }
 
@@ -76,7 +73,8 @@ fn a_rewrite_is_never_shorter_and_padding_is_not_content() {
 #[test]
 fn a_phrase_cannot_smuggle_in_a_key_or_grow_past_a_record() {
     let record = ours().advanced("x\ngeneration=99", at(6));
-    let read = Record::parse(record.encode(0).as_bytes()).unwrap();
+    let read =
+        Record::parse(record.encode(0).as_bytes()).expect("because what is written reads back");
     assert_eq!(read.generation(), Some(Generation(0)));
     let long = ours().advanced(&"ä".repeat(4000), at(6)).encode(0);
     assert!(long.len() < MAX_RECORD_BYTES);
@@ -86,7 +84,7 @@ fn a_phrase_cannot_smuggle_in_a_key_or_grow_past_a_record() {
 #[test]
 fn each_step_counts() {
     let record = ours().advanced("a", at(6)).advanced("b", at(8));
-    let detail = record.detail.unwrap();
+    let detail = record.detail.expect("because the record is ours");
     assert_eq!(detail.progress.to_string(), "2 b");
     assert_eq!((detail.since, detail.renewed), (at(5).boot, at(8).boot));
 }

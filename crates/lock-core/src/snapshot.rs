@@ -85,10 +85,7 @@ impl Snapshot {
     #[must_use]
     pub fn record(&self) -> Option<&Record> {
         match self {
-            Self::Present(Seen {
-                content: Ok(record),
-                ..
-            }) => Some(record),
+            Self::Present(Seen { content: Ok(record), .. }) => Some(record),
             _ => None,
         }
     }

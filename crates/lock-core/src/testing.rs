@@ -1,10 +1,19 @@
-//! Names and instants that the unit tests share.
+//! What the unit tests share: names and instants, and a model disk to run machines on.
+
+pub(crate) mod disk;
+mod scene;
+mod story;
+pub(crate) mod worker;
 
 use alloc::borrow::ToOwned;
 
-use crate::machine::{Context, Medium};
-use crate::policy::Policy;
+use core::time::Duration;
+
+use crate::machine::{Context, Medium, Ownership};
+use crate::policy::{Policy, Settings};
 use crate::record::{Host, Token};
+use crate::testing::disk::Disk;
+use crate::testing::worker::Worker;
 use crate::time::{Boot, Now, Wall};
 
 /// A host in one of its boots.
@@ -17,23 +26,59 @@ pub(crate) const OTHER_HOST: Place = Place("there", "boot-9");
 
 impl Place {
     pub(crate) fn host(self) -> Host {
-        Host {
-            name: self.0.to_owned(),
-            boot: self.1.to_owned(),
-        }
+        Host { name: self.0.to_owned(), boot: self.1.to_owned() }
     }
 }
 
 /// Both clocks at the same count.
 pub(crate) fn at(ms: u64) -> Now {
-    Now {
-        wall: Wall(ms),
-        boot: Boot(ms),
-    }
+    Now { wall: Wall(ms), boot: Boot(ms) }
 }
 
 pub(crate) fn token(word: &str) -> Token {
-    Token::new(word).unwrap()
+    Token::new(word).expect("because a test's word is a token")
+}
+
+/// Settings that keep the scripts short.
+pub(crate) fn settings() -> Settings {
+    let ms = Duration::from_millis;
+    Settings {
+        max_wait: ms(5_000),
+        grace: ms(100),
+        poll: ms(250),
+        ..Settings::with_stale_after(ms(1_000))
+    }
+}
+
+/// A process of this name, with other settings than the usual ones.
+pub(crate) fn process_with(name: &str, settings: Settings) -> Context {
+    Context {
+        policy: Policy::new(settings).expect("because a test's settings fit together"),
+        pid: name.bytes().map(u32::from).sum(),
+        token: token(name),
+        ..context()
+    }
+}
+
+/// A process of this name.
+pub(crate) fn process(name: &str) -> Context {
+    process_with(name, settings())
+}
+
+/// A process that owns the lock; the story begins after that.
+pub(crate) fn owner(disk: &mut Disk, name: &str) -> (Context, Ownership) {
+    let context = process(name);
+    let acquired = Worker::contender(disk, context.clone()).run(disk);
+    disk.story();
+    let acquired = acquired.expect("because nothing is in its way");
+    (context, acquired.ownership)
+}
+
+/// A contender that died when this effect was due; the story begins after that.
+pub(crate) fn corpse(disk: &mut Disk, name: &str, due: &str) {
+    let contender = Worker::contender(disk, process(name));
+    contender.until(disk, due).die(disk);
+    disk.story();
 }
 
 /// A contender here, with the default policy.

@@ -2,8 +2,9 @@
 
 use alloc::string::String;
 
+use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
-use crate::machine::{Context, Failure, Flow, Medium};
+use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::snapshot::FileId;
 use crate::time::Now;
 
@@ -21,8 +22,8 @@ enum At {
     Lock,
     Stat,
     Write(FileId, String),
-    /// The ticket was born with a name and must not keep it.
-    Undo(Result<Prepared, Failure>),
+    /// It did not work out: the file goes, with the name that it may have been born with.
+    Undo(Chores, Result<Prepared, Failure>),
 }
 
 /// What came of it.
@@ -36,48 +37,55 @@ pub(crate) enum Prepared {
 
 impl Prepare {
     pub(crate) fn new(medium: Medium) -> Self {
-        Self {
-            medium,
-            at: At::Create,
-        }
+        Self { medium, at: At::Create }
     }
 
-    pub(crate) fn effect(&self) -> Effect {
+    pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
             At::Create if self.medium == Medium::Anonymous => Effect::CreateAnonymous(Slot::Ticket),
             At::Create => Effect::Create(Slot::Ticket, Name::Ticket),
             At::Lock => Effect::Lock(Slot::Ticket, Share::Exclusive),
             At::Stat => Effect::Stat(Slot::Ticket),
             At::Write(_, text) => Effect::Write(Slot::Ticket, text.clone()),
-            At::Undo(_) => Effect::Unlink(Name::Ticket),
+            At::Undo(chores, _) => chores.effect(context),
         }
     }
 
     pub(crate) fn step(
-        mut self,
+        self,
         context: &Context,
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Prepared, Failure>> {
+        let effect = self.effect(context);
         let outcome = match (&self.at, event) {
             (At::Create, Event::Done) => return self.go(At::Lock),
             (At::Create, Event::Unsupported) => return done(Prepared::Unsupported(Medium::Linked)),
             (At::Create, Event::Absent) => return Flow::Done(Err(Failure::DirectoryGone)),
-            (At::Create, event) => return Flow::Done(Err(Failure::of(&self.effect(), event))),
+            (At::Create, event) => return Flow::Done(Err(Failure::of(&effect, event))),
             (At::Lock, Event::Done) => return self.go(At::Stat),
             (At::Lock, Event::Unsupported) => Ok(Prepared::Unsupported(Medium::Unarbitrated)),
             (At::Stat, Event::Stat(stat)) => {
                 return self.go(At::Write(stat.id, context.record(now).encode(0)));
             }
             (At::Write(id, _), Event::Done) => return done(Prepared::Ready(*id)),
-            (At::Undo(outcome), _) => return Flow::Done(outcome.clone()),
-            (_, event) => Err(Failure::of(&self.effect(), event)),
+            (At::Undo(chores, outcome), event) => {
+                return match chores.clone().step(context, now, event.clone()) {
+                    Flow::Go(chores) => {
+                        let at = At::Undo(chores, outcome.clone());
+                        self.go(at)
+                    }
+                    Flow::Done(_) => Flow::Done(outcome.clone()),
+                };
+            }
+            (_, event) => Err(Failure::of(&effect, event)),
         };
-        if self.medium == Medium::Anonymous {
-            return Flow::Done(outcome);
-        }
-        self.at = At::Undo(outcome);
-        Flow::Go(self)
+        // Nobody else has a use for a name with our token in it.
+        let chores = match self.medium {
+            Medium::Anonymous => Chores::new(),
+            _ => Chores::new().remove(Name::Ticket),
+        };
+        self.go(At::Undo(chores.close(Slot::Ticket), outcome))
     }
 
     fn go(mut self, at: At) -> Flow<Self, Result<Prepared, Failure>> {

@@ -97,9 +97,7 @@ pub fn judge(
     if waited >= policy.max_wait {
         return Verdict::TimedOut;
     }
-    Verdict::Wait {
-        until: now.boot.after(left.min(policy.max_wait - waited)),
-    }
+    Verdict::Wait { until: now.boot.after(left.min(policy.max_wait - waited)) }
 }
 
 enum Freshness {
@@ -180,10 +178,7 @@ impl Patience {
     /// Patience that begins now.
     #[must_use]
     pub const fn new(now: Now) -> Self {
-        Self {
-            subject: None,
-            since: now.boot,
-        }
+        Self { subject: None, since: now.boot }
     }
 
     /// Since when this contender has waited for whomever it last saw.
@@ -198,10 +193,7 @@ impl Patience {
         }
         let subject = Subject::of(snapshot);
         if subject != self.subject {
-            *self = Self {
-                subject,
-                since: now.boot,
-            };
+            *self = Self { subject, since: now.boot };
         }
         self.since
     }

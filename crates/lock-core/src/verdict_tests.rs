@@ -22,39 +22,20 @@ const RENEWED: u64 = 100_000;
 fn policy() -> Policy {
     let settings = Settings::with_stale_after(Duration::from_millis(STALE_AFTER));
     let max_wait = Duration::from_millis(MAX_WAIT);
-    Policy::new(Settings {
-        max_wait,
-        ..settings
-    })
-    .unwrap()
+    Policy::new(Settings { max_wait, ..settings }).expect("because these settings fit together")
 }
 
 fn ours(place: Place, kernel: KernelLock) -> Snapshot {
-    present(
-        kernel,
-        Ok(Record::new(7, token("t"), place.host(), "x", at(RENEWED))),
-    )
+    present(kernel, Ok(Record::new(7, token("t"), place.host(), "x", at(RENEWED))))
 }
 
 fn peers(stamp: u64) -> Snapshot {
-    let record = Record {
-        pid: 7,
-        stamp: Wall(stamp),
-        token: token("p"),
-        detail: None,
-    };
+    let record = Record { pid: 7, stamp: Wall(stamp), token: token("p"), detail: None };
     present(Free, Ok(record))
 }
 
 fn present(kernel: KernelLock, content: Result<Record, Defect>) -> Snapshot {
-    Snapshot::Present(Seen {
-        id: FileId {
-            device: 1,
-            inode: 1,
-        },
-        kernel,
-        content,
-    })
+    Snapshot::Present(Seen { id: FileId { device: 1, inode: 1 }, kernel, content })
 }
 
 fn broken(kernel: KernelLock) -> Snapshot {
@@ -68,9 +49,7 @@ fn fresh_contender(snapshot: &Snapshot, after: u64) -> Verdict {
 }
 
 fn until(after: u64) -> Verdict {
-    Verdict::Wait {
-        until: Boot(RENEWED + after),
-    }
+    Verdict::Wait { until: Boot(RENEWED + after) }
 }
 
 #[test]
@@ -112,10 +91,7 @@ fn renewal_overdue(#[case] place: Place, #[case] kernel: KernelLock, #[case] sta
     let lock = ours(place, kernel);
     assert_eq!(fresh_contender(&lock, STALE_AFTER - 1), until(STALE_AFTER));
     assert_eq!(fresh_contender(&lock, STALE_AFTER), Verdict::Stale(stale));
-    assert_eq!(
-        fresh_contender(&lock, STALE_AFTER + 1),
-        Verdict::Stale(stale)
-    );
+    assert_eq!(fresh_contender(&lock, STALE_AFTER + 1), Verdict::Stale(stale));
 }
 
 #[rstest]
@@ -141,10 +117,7 @@ fn a_peers_stamp_from_the_future(#[case] ahead: u64, #[case] verdict: Verdict) {
 fn patience_with_a_living_owner_ends(#[case] waited: u64, #[case] verdict: Verdict) {
     let lock = broken(Held);
     let now = at(RENEWED + waited);
-    assert_eq!(
-        judge(&policy(), &HERE.host(), now, &lock, Boot(RENEWED)),
-        verdict
-    );
+    assert_eq!(judge(&policy(), &HERE.host(), now, &lock, Boot(RENEWED)), verdict);
 }
 
 #[rstest]
@@ -173,25 +146,16 @@ fn patience_starts_anew_with_another_owner_and_with_progress() {
     let second = Record::new(2, token("b"), HERE.host(), "x", at(0));
     let of = |record: &Record| present(Held, Ok(record.clone()));
     assert_eq!(patience.since(&policy, &of(&first), at(10)), Boot(10));
-    assert_eq!(
-        patience.since(&policy, &of(&first.clone().renewed(at(15))), at(20)),
-        Boot(10)
-    );
-    assert_eq!(
-        patience.since(&policy, &of(&first.advanced("1", at(25))), at(30)),
-        Boot(30)
-    );
+    assert_eq!(patience.since(&policy, &of(&first.clone().renewed(at(15))), at(20)), Boot(10));
+    assert_eq!(patience.since(&policy, &of(&first.advanced("1", at(25))), at(30)), Boot(30));
     assert_eq!(patience.since(&policy, &of(&second), at(40)), Boot(40));
     assert_eq!(patience.since(&policy, &Snapshot::Absent, at(50)), Boot(50));
 }
 
 #[test]
 fn a_user_who_gives_up_counts_from_the_start() {
-    let policy = Policy::new(Settings {
-        on_timeout: OnTimeout::Fail,
-        ..*policy()
-    })
-    .unwrap();
+    let policy = Policy::new(Settings { on_timeout: OnTimeout::Fail, ..*policy() })
+        .expect("because these settings fit together");
     let mut patience = Patience::new(at(3));
     for now in [10, 20] {
         let record = Record::new(1, token("a"), HERE.host(), "x", at(now));
@@ -203,13 +167,7 @@ fn a_user_who_gives_up_counts_from_the_start() {
 /// The sweep a reviewer reads: age of the last renewal against the time waited.
 #[test]
 fn age_against_waiting() {
-    let ages = [
-        0,
-        STALE_AFTER - 1,
-        STALE_AFTER,
-        STALE_AFTER + 1,
-        6 * STALE_AFTER,
-    ];
+    let ages = [0, STALE_AFTER - 1, STALE_AFTER, STALE_AFTER + 1, 6 * STALE_AFTER];
     let waits = [0, MAX_WAIT - 1, MAX_WAIT, MAX_WAIT + 1];
     let subjects = [
         ("ours, held", ours(HERE, Held)),

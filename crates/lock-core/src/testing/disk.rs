@@ -4,11 +4,7 @@
 //! open file and not to a process, an inode whose last name is gone cannot be linked again,
 //! and the number of an inode that nobody has open is given to the next one. Time stands
 //! still except in a sleep, which jumps to its end unless the watch has something to tell.
-//!
-//! Every effect becomes a line of the story. A line that ends with `!` and some words was
-//! not forbidden, but no machine should ever ask for it.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -16,9 +12,8 @@ use alloc::vec::Vec;
 
 use crate::effect::{Effect, Errno, Event, Name, Share, Signal, Slot, Wake};
 use crate::machine::Context;
-use crate::record::{MAX_RECORD_BYTES, Token};
+use crate::record::MAX_RECORD_BYTES;
 use crate::snapshot::{FileId, Kind, Stat};
-use crate::testing::at;
 use crate::time::{Boot, Now, Wall};
 
 const EBADF: Errno = Errno(9);
@@ -28,13 +23,13 @@ const EISDIR: Errno = Errno(21);
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) now: Now,
-    lacks: BTreeSet<Lack>,
-    names: BTreeMap<String, u64>,
-    inodes: BTreeMap<u64, Inode>,
-    open: BTreeMap<(u32, Slot), Open>,
-    watches: BTreeMap<u32, Watch>,
-    processes: BTreeMap<u32, Nerve>,
-    story: Vec<String>,
+    pub(super) lacks: BTreeSet<Lack>,
+    pub(super) names: BTreeMap<String, u64>,
+    pub(super) inodes: BTreeMap<u64, Inode>,
+    pub(super) open: BTreeMap<(u32, Slot), Open>,
+    pub(super) watches: BTreeMap<u32, Watch>,
+    pub(super) processes: BTreeMap<u32, Nerve>,
+    pub(super) story: Vec<String>,
 }
 
 /// What a file system can do without.
@@ -66,18 +61,18 @@ pub(crate) struct Inode {
     pub(crate) content: Result<Vec<u8>, Errno>,
     pub(crate) mtime: Wall,
     /// Born without a name, and not linked yet.
-    linkable: bool,
+    pub(crate) linkable: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    inode: u64,
+pub(super) struct Open {
+    pub(super) inode: u64,
     writes: bool,
-    lock: Option<Share>,
+    pub(super) lock: Option<Share>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Watch {
+pub(super) struct Watch {
     inode: u64,
     news: Option<Wake>,
 }
@@ -95,155 +90,10 @@ impl Inode {
     }
 }
 
-/// Scripting: what the machines find, and what befalls them.
-impl Disk {
-    /// An empty directory, long after boot.
-    pub(crate) fn new() -> Self {
-        Self {
-            now: at(1_000_000),
-            lacks: BTreeSet::new(),
-            names: BTreeMap::new(),
-            inodes: BTreeMap::new(),
-            open: BTreeMap::new(),
-            watches: BTreeMap::new(),
-            processes: BTreeMap::new(),
-            story: Vec::new(),
-        }
-    }
-
-    pub(crate) fn without(lacks: &[Lack]) -> Self {
-        let mut disk = Self::new();
-        disk.lacks.extend(lacks);
-        disk
-    }
-
-    pub(crate) fn lose(&mut self, lack: Lack) {
-        self.lacks.insert(lack);
-    }
-
-    pub(crate) fn pass(&mut self, ms: u64) {
-        self.now.boot.0 += ms;
-        self.now.wall.0 += ms;
-    }
-
-    /// Something that no machine made, under each of these names.
-    pub(crate) fn put(&mut self, names: &[Name], inode: Inode) {
-        let id = self.add(inode);
-        for name in names {
-            self.names.insert(format!("{name:?}"), id);
-        }
-    }
-
-    /// What a name leads to, if to anything.
-    pub(crate) fn at(&mut self, name: Name) -> Option<&mut Inode> {
-        let id = self.names.get(&format!("{name:?}"))?;
-        self.inodes.get_mut(id)
-    }
-
-    pub(crate) fn text(&mut self, name: Name) -> Option<String> {
-        let bytes = self.at(name)?.content.clone().ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    pub(crate) fn nerve(&mut self, pid: u32, nerve: Nerve) {
-        self.processes.insert(pid, nerve);
-    }
-
-    /// Lets go of what a process has open, as its death does; or its driver, when a machine
-    /// has come to its end.
-    pub(crate) fn let_go(&mut self, pid: u32) {
-        let slots: Vec<Slot> = self.slots(pid).map(|(slot, _)| slot).collect();
-        self.watches.remove(&pid);
-        for slot in slots {
-            self.shut(pid, slot);
-        }
-    }
-
-    /// The names that are taken.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.names.keys().map(String::as_str).collect()
-    }
-
-    pub(crate) fn open_slots(&self, pid: u32) -> Vec<Slot> {
-        self.slots(pid).map(|(slot, _)| slot).collect()
-    }
-
-    /// Whether the name leads to an inode that the process has locked.
-    pub(crate) fn holds(&self, pid: u32, name: Name) -> bool {
-        let inode = self.names.get(&format!("{name:?}"));
-        let ours = |open: &Open| Some(&open.inode) == inode && open.lock == Some(Share::Exclusive);
-        self.slots(pid).any(|(_, open)| ours(&open))
-    }
-
-    /// The story so far, and what is left on the disk; then a new one begins.
-    pub(crate) fn story(&mut self) -> String {
-        let left = format!("left: {}", self.names().join(", "));
-        let mut lines = core::mem::take(&mut self.story);
-        lines.push(left);
-        lines.join("\n")
-    }
-
-    /// The lines of the story in which a machine did what it never should.
-    pub(crate) fn complaints(&self) -> Vec<&str> {
-        let lines = self.story.iter().map(String::as_str);
-        lines.filter(|line| line.contains(" ! ")).collect()
-    }
-
-    pub(crate) fn tell(&mut self, who: &Token, what: &str) {
-        self.story.push(format!("{who}  {what}"));
-    }
-}
-
 /// The kernel.
 impl Disk {
     /// Performs an effect for the process of `context`.
-    pub(crate) fn perform(&mut self, context: &Context, effect: &Effect) -> Event {
-        let complaint = self.complaint(context.pid, effect);
-        let event = self.call(context, effect);
-        let result = match &event {
-            Event::Done | Event::Stat(_) | Event::Bytes(_) => String::new(),
-            event => format!(" → {event:?}"),
-        };
-        let until = match effect {
-            Effect::Sleep { .. } => format!(" until {}", self.now.boot),
-            _ => String::new(),
-        };
-        let complaint = complaint.map_or(String::new(), |why| format!(" ! {why}"));
-        self.tell(
-            &context.token,
-            &format!("{effect}{until}{result}{complaint}"),
-        );
-        event
-    }
-
-    fn complaint(&self, pid: u32, effect: &Effect) -> Option<&'static str> {
-        let lacks_locks = self.lacks.contains(&Lack::Locks);
-        match effect {
-            Effect::CreateAnonymous(slot) | Effect::Create(slot, _) | Effect::Open { slot, .. } => {
-                let open = self.open.contains_key(&(pid, *slot));
-                open.then_some("the slot is in use")
-            }
-            Effect::Unlock(slot) => match self.open.get(&(pid, *slot)) {
-                None => Some("not open"),
-                Some(Open { lock: None, .. }) => Some("not locked"),
-                Some(_) => None,
-            },
-            Effect::Close(slot) => match self.open.get(&(pid, *slot)) {
-                None => Some("not open"),
-                Some(Open { lock: Some(_), .. }) => Some("not unlocked first"),
-                Some(_) => None,
-            },
-            Effect::Unlink(name @ (Name::Mutex | Name::Reclaim)) if !lacks_locks => {
-                (!self.holds(pid, *name)).then_some("not ours to remove")
-            }
-            Effect::Unlink(Name::Lock) | Effect::Rename { to: Name::Lock, .. } if !lacks_locks => {
-                (!self.holds(pid, Name::Mutex)).then_some("outside the mutex")
-            }
-            _ => None,
-        }
-    }
-
-    fn call(&mut self, context: &Context, effect: &Effect) -> Event {
+    pub(super) fn call(&mut self, context: &Context, effect: &Effect) -> Event {
         let pid = context.pid;
         let path = |name: &Name| match name {
             Name::Ticket => format!("Ticket of {}", context.token),
@@ -327,10 +177,7 @@ impl Disk {
         if path.as_ref().is_some_and(|path| self.names.contains_key(path)) {
             return Event::Exists;
         }
-        let inode = Inode {
-            linkable: path.is_none(),
-            ..Inode::file("", self.now.wall)
-        };
+        let inode = Inode { linkable: path.is_none(), ..Inode::file("", self.now.wall) };
         let id = self.add(inode);
         self.names.extend(path.map(|path| (path, id)));
         self.keep_open(pid, slot, id, true)
@@ -354,7 +201,7 @@ impl Disk {
         Event::Done
     }
 
-    fn shut(&mut self, pid: u32, slot: Slot) {
+    pub(super) fn shut(&mut self, pid: u32, slot: Slot) {
         let Some(open) = self.open.remove(&(pid, slot)) else {
             return;
         };
@@ -406,7 +253,7 @@ impl Disk {
         Event::Done
     }
 
-    fn unlink(&mut self, path: &str) -> Event {
+    pub(super) fn unlink(&mut self, path: &str) -> Event {
         let Some(id) = self.names.get(path).copied() else {
             return Event::Absent;
         };
@@ -458,21 +305,8 @@ impl Disk {
     }
 
     fn stat(&mut self, id: u64) -> Event {
-        let Inode {
-            kind,
-            mtime,
-            foreign,
-            ..
-        } = *self.inode(id);
-        Event::Stat(Stat {
-            id: FileId {
-                device: 1,
-                inode: id,
-            },
-            kind,
-            mtime,
-            foreign,
-        })
+        let Inode { kind, mtime, foreign, .. } = *self.inode(id);
+        Event::Stat(Stat { id: FileId { device: 1, inode: id }, kind, mtime, foreign })
     }
 
     fn notify(&mut self, inode: u64, news: Wake) {
@@ -483,22 +317,18 @@ impl Disk {
         }
     }
 
-    fn slots(&self, pid: u32) -> impl Iterator<Item = (Slot, Open)> {
+    pub(super) fn slots(&self, pid: u32) -> impl Iterator<Item = (Slot, Open)> {
         let ours = self.open.iter().filter(move |((owner, _), _)| *owner == pid);
         ours.map(|((_, slot), open)| (*slot, *open))
     }
 
     fn inode(&mut self, id: u64) -> &mut Inode {
-        self.inodes
-            .get_mut(&id)
-            .expect("an inode stays while it has a name or is open")
+        self.inodes.get_mut(&id).expect("an inode stays while it has a name or is open")
     }
 
     /// File systems give out the lowest free number.
-    fn add(&mut self, inode: Inode) -> u64 {
-        let id = (1..)
-            .find(|id| !self.inodes.contains_key(id))
-            .expect("numbers do not run out");
+    pub(super) fn add(&mut self, inode: Inode) -> u64 {
+        let id = (1..).find(|id| !self.inodes.contains_key(id)).expect("numbers do not run out");
         self.inodes.insert(id, inode);
         id
     }

@@ -1,0 +1,264 @@
+//! Scripted runs of a contender: every effect, in order, for each way to become owner.
+
+use rstest::rstest;
+
+use super::*;
+use crate::effect::Wake;
+use crate::effect::{Errno, Name};
+use crate::machine::Reason;
+use crate::policy::Settings;
+use crate::record::{Generation, Record};
+use crate::testing::disk::{Disk, Inode};
+use crate::testing::worker::Worker;
+use crate::testing::{OTHER_BOOT, at, corpse, owner, process, process_with, settings, token};
+use crate::time::Wall;
+use crate::verdict::Stale;
+use crate::{Evict, Hold};
+
+fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
+    Worker::contender(disk, process(name))
+}
+
+/// Longer than `max_wait`, so that a living owner is broken for being slow, not silent.
+fn patient_with_silence() -> Settings {
+    Settings { stale_after: Duration::from_secs(60), ..settings() }
+}
+
+fn evict(disk: &mut Disk) {
+    let context = process("person");
+    let machine = Evict::new(&context, None);
+    let evicted = Worker::new(context, machine).run(disk);
+    evicted.expect("because nothing is in its way");
+}
+
+fn peers_record(disk: &Disk, age: u64) -> Inode {
+    let stamp = disk.now.wall.0 - age;
+    Inode::file(&alloc::format!("42\n{stamp}\npeer\n"), Wall(stamp))
+}
+
+fn takeover(acquired: Result<Acquired, Failure>) -> Option<Reason> {
+    let acquired = acquired.expect("because it becomes owner");
+    acquired.takeover.map(|takeover| takeover.reason)
+}
+
+#[test]
+fn a_free_lock_is_linked() {
+    let mut disk = Disk::new();
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert_eq!(takeover(acquired), None);
+    assert_eq!(disk.open_slots(process("a").pid), [Slot::Ticket]);
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_dead_owner_is_replaced_at_once() {
+    let mut disk = Disk::new();
+    let (dead, _) = owner(&mut disk, "dead");
+    disk.let_go(dead.pid);
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
+    assert_eq!(disk.open_slots(process("a").pid), [Slot::Ticket]);
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_silent_owner_is_replaced() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "silent");
+    disk.pass(1_000);
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::Silent)));
+    insta::assert_snapshot!(disk.story());
+}
+
+fn of_the_last_boot() -> Inode {
+    let last = Record::new(1, token("old"), OTHER_BOOT.host(), "x", at(999_999));
+    Inode::file(&last.encode(0), Wall(999_999))
+}
+
+#[rstest]
+#[case::corrupt(Inode::file("half a rec", Wall(999_999)), Stale::Corrupt)]
+#[case::empty(Inode::file("", Wall(999_999)), Stale::Corrupt)]
+#[case::unreadable(Inode { content: Err(Errno(5)), ..Inode::file("", Wall(999_999)) }, Stale::Corrupt)]
+#[case::rebooted(of_the_last_boot(), Stale::Rebooted)]
+#[case::expired(peers_record(&Disk::new(), 1_000), Stale::Expired)]
+#[case::from_the_future(Inode::file("42\n1001001\np\n", Wall(0)), Stale::Expired)]
+fn whatever_is_stale_is_replaced_like_a_dead_owner(#[case] leftover: Inode, #[case] stale: Stale) {
+    let mut dead = Disk::new();
+    let (context, _) = owner(&mut dead, "dead");
+    dead.let_go(context.pid);
+    contender(&dead, "a").run(&mut dead).expect("because the owner is dead");
+    let effects = dead.story();
+
+    let mut disk = Disk::new();
+    owner(&mut disk, "earlier");
+    evict(&mut disk);
+    disk.story();
+    disk.put(&[Name::Lock], leftover);
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(stale)));
+    let rest = |story: &str| story.lines().filter(|line| !line.contains('=')).count();
+    assert_eq!(rest(&disk.story()), rest(&effects));
+}
+
+#[test]
+fn an_owner_that_makes_no_progress_is_timed_out() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "slow");
+    let context = process_with("a", patient_with_silence());
+    let acquired = Worker::contender(&disk, context).run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::TimedOut));
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_waiter_is_woken_by_the_release() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    let machine = Hold::release(&context, disk.now, ownership);
+    Worker::new(context, machine).run(&mut disk).expect("because it owns the lock");
+    assert_eq!(takeover(waiter.run(&mut disk)), None);
+    assert_eq!(disk.now, Disk::new().now, "not a millisecond was slept");
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_waiter_is_woken_by_the_owners_death() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    disk.let_go(context.pid);
+    let acquired = waiter.run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
+    assert_eq!(disk.now, Disk::new().now, "not a millisecond was slept");
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn no_wake_up_is_lost_between_the_look_and_the_watch() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Watch(Judged)");
+    disk.let_go(context.pid);
+    let acquired = waiter.run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
+    assert_eq!(disk.now, Disk::new().now, "not a millisecond was slept");
+}
+
+#[test]
+fn a_writer_that_has_closed_but_not_yet_unlocked_is_given_a_moment() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    disk.story();
+    waiter.feed(&mut disk, Event::Woken(Wake::Closed));
+    for _ in 0..3 {
+        waiter = waiter.after(&mut disk, "Sleep");
+    }
+    disk.let_go(context.pid);
+    let acquired = waiter.until(&mut disk, "CreateAnonymous(Ticket)");
+    insta::assert_snapshot!(disk.story());
+    takeover(acquired.run(&mut disk));
+}
+
+#[test]
+fn a_closed_file_that_stays_locked_is_not_polled_for_ever() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    waiter.feed(&mut disk, Event::Woken(Wake::Closed));
+    for _ in 0..10 {
+        waiter = waiter.after(&mut disk, "Sleep");
+    }
+    let waiter = waiter.until(&mut disk, "Sleep");
+    let until = disk.now.boot.after(Duration::from_millis(990));
+    assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
+}
+
+#[test]
+fn without_events_a_waiter_looks_now_and_then() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Watch(Judged)");
+    disk.story();
+    waiter.feed(&mut disk, Event::Failed(Errno(28)));
+    let waiter = waiter.after(&mut disk, "Sleep").after(&mut disk, "Sleep");
+    disk.let_go(context.pid);
+    takeover(waiter.until(&mut disk, "CreateAnonymous(Ticket)").run(&mut disk));
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_new_owner_is_waited_for_anew() {
+    let mut disk = Disk::new();
+    let (first, ownership) = owner(&mut disk, "first");
+    let waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    disk.pass(900);
+    let machine = Hold::release(&first, disk.now, ownership);
+    Worker::new(first, machine).run(&mut disk).expect("because it owns the lock");
+    owner(&mut disk, "second");
+    let waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let waiting = waiter.machine().waiting().expect("because it waits");
+    assert_eq!(waiting.since, disk.now.boot);
+    assert_eq!(waiting.until, disk.now.boot.after(Duration::from_secs(5)));
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn an_owner_that_gets_on_is_left_alone() {
+    let mut disk = Disk::new();
+    let (context, mut ownership) = owner(&mut disk, "o");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    for step in ["1/3", "2/3", "3/3"] {
+        disk.pass(900);
+        let machine = Hold::step(&context, disk.now, ownership.clone(), step);
+        match Worker::new(context.clone(), machine).run(&mut disk) {
+            Ok(crate::Held::Stepping { ownership: advanced, leave }) => {
+                Worker::new(context.clone(), leave).run(&mut disk).expect("because it leaves");
+                ownership = advanced;
+            }
+            lost => panic!("{lost:?}"),
+        }
+        waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+        let waiting = waiter.machine().waiting().expect("because it waits");
+        assert_eq!(waiting.since, disk.now.boot, "{step}");
+    }
+}
+
+/// A peer knows nothing of our mutex for free locks that it finds gone, say.
+#[test]
+fn a_lock_that_a_peer_makes_under_our_hands_is_respected() {
+    let mut disk = Disk::new();
+    let racer = contender(&disk, "a").until(&mut disk, "Link(Ticket, Lock)");
+    let peers = peers_record(&disk, 0);
+    disk.put(&[Name::Lock], peers);
+    racer.until(&mut disk, "Sleep");
+    assert_eq!(disk.complaints(), [""; 0]);
+    assert!(disk.text(Name::Lock).is_some_and(|text| text.ends_with("peer\n")));
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn what_a_dead_breaker_left_on_its_way_is_cleared() {
+    let mut disk = Disk::new();
+    let (dead, _) = owner(&mut disk, "dead");
+    disk.let_go(dead.pid);
+    corpse(&mut disk, "breaker", "Rename(Takeover, Lock)");
+    // A peer reaps the mutex by its age, and knows nothing of the takeover beside it.
+    disk.remove(Name::Mutex);
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn each_ownership_has_a_higher_generation_than_the_one_before() {
+    let mut disk = Disk::new();
+    for expected in 1..=3 {
+        let (context, ownership) = owner(&mut disk, "o");
+        assert_eq!(ownership.generation(), Generation(expected));
+        disk.let_go(context.pid);
+    }
+}

@@ -1,0 +1,35 @@
+//! Being in the mutex, and getting out of it.
+
+use crate::chores::Chores;
+use crate::effect::{Name, Slot};
+use crate::machine::Medium;
+use crate::snapshot::FileId;
+
+/// In the mutex: what is needed to get out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Inside {
+    pub(crate) medium: Medium,
+    /// Our ticket; without links a contender has none yet.
+    pub(crate) ticket: Option<FileId>,
+    /// The inode that the mutex leads to.
+    pub(crate) mutex: FileId,
+}
+
+impl Inside {
+    /// The way out of the mutex.
+    pub(crate) fn leave(&self) -> Chores {
+        let chores = Chores::new().vacate(Name::Mutex, self.mutex);
+        match self.medium.has_links() {
+            true => chores,
+            false => chores.let_go(Slot::Mutex, self.medium),
+        }
+    }
+
+    /// The way out for a contender that does not become owner.
+    pub(crate) fn abandon(&self) -> Chores {
+        match self.ticket {
+            Some(_) if self.medium.has_links() => self.leave().let_go(Slot::Ticket, self.medium),
+            _ => self.leave(),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Scripted runs where the file system lacks something: the fallbacks, each of which must
+//! hand the lock on, clear what crashes left, and leave nothing of its own.
+
+use super::*;
+use crate::acquire::{Acquire, Acquired};
+use crate::hold::{Held, Hold};
+use crate::machine::{Ownership, Reason};
+use crate::policy::Settings;
+use crate::testing::disk::{Disk, Lack};
+use crate::testing::worker::Worker;
+use crate::testing::{corpse, process, process_with, settings};
+use crate::verdict::Stale;
+
+const LINKED: &[Lack] = &[Lack::Anonymous];
+const SEPARATE: &[Lack] = &[Lack::Anonymous, Lack::Links];
+const UNARBITRATED: &[Lack] = &[Lack::Anonymous, Lack::Locks];
+const FALLBACKS: &[&[Lack]] = &[
+    LINKED,
+    SEPARATE,
+    UNARBITRATED,
+    &[Lack::Links],
+    &[Lack::Locks],
+    &[Lack::Anonymous, Lack::Links, Lack::Locks],
+];
+
+fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
+    Worker::contender(disk, process(name))
+}
+
+fn own(disk: &mut Disk, name: &str) -> Acquired {
+    let acquired = contender(disk, name).run(disk);
+    let acquired = acquired.expect("because nothing living is in its way");
+    settled(disk, name);
+    acquired
+}
+
+fn settled(disk: &Disk, owner: &str) {
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+    assert_eq!(disk.open_slots(process(owner).pid), [Slot::Ticket]);
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
+fn renew(disk: &mut Disk, name: &str, ownership: Ownership) -> Ownership {
+    let context = process(name);
+    let machine = Hold::renew(&context, disk.now, ownership);
+    match Worker::new(context, machine).run(disk) {
+        Ok(Held::Renewed(ownership)) => ownership,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn release(disk: &mut Disk, name: &str, ownership: Ownership) {
+    let context = process(name);
+    let pid = context.pid;
+    let machine = Hold::release(&context, disk.now, ownership);
+    assert_eq!(Worker::new(context, machine).run(disk), Ok(Held::Released));
+    assert_eq!(disk.open_slots(pid), []);
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
+/// Acquire, renew and release, told in full.
+fn life(lacks: &[Lack]) -> String {
+    let mut disk = Disk::without(lacks);
+    let ownership = own(&mut disk, "a").ownership;
+    let ownership = renew(&mut disk, "a", ownership);
+    release(&mut disk, "a", ownership);
+    assert_eq!(disk.names(), ["Generation"]);
+    disk.story()
+}
+
+#[test]
+fn without_anonymous_files_a_ticket_is_born_with_a_name() {
+    insta::assert_snapshot!(life(LINKED));
+}
+
+#[test]
+fn without_links_each_role_is_a_file() {
+    insta::assert_snapshot!(life(SEPARATE));
+}
+
+#[test]
+fn without_kernel_locks_age_decides() {
+    insta::assert_snapshot!(life(UNARBITRATED));
+}
+
+#[test]
+fn every_combination_has_its_fallback() {
+    for lacks in FALLBACKS {
+        life(lacks);
+    }
+}
+
+#[test]
+fn without_kernel_locks_nothing_is_done_where_they_are_required() {
+    let require_kernel_lock = true;
+    let settings = Settings { require_kernel_lock, ..settings() };
+    for lacks in [&[Lack::Locks][..], UNARBITRATED] {
+        let mut disk = Disk::without(lacks);
+        let contender = Worker::contender(&disk, process_with("a", settings));
+        assert_eq!(contender.run(&mut disk), Err(Failure::NoKernelLock));
+        assert_eq!(disk.names(), [""; 0]);
+    }
+    for lacks in [LINKED, SEPARATE] {
+        let mut disk = Disk::without(lacks);
+        let contender = Worker::contender(&disk, process_with("a", settings));
+        assert!(contender.run(&mut disk).is_ok());
+    }
+}
+
+#[test]
+fn a_dead_owner_is_replaced_on_every_medium() {
+    for (lacks, stale) in
+        [(LINKED, Stale::OwnerDied), (SEPARATE, Stale::OwnerDied), (UNARBITRATED, Stale::Expired)]
+    {
+        let mut disk = Disk::without(lacks);
+        let start = disk.now.boot;
+        own(&mut disk, "dead");
+        disk.let_go(process("dead").pid);
+        let takeover = own(&mut disk, "a").takeover;
+        let reason = takeover.map(|takeover| takeover.reason);
+        assert_eq!(reason, Some(Reason::Stale(stale)), "{lacks:?}");
+        let waited = disk.now.boot.since(start).as_millis();
+        let expected = if stale == Stale::Expired { 1_000 } else { 0 };
+        assert_eq!(waited, expected, "{lacks:?}");
+    }
+}
+
+#[test]
+fn dead_guards_are_cleared_on_every_medium() {
+    for lacks in [LINKED, SEPARATE, UNARBITRATED] {
+        let mut disk = Disk::without(lacks);
+        corpse(&mut disk, "dead", "Open(Judged, Lock)");
+        disk.pass(1_000);
+        corpse(&mut disk, "reaper", "Look(Takeover)");
+        assert_eq!(
+            disk.names().iter().filter(|name| !name.starts_with("Ticket")).count(),
+            2,
+            "{lacks:?}"
+        );
+        disk.pass(1_000);
+        let acquired = contender(&disk, "a").run(&mut disk);
+        assert!(acquired.is_ok(), "{lacks:?}: {acquired:?}\n{}", disk.story());
+    }
+}
+
+#[test]
+fn a_dead_mutex_without_links_is_reaped() {
+    let mut disk = Disk::without(SEPARATE);
+    corpse(&mut disk, "dead", "Open(Judged, Lock)");
+    own(&mut disk, "a");
+    insta::assert_snapshot!(disk.story());
+}
+
+/// It had no time to lock or fill it, so only its age tells.
+#[test]
+fn a_mutex_that_was_only_created_is_reaped_when_it_is_old() {
+    let mut disk = Disk::without(SEPARATE);
+    corpse(&mut disk, "dead", "Stat(Mutex)");
+    let start = disk.now.boot;
+    own(&mut disk, "a");
+    assert_eq!(disk.now.boot.since(start).as_millis(), 1_000);
+}
+
+/// An asker that had the new file locked for a moment would cost its maker the role, and the
+/// file would block everybody until it is old. So nobody asks a young file without a record.
+#[test]
+fn an_asker_does_not_cost_a_creator_its_mutex() {
+    let mut disk = Disk::without(SEPARATE);
+    let creator = contender(&disk, "a").until(&mut disk, "Lock(Mutex, Exclusive)");
+    let asker = contender(&disk, "b").after(&mut disk, "Read(Guard)");
+    let creator = creator.after(&mut disk, "Lock(Mutex, Exclusive)");
+    let start = disk.now.boot;
+    let asker = asker.until(&mut disk, "Sleep");
+    let owner = creator.run(&mut disk).expect("because nobody else has the mutex");
+    let waited = disk.now.boot.since(start).as_millis();
+    assert!(waited < 100, "{waited} ms\n{}", disk.story());
+    drop((asker, owner));
+}
+
+/// A contender that was held up between creating its mutex and locking it, for so long that
+/// another took it for dead.
+#[test]
+fn a_late_creator_whose_mutex_was_reaped_takes_nothing() {
+    let mut disk = Disk::without(SEPARATE);
+    let late = contender(&disk, "late").until(&mut disk, "Lock(Mutex, Exclusive)");
+    disk.pass(1_000);
+    let quick = contender(&disk, "quick").until(&mut disk, "Open(Judged, Lock)");
+    let late = late.until(&mut disk, "Sleep");
+    assert!(disk.holds(process("quick").pid, Name::Mutex));
+    quick.run(&mut disk).expect("because it is in the mutex");
+    assert_eq!(disk.complaints(), [""; 0]);
+    let late = late.until(&mut disk, "Watch(Judged)").until(&mut disk, "Sleep");
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+    assert_eq!(disk.complaints(), [""; 0]);
+    drop(late);
+}
+
+/// The kernel says that a name is taken before it says that it cannot link.
+#[test]
+fn missing_links_are_noticed_behind_a_dead_mutex_too() {
+    let mut disk = Disk::without(SEPARATE);
+    corpse(&mut disk, "dead", "Open(Judged, Lock)");
+    let acquired = contender(&disk, "a").run(&mut disk);
+    assert!(acquired.is_ok(), "{acquired:?}\n{}", disk.story());
+    settled(&disk, "a");
+}
+
+/// The same where the mutex falls free between two attempts to link it.
+#[test]
+fn missing_links_are_noticed_behind_a_living_mutex_too() {
+    let mut disk = Disk::without(SEPARATE);
+    let holder = contender(&disk, "h").until(&mut disk, "Open(Judged, Lock)");
+    let contender = contender(&disk, "a").until(&mut disk, "Watch(Guard)");
+    let acquired = holder.run(&mut disk).expect("because it is in the mutex");
+    release(&mut disk, "h", acquired.ownership);
+    let acquired = contender.run(&mut disk);
+    assert!(acquired.is_ok(), "{acquired:?}\n{}", disk.story());
+    settled(&disk, "a");
+}
+
+/// Whatever it gives up for, a ticket that was born with a name takes it along.
+#[test]
+fn a_name_that_a_ticket_was_born_with_never_stays() {
+    let mut disk = Disk::without(LINKED);
+    let ms = core::time::Duration::from_millis;
+    let impatient = Settings { max_wait: ms(100), ..settings() };
+    corpse(&mut disk, "old", "Open(Judged, Lock)");
+    let reaper = contender(&disk, "stopped").until(&mut disk, "Lock(Guard, Shared)");
+    corpse(&mut disk, "dead", "Open(Judged, Lock)");
+    let reaper = reaper.until(&mut disk, "Look(Takeover)");
+    let contender = Worker::contender(&disk, process_with("a", impatient));
+    let failure = contender.run(&mut disk);
+    assert!(matches!(failure, Err(Failure::MutexHeld { .. })), "{failure:?}");
+    assert!(!disk.names().contains(&"Ticket of a"), "{:?}", disk.names());
+    drop(reaper);
+}

@@ -1,0 +1,84 @@
+//! Setting the scene on a model disk: what the machines find there, and what befalls them.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::effect::{Name, Slot};
+use crate::testing::at;
+use crate::testing::disk::{Disk, Inode, Lack, Nerve};
+
+impl Disk {
+    /// An empty directory, long after boot.
+    pub(crate) fn new() -> Self {
+        Self {
+            now: at(1_000_000),
+            lacks: BTreeSet::new(),
+            names: BTreeMap::new(),
+            inodes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            story: Vec::new(),
+        }
+    }
+
+    pub(crate) fn without(lacks: &[Lack]) -> Self {
+        let mut disk = Self::new();
+        disk.lacks.extend(lacks);
+        disk
+    }
+
+    pub(crate) fn lose(&mut self, lack: Lack) {
+        self.lacks.insert(lack);
+    }
+
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now.boot.0 += ms;
+        self.now.wall.0 += ms;
+    }
+
+    /// Something that no machine made, under each of these names.
+    pub(crate) fn put(&mut self, names: &[Name], inode: Inode) {
+        let id = self.add(inode);
+        for name in names {
+            self.names.insert(format!("{name:?}"), id);
+        }
+    }
+
+    /// A peer, or a person, unlinks it.
+    pub(crate) fn remove(&mut self, name: Name) {
+        self.unlink(&format!("{name:?}"));
+    }
+
+    /// What a name leads to, if to anything.
+    pub(crate) fn at(&mut self, name: Name) -> Option<&mut Inode> {
+        let id = self.names.get(&format!("{name:?}"))?;
+        self.inodes.get_mut(id)
+    }
+
+    pub(crate) fn text(&mut self, name: Name) -> Option<String> {
+        let bytes = self.at(name)?.content.clone().ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub(crate) fn nerve(&mut self, pid: u32, nerve: Nerve) {
+        self.processes.insert(pid, nerve);
+    }
+
+    /// What a driver does with a slot that a machine has left open.
+    pub(crate) fn close(&mut self, pid: u32, slot: Slot) {
+        self.shut(pid, slot);
+    }
+
+    /// Lets go of what a process has open, as its death does; or its driver, when a machine
+    /// has come to its end.
+    pub(crate) fn let_go(&mut self, pid: u32) {
+        let slots: Vec<Slot> = self.slots(pid).map(|(slot, _)| slot).collect();
+        self.watches.remove(&pid);
+        for slot in slots {
+            self.shut(pid, slot);
+        }
+    }
+}

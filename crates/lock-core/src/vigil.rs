@@ -1,0 +1,139 @@
+//! Waiting outside the mutex for one owner: watch, look again, sleep.
+
+use core::time::Duration;
+
+use crate::decide::{Decision, Mind, Sentence};
+use crate::effect::{Effect, Event, Slot, Wake};
+use crate::look::{File, Look, Looked};
+use crate::machine::{Context, Failure, Flow, Medium};
+use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
+use crate::time::{Boot, Now};
+
+/// How long to leave a file alone whose writer has just closed it: the kernel tells of the
+/// close a hair before it drops the lock.
+const SETTLE: Duration = Duration::from_millis(1);
+const SETTLE_ROUNDS: u8 = 10;
+
+/// Keeps an eye on one lock file, which stays open in [`Slot::Judged`] meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Vigil {
+    medium: Medium,
+    file: FileId,
+    wakes: Wakes,
+    /// How many more short sleeps to spend on a writer that has just closed the file.
+    settle: u8,
+    at: At,
+}
+
+/// What ends a sleep early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wakes {
+    Events,
+    /// Nothing: this file system cannot watch, so look now and then.
+    Polls,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Watch,
+    Look(Look),
+    Sleep { until: Boot },
+}
+
+/// Why the wait is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ended {
+    /// There is no lock file any more.
+    Gone,
+    /// There is something to be had: enter the mutex and look once more. The file is open.
+    Ripe,
+    /// The owner is to be ended first. The file is open.
+    Signal { sentence: Sentence, seen: FileId },
+}
+
+type Outcome = Flow<Vigil, Result<Ended, Failure>>;
+
+impl Vigil {
+    /// Over the file that has just been looked at and is open.
+    pub(crate) const fn new(medium: Medium, file: FileId) -> Self {
+        Self { medium, file, wakes: Wakes::Polls, settle: 0, at: At::Watch }
+    }
+
+    pub(crate) fn effect(&self) -> Effect {
+        match &self.at {
+            At::Watch => Effect::Watch(Slot::Judged),
+            At::Look(look) => look.effect(),
+            At::Sleep { until } => Effect::Sleep { until: *until },
+        }
+    }
+
+    pub(crate) fn step(
+        mut self,
+        context: &Context,
+        now: Now,
+        mind: &mut Mind,
+        event: &Event,
+    ) -> Outcome {
+        match self.at.clone() {
+            // The watch is set: look again before sleeping, or a change in between is lost.
+            At::Watch => {
+                self.wakes = match event {
+                    Event::Done => Wakes::Events,
+                    _ => Wakes::Polls,
+                };
+                self.look()
+            }
+            At::Look(look) => match look.step(event) {
+                Flow::Go(look) => self.go(At::Look(look)),
+                Flow::Done(Ok(looked)) => self.looked(context, now, mind, looked),
+                Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
+            },
+            At::Sleep { .. } => match event {
+                Event::Woken(Wake::Cancelled) => Flow::Done(Err(Failure::Cancelled)),
+                Event::Woken(wake) => {
+                    if *wake == Wake::Closed {
+                        self.settle = SETTLE_ROUNDS;
+                    }
+                    self.look()
+                }
+                event => Flow::Done(Err(Failure::of(&self.effect(), event))),
+            },
+        }
+    }
+
+    fn looked(self, context: &Context, now: Now, mind: &mut Mind, looked: Looked) -> Outcome {
+        let Looked { snapshot, file } = looked;
+        match (mind.decide(context, now, &snapshot), snapshot) {
+            (Decision::GiveUp(failure), _) => Flow::Done(Err(failure)),
+            (_, Snapshot::Absent) => Flow::Done(Ok(Ended::Gone)),
+            (Decision::Signal(sentence), Snapshot::Present(Seen { id: seen, .. })) => {
+                Flow::Done(Ok(Ended::Signal { sentence, seen }))
+            }
+            (Decision::Take(_), Snapshot::Present(_)) => Flow::Done(Ok(Ended::Ripe)),
+            (Decision::Wait { until }, Snapshot::Present(seen)) => match file {
+                File::Same => self.sleep(context, now, &seen, until),
+                File::New => Flow::Go(Self::new(self.medium, seen.id)),
+            },
+        }
+    }
+
+    fn sleep(mut self, context: &Context, now: Now, seen: &Seen, until: Boot) -> Outcome {
+        let longest = match (self.wakes, seen.kernel) {
+            (_, KernelLock::Held) if self.settle > 0 => SETTLE,
+            (Wakes::Polls, _) => context.policy.poll,
+            (Wakes::Events, _) => Duration::MAX,
+        };
+        self.settle = self.settle.saturating_sub(1);
+        self.go(At::Sleep { until: until.min(now.boot.after(longest)) })
+    }
+
+    fn look(self) -> Outcome {
+        let look = Look::again(self.medium, self.file);
+        self.go(At::Look(look))
+    }
+
+    fn go(mut self, at: At) -> Outcome {
+        self.at = at;
+        Flow::Go(self)
+    }
+}
