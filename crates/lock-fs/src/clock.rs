@@ -25,9 +25,7 @@ impl Clock {
     /// A clock that can be moved.
     #[must_use]
     pub fn movable() -> Self {
-        Self {
-            shift: Some(Arc::default()),
-        }
+        Self { shift: Some(Arc::default()) }
     }
 
     /// Steps the wall clock by so many milliseconds, as an administrator or NTP would.
@@ -50,16 +48,10 @@ impl Clock {
     pub fn now(&self) -> Now {
         let (wall, boot) = (read(ClockId::Realtime), read(ClockId::Boottime));
         let Some(shift) = &self.shift else {
-            return Now {
-                wall: Wall(wall),
-                boot: Boot(boot),
-            };
+            return Now { wall: Wall(wall), boot: Boot(boot) };
         };
         let moved = |ms: u64, by: &AtomicI64| ms.saturating_add_signed(by.load(Ordering::Relaxed));
-        Now {
-            wall: Wall(moved(wall, &shift.wall)),
-            boot: Boot(moved(boot, &shift.boot)),
-        }
+        Now { wall: Wall(moved(wall, &shift.wall)), boot: Boot(moved(boot, &shift.boot)) }
     }
 }
 

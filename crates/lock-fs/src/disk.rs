@@ -49,16 +49,12 @@ impl Disk {
 
     /// The open file in a slot.
     pub(crate) fn file(&self, slot: Slot) -> Option<BorrowedFd<'_>> {
-        self.slots
-            .get(slot as usize)?
-            .as_ref()
-            .map(|open| open.fd.as_fd())
+        self.slots.get(slot as usize)?.as_ref().map(|open| open.fd.as_fd())
     }
 
     /// Performs one effect on the file system.
     pub(crate) fn perform(&mut self, effect: &Effect) -> Event {
-        self.call(effect)
-            .unwrap_or_else(|errno| failed(effect, errno))
+        self.call(effect).unwrap_or_else(|errno| failed(effect, errno))
     }
 
     /// Lets go of every file but the ticket.
@@ -155,12 +151,7 @@ impl Disk {
     fn open(&self, name: Name, flags: OFlags) -> io::Result<OwnedFd> {
         let path = self.name(name);
         retry_on_intr(|| {
-            rustix::fs::openat(
-                &self.directory.fd,
-                &path,
-                flags | OFlags::CLOEXEC,
-                owner_only(),
-            )
+            rustix::fs::openat(&self.directory.fd, &path, flags | OFlags::CLOEXEC, owner_only())
         })
     }
 
@@ -174,11 +165,7 @@ impl Disk {
     fn write(&self, slot: Slot, text: &str) -> io::Result<()> {
         let len = retry_on_intr(|| io::pwrite(self.fd(slot)?, text.as_bytes(), 0))?;
         // A record is far shorter than a block, so only a full disk can cut it.
-        if len == text.len() {
-            Ok(())
-        } else {
-            Err(Os::NOSPC)
-        }
+        if len == text.len() { Ok(()) } else { Err(Os::NOSPC) }
     }
 
     fn link(&self, slot: Slot, name: Name) -> io::Result<()> {
@@ -223,10 +210,7 @@ impl Disk {
         let millis =
             millis.saturating_add(i64::try_from(stat.st_mtime_nsec / 1_000_000).unwrap_or(0));
         Event::Stat(Stat {
-            id: FileId {
-                device: stat.st_dev,
-                inode: stat.st_ino,
-            },
+            id: FileId { device: stat.st_dev, inode: stat.st_ino },
             kind,
             mtime: Wall(u64::try_from(millis).unwrap_or(0)),
             foreign: self.directory.is_foreign(stat.st_uid),
@@ -256,14 +240,8 @@ fn owner_only() -> Mode {
 }
 
 fn touched_now() -> Timestamps {
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: rustix::fs::UTIME_NOW,
-    };
-    Timestamps {
-        last_access: now,
-        last_modification: now,
-    }
+    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+    Timestamps { last_access: now, last_modification: now }
 }
 
 /// The answers that a machine may have a use for; the rest are failures.

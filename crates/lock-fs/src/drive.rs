@@ -99,9 +99,7 @@ mod tests {
             .join("lock");
         let directory = crate::paths::Directory::open(&lock).expect("because it exists");
         let mut disk = Disk::new(Arc::new(directory), "t");
-        let event = disk.perform(&Effect::Sleep {
-            until: lock_core::time::Boot(0),
-        });
+        let event = disk.perform(&Effect::Sleep { until: lock_core::time::Boot(0) });
         assert!(matches!(event, Event::Failed(_)));
     }
 }

@@ -149,11 +149,7 @@ impl Error {
         path: &Utf8Path,
         source: impl Into<io::Error>,
     ) -> Self {
-        Self::System {
-            verb,
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        Self::System { verb, path: path.to_owned(), source: source.into() }
     }
 }
 

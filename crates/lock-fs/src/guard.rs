@@ -14,7 +14,6 @@ use rustix::fd::OwnedFd;
 use crate::disk::Disk;
 use crate::drive::settle;
 use crate::error::Error;
-use crate::keeper;
 use crate::lock::Inner;
 use crate::watch::{Cancel, Watcher};
 
@@ -40,8 +39,6 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     fate: Mutex<Fate>,
     decided: Condvar,
-    /// Ends the keeper's sleep.
-    pub(crate) ended: Cancel,
 }
 
 #[derive(Debug)]
@@ -86,27 +83,17 @@ impl Guard {
         ownership: Ownership,
     ) -> Result<Self, Error> {
         let path = inner.directory().lock().to_owned();
-        let ended = Cancel::new().map_err(|source| Error::system("watch", &path, source))?;
         let (token, generation) = (context.token.clone(), ownership.generation());
         let shared = Arc::new(Shared {
             inner,
             context,
-            state: Mutex::new(State {
-                disk,
-                ownership: Some(ownership),
-            }),
+            state: Mutex::new(State { disk, ownership: Some(ownership) }),
             fate: Mutex::new(Fate::Owning),
             decided: Condvar::new(),
-            ended,
         });
-        let guard = Self {
-            shared,
-            token,
-            generation,
-            path,
-        };
-        keeper::spawn(&guard.shared)
-            .map_err(|source| Error::system("renew", &guard.path, source))?;
+        let guard = Self { shared, token, generation, path };
+        let adopted = guard.shared.inner.keeper.adopt(&guard.shared);
+        adopted.map_err(|source| Error::system("renew", &guard.path, source))?;
         Ok(guard)
     }
 
@@ -171,9 +158,7 @@ impl Guard {
     /// Tells of the lock's loss, on any thread.
     #[must_use]
     pub fn loss(&self) -> Loss {
-        Loss {
-            shared: Arc::clone(&self.shared),
-        }
+        Loss { shared: Arc::clone(&self.shared) }
     }
 
     /// A copy of the ticket's descriptor, close-on-exec. Whoever inherits it keeps the lock
@@ -185,17 +170,11 @@ impl Guard {
     pub fn ticket(&self) -> Result<OwnedFd, Error> {
         let state = self.shared.state();
         self.shared.ownership(&state)?;
-        let copy = state
-            .disk
-            .file(Slot::Ticket)
-            .map(|ticket| ticket.try_clone_to_owned());
+        let copy = state.disk.file(Slot::Ticket).map(|ticket| ticket.try_clone_to_owned());
         match copy {
             Some(Ok(ticket)) => Ok(ticket),
             Some(Err(source)) => Err(Error::system("duplicate", &self.path, source)),
-            None => Err(Error::Lost {
-                path: self.path.clone(),
-                to: None,
-            }),
+            None => Err(Error::Lost { path: self.path.clone(), to: None }),
         }
     }
 
@@ -251,11 +230,11 @@ impl Loss {
 }
 
 impl Shared {
-    /// Refreshes the stamp. Says whether there is still anything to renew.
-    pub(crate) fn renew(&self) -> bool {
+    /// Refreshes the stamp, or finds out that the lock is lost.
+    pub(crate) fn renew(&self) {
         let mut state = self.state();
         let Some(ownership) = state.ownership.clone() else {
-            return false;
+            return;
         };
         let hold = Hold::renew(&self.context, self.now(), ownership);
         match self.run(&mut state.disk, hold) {
@@ -267,7 +246,11 @@ impl Shared {
             // ages until another takes over, and that is delivered as a loss.
             Ok(Held::Stepping { .. } | Held::Released) | Err(_) => {}
         }
-        state.ownership.is_some()
+    }
+
+    /// Whether it is neither lost nor released, as far as known.
+    pub(crate) fn is_owning(&self) -> bool {
+        matches!(*self.fate(), Fate::Owning)
     }
 
     /// Has the ticket's inode watched.
@@ -309,17 +292,13 @@ impl Shared {
             Ok(Released::AlreadyLost { to }) => Fate::Lost(to.clone()),
             _ => Fate::Released,
         });
-        self.ended.cancel();
         released
     }
 
     fn lose(&self, state: &mut State, to: Option<Box<Record>>) -> Error {
         state.ownership = None;
         self.decide(Fate::Lost(to.clone()));
-        Error::Lost {
-            path: self.inner.directory().lock().to_owned(),
-            to,
-        }
+        Error::Lost { path: self.inner.directory().lock().to_owned(), to }
     }
 
     fn decide(&self, fate: Fate) {
@@ -339,9 +318,9 @@ impl Shared {
     }
 
     fn run<M: lock_core::machine::Machine>(&self, disk: &mut Disk, machine: M) -> M::Output {
-        let output = self.inner.with_driver(&Cancel::never(), |driver| {
-            driver.finish(machine, &self.context, disk)
-        });
+        let output = self
+            .inner
+            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &self.context, disk));
         settle(disk, output)
     }
 

@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::drive::{Driver, Tracer, settle};
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::keeper::Keeper;
 use crate::paths::Directory;
 use crate::watch::{Cancel, Watcher};
 
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     host: Host,
     watchers: Mutex<Vec<Watcher>>,
+    pub(crate) keeper: Keeper,
 }
 
 /// What a contender may want to tell a person.
@@ -86,16 +88,11 @@ impl Lock {
     pub fn open(path: impl AsRef<Utf8Path>, options: Options) -> Result<Self, Error> {
         let directory = Directory::open(path.as_ref())?;
         let host = this_host()?;
+        let keeper = Keeper::new(options.policy.renew_every)
+            .map_err(|source| Error::system("watch", directory.lock(), source))?;
         let directory = Mutex::new(Arc::new(directory));
         let watchers = Mutex::default();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                directory,
-                options,
-                host,
-                watchers,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { directory, options, host, watchers, keeper }) })
     }
 
     /// Becomes the lock's owner: at once if it is free or its owner is dead, else after
@@ -170,9 +167,8 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let machine = Inspect::new(&context);
         let now = inner.options.clock.now();
-        let outcome = inner.with_driver(&Cancel::never(), |driver| {
-            driver.finish(machine, &context, &mut disk)
-        });
+        let outcome = inner
+            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &context, &mut disk));
         let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
         Ok(Status { lock, now })
     }
@@ -188,9 +184,8 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let machine = Evict::new(&context, only);
         let begun = inner.options.clock.now().boot;
-        let outcome = inner.with_driver(&Cancel::never(), |driver| {
-            driver.finish(machine, &context, &mut disk)
-        });
+        let outcome = inner
+            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &context, &mut disk));
         outcome.map_err(|failure| inner.error(failure, &disk, begun))
     }
 }
@@ -211,22 +206,14 @@ impl Status {
 
 impl Inner {
     pub(crate) fn directory(&self) -> Arc<Directory> {
-        Arc::clone(
-            &self
-                .directory
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        Arc::clone(&self.directory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Opens the directory anew, making it if it is gone.
     fn reopen(&self) -> Result<(), Error> {
         let old = self.directory();
         let new = Directory::open(old.lock())?;
-        *self
-            .directory
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
     }
 
@@ -260,12 +247,7 @@ impl Inner {
         let pool = || self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut watcher = pool().pop().unwrap_or_default();
         let Options { clock, tracer, .. } = &self.options;
-        let mut driver = Driver {
-            clock,
-            tracer: tracer.as_ref(),
-            watcher: &mut watcher,
-            cancel,
-        };
+        let mut driver = Driver { clock, tracer: tracer.as_ref(), watcher: &mut watcher, cancel };
         let output = run(&mut driver);
         if watcher.fd().is_some() {
             pool().push(watcher);
@@ -280,29 +262,18 @@ impl Inner {
         let waited = self.options.clock.now().boot.since(begun);
         match failure {
             Failure::Busy { owner } => Error::Busy { path: lock, owner },
-            Failure::TimedOut { owner } => Error::TimedOut {
-                path: lock,
-                waited,
-                owner,
-            },
-            Failure::MutexHeld { holder } => Error::MutexHeld {
-                path: path(Name::Mutex),
-                waited,
-                holder,
-            },
+            Failure::TimedOut { owner } => Error::TimedOut { path: lock, waited, owner },
+            Failure::MutexHeld { holder } => {
+                Error::MutexHeld { path: path(Name::Mutex), waited, holder }
+            }
             Failure::Survived { owner } => Error::Survived { path: lock, owner },
             Failure::Cancelled => Error::Cancelled { path: lock },
-            Failure::Refused { name, reason } => Error::Refused {
-                path: path(name),
-                reason,
-            },
+            Failure::Refused { name, reason } => Error::Refused { path: path(name), reason },
             Failure::NoKernelLock => Error::NoKernelLock { path: lock },
-            Failure::GenerationDamaged => Error::GenerationDamaged {
-                path: path(Name::Generation),
-            },
-            Failure::DirectoryGone => Error::DirectoryGone {
-                path: lock.parent().unwrap_or(&lock).to_owned(),
-            },
+            Failure::GenerationDamaged => Error::GenerationDamaged { path: path(Name::Generation) },
+            Failure::DirectoryGone => {
+                Error::DirectoryGone { path: lock.parent().unwrap_or(&lock).to_owned() }
+            }
             Failure::System { verb, name, errno } => Error::System {
                 verb,
                 path: path(name.unwrap_or(Name::Lock)),
@@ -317,12 +288,6 @@ fn this_host() -> Result<Host, Error> {
     const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
     let boot = std::fs::read_to_string(BOOT_ID)
         .map_err(|source| Error::system("read", Utf8Path::new(BOOT_ID), source))?;
-    let name = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned();
-    Ok(Host {
-        name,
-        boot: boot.trim().to_owned(),
-    })
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Host { name, boot: boot.trim().to_owned() })
 }

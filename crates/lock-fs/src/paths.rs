@@ -20,6 +20,8 @@ pub(crate) struct Directory {
     pub(crate) fd: OwnedFd,
     lock: Utf8PathBuf,
     trust: Trust,
+    /// The user that we act as: asked once, since every `stat` wants it.
+    user: u32,
     network: bool,
 }
 
@@ -46,18 +48,12 @@ impl Directory {
             (false, _) => Trust::Private { owner: stat.st_uid },
             (true, true) => Trust::Sticky,
             (true, false) => {
-                return Err(Error::UnsafeDirectory {
-                    path: parent.to_owned(),
-                });
+                return Err(Error::UnsafeDirectory { path: parent.to_owned() });
             }
         };
         let network = rustix::fs::fstatfs(&fd).is_ok_and(|fs| is_network(fs.f_type));
-        Ok(Self {
-            fd,
-            lock: parent.join(file),
-            trust,
-            network,
-        })
+        let user = rustix::process::geteuid().as_raw();
+        Ok(Self { fd, lock: parent.join(file), trust, user, network })
     }
 
     /// The lock's own path.
@@ -91,18 +87,15 @@ impl Directory {
 
     /// Whether a file of this user has no business at our paths.
     pub(crate) fn is_foreign(&self, uid: u32) -> bool {
-        let ours = rustix::process::geteuid().as_raw();
         match self.trust {
-            Trust::Private { owner } => ![ours, owner, 0].contains(&uid),
-            Trust::Sticky => uid != ours,
+            Trust::Private { owner } => ![self.user, owner, 0].contains(&uid),
+            Trust::Sticky => uid != self.user,
         }
     }
 }
 
 fn split(lock: &Utf8Path) -> Result<(&Utf8Path, &str), Error> {
-    let no_name = || Error::NotAFile {
-        path: lock.to_owned(),
-    };
+    let no_name = || Error::NotAFile { path: lock.to_owned() };
     let file = lock.file_name().ok_or_else(no_name)?;
     // `file_name` forgives a trailing slash; a path that says "directory" is a mistake.
     if lock.as_str().ends_with('/') {
@@ -110,9 +103,7 @@ fn split(lock: &Utf8Path) -> Result<(&Utf8Path, &str), Error> {
     }
     let longest = file.len() + ".ticket.".len() + uuid::fmt::Hyphenated::LENGTH;
     if longest > LONGEST_NAME {
-        return Err(Error::NameTooLong {
-            path: lock.to_owned(),
-        });
+        return Err(Error::NameTooLong { path: lock.to_owned() });
     }
     let parent = match lock.parent() {
         Some(parent) if !parent.as_str().is_empty() => parent,
@@ -129,10 +120,7 @@ fn create(parent: &Utf8Path) -> Result<(), Error> {
     builder.recursive(true).mode(0o700);
     builder
         .create(parent)
-        .map_err(|source| Error::CreateDirectory {
-            path: parent.to_owned(),
-            source,
-        })
+        .map_err(|source| Error::CreateDirectory { path: parent.to_owned(), source })
 }
 
 /// By the magic numbers of statfs(2).

@@ -60,10 +60,7 @@ mod tests {
 
     #[test]
     fn nobody_has_a_pid_beyond_the_kernels() {
-        assert_eq!(
-            signal(u32::MAX, Boot(u64::MAX), Signal::Kill),
-            Event::Absent
-        );
+        assert_eq!(signal(u32::MAX, Boot(u64::MAX), Signal::Kill), Event::Absent);
         assert_eq!(signal(0, Boot(u64::MAX), Signal::Kill), Event::Absent);
     }
 }

@@ -33,9 +33,7 @@ impl Cancel {
     /// When the process has no descriptor left.
     pub fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self {
-            event: Some(Arc::new(event)),
-        })
+        Ok(Self { event: Some(Arc::new(event)) })
     }
 
     /// For a wait that nobody means to cancel.
@@ -52,6 +50,14 @@ impl Cancel {
         }
     }
 
+    /// Makes it as if it had never been cancelled: for a bell that rings more than once.
+    pub(crate) fn reset(&self) {
+        if let Some(event) = &self.event {
+            // It fails when there was nothing to reset.
+            let _ = io::read(event, &mut [0; 8]);
+        }
+    }
+
     /// Whether it was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -64,11 +70,7 @@ impl Cancel {
     /// Waits for it, at most so long; says whether it was cancelled.
     pub(crate) fn wait(&self, also: Option<BorrowedFd<'_>>, limit: Duration) -> Woken {
         let mut fds = Vec::with_capacity(2);
-        fds.extend(
-            self.event
-                .as_deref()
-                .map(|event| PollFd::new(event, PollFlags::IN)),
-        );
+        fds.extend(self.event.as_deref().map(|event| PollFd::new(event, PollFlags::IN)));
         fds.extend(also.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, Some(&timespec(limit))) {
             Ok(0) => Woken::Due,
@@ -92,11 +94,7 @@ impl Watcher {
     /// leads to by now. Where that is not to be had, the machine polls.
     pub(crate) fn watch(&mut self, file: Option<BorrowedFd<'_>>) -> Event {
         let watched = file.ok_or(Errno::BADF).and_then(|file| self.add(file));
-        if watched.is_ok() {
-            Event::Done
-        } else {
-            Event::Unsupported
-        }
+        if watched.is_ok() { Event::Done } else { Event::Unsupported }
     }
 
     /// Sleeps until the watched inode changes, the time is up, or the wait is cancelled.
@@ -155,9 +153,7 @@ fn tells_of_a_close(buffer: &[u8]) -> bool {
     let mut rest = buffer;
     while let Some((header, tail)) = rest.split_at_checked(HEADER) {
         let word = |at: usize| {
-            let bytes = header
-                .get(at..at + 4)
-                .and_then(|bytes| bytes.try_into().ok());
+            let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
             u32::from_ne_bytes(bytes.unwrap_or_default())
         };
         if ReadFlags::from_bits_retain(word(4)).contains(ReadFlags::CLOSE_WRITE) {
