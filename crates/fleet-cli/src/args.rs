@@ -1,0 +1,240 @@
+//! The command line, as clap reads it.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use rustix::process::Signal;
+
+use crate::{duration, exit, signals};
+
+/// Restart a fleet of long-lived agents, one restart at a time.
+#[derive(Debug, Parser)]
+#[command(name = "fleet", version, max_term_width = 100, after_help = exit::HELP)]
+pub(crate) struct Cli {
+    /// The fleet's home [default: $FLEET_HOME, $MOSAIC_HOME, then ~/.config/mosaic]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<Utf8PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Restart the fleet, or some of its agents
+    ///
+    /// Takes the restart lock, restarts the holder (for the whole fleet only) and then the
+    /// agents in roster order, and releases the lock. Every agent is attempted.
+    Restart {
+        #[command(flatten)]
+        change: Change,
+        #[command(flatten)]
+        grace: Grace,
+        #[command(flatten)]
+        settle: Settle,
+    },
+    /// Start what does not run
+    ///
+    /// The holder first (for the whole fleet only), then the agents in roster order.
+    Start {
+        #[command(flatten)]
+        change: Change,
+        #[command(flatten)]
+        settle: Settle,
+    },
+    /// Stop what runs
+    ///
+    /// The agents in reverse roster order, then the holder (for the whole fleet only). Every
+    /// one of them is attempted, whatever fails before.
+    Stop {
+        #[command(flatten)]
+        change: Change,
+        #[command(flatten)]
+        grace: Grace,
+    },
+    /// Show the state of each agent, and who restarts the fleet now
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Use the restart lock, or any other, directly
+    #[command(subcommand)]
+    Lock(LockCommand),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// A command that changes the fleet.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// The agents [default: the whole fleet]
+    #[arg(value_name = "AGENT")]
+    pub(crate) agents: Vec<String>,
+
+    /// How many agents to work on at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) jobs: NonZeroUsize,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) lock: LockOptions,
+}
+
+/// How long to wait for an agent that stops.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Grace {
+    /// How long an agent has to end before it is killed
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub(crate) grace: Duration,
+}
+
+/// How long to watch an agent that starts.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Settle {
+    /// How long an agent must run to count as started
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration::parse)]
+    pub(crate) settle: Duration,
+}
+
+/// How a command reports.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to wait for a lock.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Lock options")]
+pub(crate) struct LockOptions {
+    /// After how long without a sign of life an owner counts as hung
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) stale_after: Duration,
+
+    /// How long to wait for an owner that makes no progress
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub(crate) max_wait: Duration,
+
+    /// What to do about a living owner then
+    #[arg(long, value_name = "WHAT", default_value = "break")]
+    pub(crate) on_timeout: OnTimeout,
+
+    /// Do not wait for a living owner: exit 75 at once
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+
+    /// Refuse to work where the kernel cannot arbitrate, as on some network file systems
+    #[arg(long)]
+    pub(crate) require_kernel_lock: bool,
+}
+
+/// What to do about a living owner whose time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnTimeout {
+    /// Take the lock away; the owner is told, and stops before its next step
+    Break,
+    /// End the owner's process first, then take the lock
+    Stop,
+    /// Give up: exit 75
+    Fail,
+}
+
+/// The lock's own commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Run a command under a lock
+    ///
+    /// Waits for the lock, runs CMD, and releases the lock when CMD ends. Signals are
+    /// forwarded to CMD. If this process is killed, CMD is killed too.
+    #[command(after_help = exit::LOCK_RUN_HELP)]
+    Run(LockRun),
+    /// Show who holds a lock, since when, and doing what
+    Status {
+        #[command(flatten)]
+        lock: LockPath,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take a lock away from its owner
+    ///
+    /// The owner is not ended; it is told that it lost the lock, and stops before its next
+    /// step.
+    Break {
+        #[command(flatten)]
+        lock: LockPath,
+        /// Only if it is still this ownership; `fleet lock status` shows its number
+        #[arg(long, value_name = "N")]
+        generation: Option<u64>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Which lock.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LockPath {
+    /// The lock file [default: the home's restart lock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lock: Option<Utf8PathBuf>,
+}
+
+/// `lock run`.
+#[derive(Debug, Args)]
+pub(crate) struct LockRun {
+    #[command(flatten)]
+    pub(crate) lock: LockPath,
+
+    /// Send CMD this signal at once if the lock is lost
+    #[arg(long, value_name = "SIGNAL", value_parser = signals::parse)]
+    pub(crate) kill_on_loss: Option<Signal>,
+
+    /// The command and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) options: LockOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// What each `--help` says, in one text to read through.
+    #[test]
+    fn the_help_of_every_command() {
+        let mut whole = Cli::command();
+        whole.build();
+        let mut text = String::new();
+        let mut pending = vec![whole];
+        while let Some(command) = pending.pop() {
+            let mut command = command.term_width(100);
+            let name = command.get_bin_name().unwrap_or("fleet").to_owned();
+            let subcommands = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+            let subcommands: Vec<_> = subcommands.cloned().collect();
+            pending.extend(subcommands.into_iter().rev());
+            let help = command.render_long_help();
+            text.push_str(&format!("===== {name} --help\n{help}\n"));
+        }
+        insta::assert_snapshot!(text);
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a command could not be carried out, and with which code it ends.
+
+use std::io::{self, ErrorKind};
+
+use camino::Utf8PathBuf;
+use lock_fs::PolicyError;
+
+use crate::exit::Exit;
+use crate::home::HomeError;
+use crate::plan::UnknownAgent;
+use crate::roster::RosterError;
+use crate::supervisor::SupervisorMissing;
+
+/// Whatever ends a command before its work is done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The roster cannot be used.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// A name that is not in the roster.
+    #[error(transparent)]
+    UnknownAgent(#[from] UnknownAgent),
+    /// The roster's supervisor is not there.
+    #[error(transparent)]
+    SupervisorMissing(#[from] SupervisorMissing),
+    /// The lock options do not fit together.
+    #[error("the lock options do not fit together (renew_every is a third of --stale-after)")]
+    Policy(#[from] PolicyError),
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] lock_fs::Error),
+    /// A signal ended the wait for the lock.
+    #[error("{} ended the wait for {path}; nothing was done", crate::signals::name(*.signal))]
+    WaitInterrupted {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// The signal.
+        signal: i32,
+    },
+    /// Signals cannot be handled, so a lock could not be released when one comes.
+    #[error("cannot prepare to handle signals")]
+    Signals(#[source] io::Error),
+    /// `lock run`: its command cannot be started.
+    #[error("cannot run `{program}`")]
+    Run {
+        /// The command.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `lock run`: its command was started but cannot be watched.
+    #[error("cannot watch `{program}`")]
+    Watch {
+        /// The command.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The code that the command ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Home(HomeError::Unknown | HomeError::NotText(_)) => Exit::Usage,
+            Self::Home(HomeError::Current { source, .. }) => io_exit(source),
+            Self::Roster(RosterError::Read { source, .. }) => io_exit(source),
+            Self::Roster(_) => Exit::RosterInvalid,
+            Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
+            Self::SupervisorMissing(_) => Exit::SupervisorMissing,
+            Self::Lock(error) => lock_exit(error),
+            Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
+            Self::Signals(source) | Self::Watch { source, .. } => io_exit(source),
+            Self::Run { source, .. } => run_exit(source),
+        }
+    }
+}
+
+/// The code for an error of the lock.
+pub(crate) fn lock_exit(error: &lock_fs::Error) -> Exit {
+    use lock_fs::Error as Lock;
+    match error {
+        Lock::NotAFile { .. } | Lock::NameTooLong { .. } => Exit::Usage,
+        Lock::Busy { .. }
+        | Lock::TimedOut { .. }
+        | Lock::MutexHeld { .. }
+        | Lock::Survived { .. } => Exit::LockNotAcquired,
+        Lock::Lost { .. } => Exit::LockLost,
+        Lock::UnsafeDirectory { .. } => Exit::Permission,
+        Lock::Refused { .. } | Lock::NoKernelLock { .. } => Exit::CannotCreate,
+        Lock::CreateDirectory { source, .. } => match io_exit(source) {
+            Exit::Permission => Exit::Permission,
+            _ => Exit::CannotCreate,
+        },
+        Lock::System { source, .. } => io_exit(source),
+        // The list is open, and what else there is concerns files.
+        _ => Exit::Io,
+    }
+}
+
+fn io_exit(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::PermissionDenied => Exit::Permission,
+        ErrorKind::ReadOnlyFilesystem => Exit::CannotCreate,
+        _ => Exit::Io,
+    }
+}
+
+/// As shells have it: 127 for what is not there, 126 for what cannot be executed.
+fn run_exit(error: &io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => Exit::NotFound,
+        ErrorKind::WouldBlock | ErrorKind::OutOfMemory => Exit::Io,
+        _ => Exit::NotExecutable,
+    }
+}
+
+/// An error and everything that led to it, as one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut sentence = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        sentence.push_str(": ");
+        sentence.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    sentence
+}

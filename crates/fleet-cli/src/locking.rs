@@ -1,0 +1,148 @@
+//! The lock as the commands use it: opened from options, waited for in the open, and as the
+//! fence of a restart.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use camino::Utf8Path;
+use lock_fs::{Clock, Guard, Host, Lock, Options, Policy, Settings, Status, Verdict, judge};
+
+use crate::args::{LockOptions, OnTimeout};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::report::{Screen, Teller};
+use crate::restart::Fence;
+
+/// Names the lock at `path`, as `options` say it is to be used; `command` is what others see
+/// us do.
+///
+/// # Errors
+///
+/// When the options do not fit together, or no lock can be there.
+pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> Result<Lock, Error> {
+    let settings = Settings {
+        max_wait: options.max_wait,
+        no_wait: options.no_wait,
+        require_kernel_lock: options.require_kernel_lock,
+        on_timeout: match options.on_timeout {
+            OnTimeout::Break => lock_fs::OnTimeout::Break,
+            OnTimeout::Stop => lock_fs::OnTimeout::Stop,
+            OnTimeout::Fail => lock_fs::OnTimeout::Fail,
+        },
+        ..Settings::with_stale_after(options.stale_after)
+    };
+    let policy = Policy::new(settings)?;
+    Ok(Lock::open(path, Options { policy, command, ..Options::default() })?)
+}
+
+/// How often a terminal is told how long the wait will still be.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Waits for the lock, telling `screen` what for.
+///
+/// # Errors
+///
+/// When it is not to be had, or a signal ends the wait.
+pub(crate) fn acquire(
+    lock: &Lock,
+    path: &Utf8Path,
+    options: &LockOptions,
+    interrupt: &Interrupt,
+    screen: &mut Screen,
+) -> Result<Guard, Error> {
+    let live = screen.is_live();
+    let teller = Mutex::new(Teller::new(screen, path, options));
+    let tell = || teller.lock().unwrap_or_else(PoisonError::into_inner);
+    let acquired = std::thread::scope(|scope| {
+        let (waiting, waited) = channel::<()>();
+        if live {
+            scope.spawn(|| {
+                let (waited, clock) = (waited, Clock::default());
+                while waited.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                    tell().refresh(clock.now());
+                }
+            });
+        }
+        let clock = Clock::default();
+        let wait = interrupt.lock_wait();
+        let acquired = lock.acquire(wait, &mut |notice| tell().tell(notice, clock.now()));
+        drop(waiting);
+        acquired
+    });
+    screen.end_waiting();
+    match (acquired, interrupt.signal()) {
+        // It may have come after the wait; then there is a guard, whose drop releases.
+        (_, Some(signal)) => Err(Error::WaitInterrupted { path: path.to_owned(), signal }),
+        (acquired, None) => Ok(acquired?),
+    }
+}
+
+/// What can be seen of a lock, and what a contender with the default settings would say.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// What is there.
+    pub(crate) status: Status,
+    /// What that means.
+    pub(crate) verdict: Verdict,
+}
+
+/// Looks at the lock at `path` and changes nothing, not even by making its directory. `None`
+/// where there is none.
+///
+/// # Errors
+///
+/// When something else stands at the path, or it cannot be read.
+pub(crate) fn look(path: &Utf8Path) -> Result<Option<Look>, Error> {
+    if !directory_exists(path) {
+        return Ok(None);
+    }
+    let options = Options::default();
+    let policy = options.policy;
+    let status = Lock::open(path, options)?.status()?;
+    let verdict = judge(&policy, &this_host(), status.now, &status.lock, status.now.boot);
+    Ok((verdict != Verdict::Free).then_some(Look { status, verdict }))
+}
+
+/// Whether there is a directory that a lock at `path` could be in.
+pub(crate) fn directory_exists(path: &Utf8Path) -> bool {
+    path.parent().is_none_or(|parent| parent.as_str().is_empty() || parent.is_dir())
+}
+
+/// The lock we hold, as a restart sees it.
+#[derive(Debug)]
+pub(crate) struct Held<'g> {
+    guard: &'g Guard,
+    ticket: OwnedFd,
+}
+
+impl<'g> Held<'g> {
+    /// The fence that `guard` is.
+    ///
+    /// # Errors
+    ///
+    /// When the lock is lost already.
+    pub(crate) fn new(guard: &'g Guard) -> Result<Self, lock_fs::Error> {
+        Ok(Self { guard, ticket: guard.ticket()? })
+    }
+}
+
+impl Fence for Held<'_> {
+    type Error = lock_fs::Error;
+
+    fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), lock_fs::Error> {
+        self.guard.step(label, work)
+    }
+
+    fn ticket(&self) -> BorrowedFd<'_> {
+        self.ticket.as_fd()
+    }
+}
+
+/// Without the boot id every record is from another boot, which is the careful answer.
+fn this_host() -> Host {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Host { name, boot: boot.trim().to_owned() }
+}

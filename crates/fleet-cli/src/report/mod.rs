@@ -1,0 +1,228 @@
+//! The only place that writes text: data to stdout, everything else to stderr.
+//!
+//! `screen` knows the streams, this module what to say about which event, `data` the shape
+//! of every `--json` output.
+
+mod data;
+mod screen;
+mod table;
+mod waiting;
+
+use camino::Utf8Path;
+use lock_fs::{Evicted, Generation, Now, Record, Token, Verdict};
+
+use self::screen::Paint;
+pub(crate) use self::screen::Screen;
+pub(crate) use self::waiting::Teller;
+use crate::duration::format;
+use crate::error::{self, Error};
+use crate::home::Home;
+use crate::locking::Look;
+use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Stopped, Turn};
+use crate::owner::{self, Which, Who};
+use crate::plan::Verb;
+use crate::roster::Agent;
+use crate::signals;
+use crate::supervisor::State;
+
+impl Screen {
+    /// A command that could not be carried out.
+    pub(crate) fn error(&mut self, error: &Error) {
+        self.complain(&error::chain(error));
+    }
+
+    /// The lock was lost while `lock run`'s command ran, or was found lost after its end.
+    pub(crate) fn lost(&mut self, path: &Utf8Path, to: Option<&Record>, still_runs: bool) {
+        let when = if still_runs { "while the command runs" } else { "before the command ended" };
+        self.complain(&format!("lost {path} {when}: {}", taken(to)));
+    }
+
+    /// What happens while a plan is carried out.
+    pub(crate) fn event(&mut self, verb: Verb, event: Event<'_>) {
+        match event {
+            Event::Began { place, agent } => {
+                self.transient(&format!("{place} {} {agent}", verb.doing()));
+            }
+            Event::Ended { place, report } => self.report(verb, place, report),
+        }
+    }
+
+    fn report(&mut self, verb: Verb, place: Place, report: &Report) {
+        let agent = &report.agent;
+        match &report.turn {
+            Turn::Done(done) => {
+                let line = format!("{place} {}", self.done(verb, agent, *done));
+                self.result(&line);
+            }
+            Turn::Failed(error) => {
+                let why = error::chain(error);
+                self.complain(&format!("{place} cannot {} {agent}: {why}", verb.name()));
+            }
+            Turn::CutShort { asked } => {
+                let left = match (asked, verb) {
+                    (true, Verb::Stop) => "was asked to stop and may still be ending",
+                    (true, _) => "was asked to stop and not started again",
+                    (false, _) => "did not run and was not started",
+                };
+                self.complain(&format!("{place} {agent} {left}"));
+            }
+            Turn::NotReached => {}
+        }
+    }
+
+    fn done(&self, verb: Verb, agent: &str, done: Done) -> String {
+        let agent = self.paint(Paint::Strong, agent);
+        let killed = match done.stopped {
+            Some(Stopped::Killed) => ", the old one had to be killed",
+            None if verb == Verb::Restart => ", it did not run before",
+            _ => "",
+        };
+        match (verb, done.started, done.stopped) {
+            (Verb::Restart | Verb::Start, Some(pid), _) => {
+                format!("{} {agent} (pid {pid}{killed})", verb.done())
+            }
+            (Verb::Restart | Verb::Start, None, _) => format!("{agent} runs already"),
+            (Verb::Stop, _, Some(Stopped::Gently)) => format!("stopped {agent}"),
+            (Verb::Stop, _, Some(Stopped::Killed)) => {
+                format!("stopped {agent} (it had to be killed)")
+            }
+            (Verb::Stop, _, None) => format!("{agent} does not run"),
+        }
+    }
+
+    /// How a plan ended.
+    pub(crate) fn outcome(
+        &mut self,
+        path: &Utf8Path,
+        token: &Token,
+        generation: Generation,
+        outcome: &Outcome<lock_fs::Error>,
+    ) {
+        if self.json() {
+            self.data(&data::Change::new(path, token, generation, outcome));
+        }
+        if let Some(Turn::Failed(error)) = &outcome.holder {
+            let why = error::chain(error);
+            self.complain(&format!("cannot {} the holder: {why}", outcome.verb.name()));
+        }
+        let names = |wanted: fn(&Turn) -> bool| {
+            let agents = outcome.agents.iter().filter(|report| wanted(&report.turn));
+            agents.map(|report| report.agent.as_str()).collect::<Vec<_>>()
+        };
+        let failed = names(|turn| matches!(turn, Turn::Failed(_)));
+        if !failed.is_empty() {
+            let (count, of) = (failed.len(), outcome.agents.len());
+            self.complain(&format!("{count} of {of} agents failed: {}", failed.join(", ")));
+        }
+        let untouched = names(|turn| matches!(turn, Turn::NotReached));
+        if !untouched.is_empty() {
+            self.complain(&format!("not touched: {}", untouched.join(", ")));
+        }
+        match &outcome.ending {
+            Ending::Complete => {}
+            Ending::Interrupted(signal) => {
+                let signal = signals::name(*signal);
+                self.complain(&format!("ended by {signal}; the lock is released"));
+            }
+            Ending::Refused(lock_fs::Error::Lost { to, .. }) => {
+                self.complain(&format!("lost {path} and stopped there: {}", taken(to.as_deref())));
+            }
+            Ending::Refused(error) => {
+                let why = error::chain(error);
+                self.complain(&format!("stopped there, because the lock failed: {why}"));
+            }
+        }
+    }
+
+    /// The agents, and who changes them.
+    pub(crate) fn status(
+        &mut self,
+        home: &Home,
+        path: &Utf8Path,
+        lock: Option<&Look>,
+        agents: &[Agent],
+        states: &[State],
+    ) {
+        for (agent, state) in agents.iter().zip(states) {
+            if let State::Unknown { error } = state {
+                self.complain(&format!("cannot look at {}: {error}", agent.name));
+            }
+        }
+        if self.json() {
+            return self.data(&data::Status::new(home, path, lock, agents, states));
+        }
+        let table = table::agents(self, agents, states);
+        self.result(&table);
+        let line = match lock {
+            None => "nobody restarts the fleet now".to_owned(),
+            Some(look) => {
+                let owner = look.status.owner();
+                let held = owner.map(|record| held(record, look.status.now)).unwrap_or_default();
+                let at = owner.map(progress).unwrap_or_default();
+                let state = match look.verdict {
+                    Verdict::Stale(why) => format!("stale ({})", owner::stale(why)),
+                    _ => "busy".to_owned(),
+                };
+                format!("the restart lock is {state}{held} by {}{at}", Who(owner))
+            }
+        };
+        self.result(&format!("\n{line}"));
+    }
+
+    /// What a look at a lock shows.
+    pub(crate) fn lock_status(&mut self, path: &Utf8Path, look: Option<&Look>) {
+        if self.json() {
+            return self.data(&data::Lock::new(path, look));
+        }
+        let text = match look {
+            None => format!("{path}: {}", self.paint(Paint::Good, "free")),
+            Some(look) => table::lock(self, path, look),
+        };
+        self.result(&text);
+    }
+
+    /// What became of a lock that was to be taken away.
+    pub(crate) fn evicted(&mut self, path: &Utf8Path, evicted: &Evicted) {
+        if self.json() {
+            self.data(&data::Broken::new(path, evicted));
+        }
+        match evicted {
+            Evicted::Done(owner) => {
+                let which = owner.as_ref().map(|record| format!(", {}", Which(record)));
+                let which = which.unwrap_or_default();
+                self.result(&format!("took {path} away from {}{which}", Who(owner.as_ref())));
+            }
+            Evicted::WasFree => self.result(&format!("{path} was free")),
+            Evicted::Other(owner) => {
+                let which = owner.as_ref().map(|record| format!(", {}", Which(record)));
+                let which = which.unwrap_or_default();
+                let who = Who(owner.as_ref());
+                self.complain(&format!("left {path} alone: it is held by {who}{which}"));
+            }
+        }
+    }
+}
+
+/// `, held for 12.3s`; a peer's record only says when it was last written.
+fn held(record: &Record, now: Now) -> String {
+    match owner::held_for(record, now) {
+        Some(held) => format!(", held for {}", format(held)),
+        None => format!(", stamped {} ago", format(owner::silent_for(record, now))),
+    }
+}
+
+/// `, at 3/60 restarting coder-3`.
+fn progress(record: &Record) -> String {
+    match record.detail.as_ref().map(|detail| detail.progress.phrase.as_str()) {
+        None | Some("") => String::new(),
+        Some(phrase) => format!(", at {}", owner::printable(phrase)),
+    }
+}
+
+/// Who has the lock that we lost.
+fn taken(to: Option<&Record>) -> String {
+    match to {
+        Some(record) => format!("it was taken over by {}, {}", Who(Some(record)), Which(record)),
+        None => "it was taken away, and nobody has it now".to_owned(),
+    }
+}

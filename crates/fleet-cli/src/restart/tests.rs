@@ -1,0 +1,274 @@
+//! The rules of a restart, with a scripted supervisor and a scripted lock.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::panic::AssertUnwindSafe;
+
+use camino::Utf8Path;
+use lock_fs::{Lock, Options, Released};
+use rstest::rstest;
+
+use super::*;
+use crate::exit::Exit;
+use crate::locking::Held;
+use crate::plan::Verb;
+use crate::roster::tests::fleet_of;
+use crate::roster::{Agent, Roster};
+use crate::supervisor::{Settled, State};
+
+/// Writes down what it is asked to do; fails where the script says so.
+#[derive(Default)]
+struct Scripted {
+    fails: BTreeMap<String, &'static str>,
+    trips: Option<(String, i32)>,
+    log: Mutex<Vec<String>>,
+}
+
+/// Lets some steps through.
+struct Gate {
+    left: Mutex<usize>,
+    labels: Mutex<Vec<String>>,
+    ticket: File,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Refused;
+
+impl Supervisor for Scripted {
+    fn steps(&self, verb: Verb) -> &'static [Step] {
+        match verb {
+            Verb::Restart => &[Step::Stop, Step::Start],
+            Verb::Start => &[Step::Start],
+            Verb::Stop => &[Step::Stop],
+        }
+    }
+
+    fn fire<'a>(
+        &'a self,
+        step: Step,
+        target: Target<'a>,
+        _ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        let name = match target {
+            Target::Holder => "the holder",
+            Target::Agent(agent) => &agent.name,
+        };
+        let action = format!("{step:?} {name}");
+        self.log.lock().expect("no panic").push(action.clone());
+        if self.fails.get(name) == Some(&"fire") {
+            return Err(SupervisorError::NotLaunched { problem: "no".into() });
+        }
+        Ok(Box::new(move |interrupt| {
+            if let Some((_, signal)) = self.trips.as_ref().filter(|(at, _)| *at == action) {
+                interrupt.trip(*signal);
+            }
+            match (self.fails.get(name), step) {
+                (Some(&"wait"), _) => Err(SupervisorError::NotLaunched { problem: "no".into() }),
+                (_, Step::Stop) => Ok(Settled::Stopped { killed: false }),
+                (_, Step::Start) => Ok(Settled::Started { pid: 7 }),
+            }
+        }))
+    }
+
+    fn state(&self, _agent: &Agent) -> Result<State, SupervisorError> {
+        Ok(State::Stopped)
+    }
+}
+
+/// Breaks down in the middle of a step.
+struct Panicking;
+
+impl Supervisor for Panicking {
+    fn steps(&self, _verb: Verb) -> &'static [Step] {
+        &[Step::Start]
+    }
+
+    fn fire<'a>(
+        &'a self,
+        _step: Step,
+        _target: Target<'a>,
+        _ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        panic!("as the test wants it")
+    }
+
+    fn state(&self, _agent: &Agent) -> Result<State, SupervisorError> {
+        Ok(State::Stopped)
+    }
+}
+
+impl Gate {
+    fn open_for(steps: usize) -> Self {
+        let ticket = File::open("/dev/null").expect("it is always there");
+        Self { left: Mutex::new(steps), labels: Mutex::default(), ticket }
+    }
+}
+
+impl Fence for Gate {
+    type Error = Refused;
+
+    fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), Refused> {
+        let mut left = self.left.lock().expect("no panic");
+        *left = left.checked_sub(1).ok_or(Refused)?;
+        self.labels.lock().expect("no panic").push(label.to_owned());
+        work();
+        Ok(())
+    }
+
+    fn ticket(&self) -> BorrowedFd<'_> {
+        self.ticket.as_fd()
+    }
+}
+
+struct Ran {
+    outcome: Outcome<Refused>,
+    actions: Vec<String>,
+    labels: Vec<String>,
+}
+
+fn run(verb: Verb, names: &[&str], supervisor: Scripted, steps: usize) -> Ran {
+    let roster: Roster = fleet_of(&["a", "b", "c"]);
+    let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
+    let plan = Plan::new(&roster, verb, &names).expect("known");
+    let fence = Gate::open_for(steps);
+    let interrupt = Interrupt::new().expect("a descriptor");
+    let work = Work {
+        plan: &plan,
+        supervisor: &supervisor,
+        fence: &fence,
+        interrupt: &interrupt,
+        jobs: NonZeroUsize::MIN,
+    };
+    let outcome = work.run(&mut |_| {});
+    let actions = supervisor.log.into_inner().expect("no panic");
+    Ran { outcome, actions, labels: fence.labels.into_inner().expect("no panic") }
+}
+
+fn fails(script: &[(&str, &'static str)]) -> Scripted {
+    let fails = script.iter().map(|(name, how)| ((*name).to_owned(), *how)).collect();
+    Scripted { fails, ..Scripted::default() }
+}
+
+const PLENTY: usize = usize::MAX;
+
+#[test]
+fn the_whole_fleet_restarts_holder_first_then_in_roster_order() {
+    let ran = run(Verb::Restart, &[], Scripted::default(), PLENTY);
+    assert_eq!(
+        ran.actions,
+        [
+            "Stop the holder",
+            "Start the holder",
+            "Stop a",
+            "Start a",
+            "Stop b",
+            "Start b",
+            "Stop c",
+            "Start c"
+        ]
+    );
+    assert_eq!(ran.labels[2..4], ["1/3 restarting a", "1/3 restarting a"]);
+    assert_eq!(ran.outcome.exit(), Exit::Done);
+}
+
+#[test]
+fn one_agent_restarts_without_the_holder() {
+    let ran = run(Verb::Restart, &["b"], Scripted::default(), PLENTY);
+    assert_eq!(ran.actions, ["Stop b", "Start b"]);
+}
+
+#[rstest]
+#[case("fire")]
+#[case("wait")]
+fn stop_attempts_everyone_whatever_fails_before(#[case] how: &'static str) {
+    let ran = run(Verb::Stop, &[], fails(&[("c", how), ("a", how)]), PLENTY);
+    assert_eq!(ran.actions, ["Stop c", "Stop b", "Stop a", "Stop the holder"]);
+    assert_eq!(ran.outcome.exit(), Exit::SomeFailed);
+}
+
+#[test]
+fn a_failed_stop_is_not_followed_by_a_start() {
+    let ran = run(Verb::Restart, &["a", "b"], fails(&[("a", "wait")]), PLENTY);
+    assert_eq!(ran.actions, ["Stop a", "Stop b", "Start b"]);
+    assert!(matches!(ran.outcome.agents[0].turn, Turn::Failed(_)));
+    assert!(matches!(ran.outcome.agents[1].turn, Turn::Done(_)));
+}
+
+#[test]
+fn without_a_holder_no_agent_is_started() {
+    let ran = run(Verb::Start, &[], fails(&[("the holder", "wait")]), PLENTY);
+    assert_eq!(ran.actions, ["Start the holder"]);
+    assert!(ran.outcome.agents.iter().all(|report| matches!(report.turn, Turn::NotReached)));
+    assert_eq!(ran.outcome.exit(), Exit::SomeFailed);
+}
+
+/// Two steps belong to the holder, so the fourth is the last one for agent `a`.
+#[rstest]
+#[case::before_the_first(0, 0, false)]
+#[case::between_the_steps_of_a(3, 3, true)]
+#[case::after_a(4, 4, false)]
+fn a_lost_lock_ends_it_there(#[case] steps: usize, #[case] fired: usize, #[case] asked: bool) {
+    let ran = run(Verb::Restart, &[], Scripted::default(), steps);
+    assert_eq!(ran.actions.len(), fired);
+    assert!(matches!(ran.outcome.ending, Ending::Refused(Refused)));
+    assert_eq!(ran.outcome.exit(), Exit::LockLost);
+    let cut_short = ran.outcome.agents.iter().find_map(|report| match report.turn {
+        Turn::CutShort { asked } => Some(asked),
+        _ => None,
+    });
+    assert_eq!(cut_short.unwrap_or_default(), asked);
+}
+
+#[test]
+fn a_signal_ends_it_before_the_next_step() {
+    let trips = Some(("Stop b".to_owned(), 15));
+    let ran = run(Verb::Restart, &["a", "b", "c"], Scripted { trips, ..fails(&[]) }, PLENTY);
+    assert_eq!(ran.actions, ["Stop a", "Start a", "Stop b"]);
+    assert_eq!(ran.outcome.exit(), Exit::Signal(15));
+    assert!(matches!(ran.outcome.agents[1].turn, Turn::CutShort { asked: true }));
+    assert!(matches!(ran.outcome.agents[2].turn, Turn::NotReached));
+}
+
+#[test]
+fn several_at_a_time_still_attempt_everyone() {
+    let roster = fleet_of(&["a", "b", "c", "d", "e"]);
+    let plan = Plan::new(&roster, Verb::Restart, &[]).expect("known");
+    let (supervisor, fence) = (fails(&[("b", "fire")]), Gate::open_for(PLENTY));
+    let interrupt = Interrupt::new().expect("a descriptor");
+    let jobs = NonZeroUsize::new(3).expect("not zero");
+    let (plan, supervisor, fence, interrupt) = (&plan, &supervisor, &fence, &interrupt);
+    let mut events = Vec::new();
+    let outcome = Work { plan, supervisor, fence, interrupt, jobs }.run(&mut |event| {
+        events.push(match event {
+            Event::Began { agent, .. } => format!("+{agent}"),
+            Event::Ended { report, .. } => format!("-{}", report.agent),
+        });
+    });
+    let done = outcome.agents.iter().filter(|r| matches!(r.turn, Turn::Done(_))).count();
+    assert_eq!((done, events.len()), (4, 10));
+}
+
+#[rstest]
+#[case::in_the_main_thread(&[])]
+#[case::in_a_worker(&["a"])]
+fn a_panic_releases_the_lock(#[case] names: &[&str]) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = Utf8Path::from_path(dir.path()).expect("UTF-8").join("restart.lock");
+    let lock = Lock::open(&path, Options::default()).expect("a directory of our own");
+    let roster = fleet_of(&["a", "b"]);
+    let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
+    let plan = Plan::new(&roster, Verb::Start, &names).expect("known");
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let guard = lock.acquire_quietly().expect("free");
+        assert!(path.exists());
+        let fence = Held::new(&guard).expect("held");
+        let interrupt = Interrupt::new().expect("a descriptor");
+        let jobs = NonZeroUsize::MIN;
+        let (plan, fence, interrupt) = (&plan, &fence, &interrupt);
+        Work { plan, supervisor: &Panicking, fence, interrupt, jobs }.run(&mut |_| {})
+    }));
+    assert!(ran.is_err() && !path.exists());
+    let guard = lock.acquire_quietly().expect("free again");
+    assert!(matches!(guard.release(), Ok(Released::Released)));
+}

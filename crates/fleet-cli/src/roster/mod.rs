@@ -1,0 +1,92 @@
+//! The roster: which agents there are and how each is run.
+//!
+//! `file` is the shape of `fleet/roster.yaml`, `check` turns it into the values below or
+//! into an error that names the line, `env_file` reads what lies beside it.
+
+mod check;
+mod env_file;
+mod error;
+mod file;
+mod template;
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+pub(crate) use self::error::RosterError;
+pub(crate) use self::file::{SupervisorKind, nearest};
+use crate::home::Home;
+
+/// A checked roster.
+#[derive(Clone, Debug)]
+pub(crate) struct Roster {
+    /// Who starts and stops the agents.
+    pub(crate) supervisor: SupervisorKind,
+    /// In the order of the file, which is the order of a restart.
+    pub(crate) agents: Vec<Agent>,
+}
+
+/// One agent, with every default filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    /// Unique in the roster, and safe as a file name.
+    pub(crate) name: String,
+    /// The program family, as `claude` or `codex`.
+    pub(crate) runtime: String,
+    /// What it is for.
+    pub(crate) class: String,
+    /// The command line; empty where the supervisor knows it (systemd's unit file).
+    pub(crate) command: Vec<String>,
+    /// Where it starts.
+    pub(crate) working_directory: Utf8PathBuf,
+    /// Its variables: the env file's, then the roster's over them.
+    pub(crate) env: BTreeMap<String, String>,
+    /// What the roster says that fleet itself does not use.
+    pub(crate) kept: Kept,
+}
+
+/// Keys that other tools put in the roster; read, and handed on in `status --json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Kept {
+    /// The host that the agent is meant for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// How to reach that host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ssh: Option<String>,
+    /// A tmux socket of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) socket: Option<String>,
+    /// Which model it should use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model_hint: Option<String>,
+    /// Whether it forgets between tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reset_between_tasks: Option<bool>,
+}
+
+/// Reads and checks the roster of `home`, and the env file of each agent.
+///
+/// # Errors
+///
+/// Names the file and, where there is one, the line and column of the mistake.
+pub(crate) fn load(home: &Home) -> Result<Roster, RosterError> {
+    let path = home.roster();
+    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => RosterError::Absent { path: path.clone() },
+        _ => RosterError::Read { path: path.clone(), source },
+    })?;
+    let file = file::parse(&path, &text)?;
+    let mut roster = check::check(&path, file, home)?;
+    for agent in &mut roster.agents {
+        let mut env = env_file::read(&home.env_file(&agent.name))?;
+        env.append(&mut agent.env);
+        agent.env = env;
+    }
+    Ok(roster)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,106 @@
+//! From the command line to a command, and from its end to an exit code.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command, LockCommand, LockPath};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::home::{self, Environment, Home};
+use crate::plan::Verb;
+use crate::report::Screen;
+use crate::supervisor::{Patience, launch};
+use crate::{fleet, lock_commands, lock_run};
+
+/// Runs `fleet` with this process's arguments, environment and standard streams.
+pub(crate) fn run() -> Exit {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == launch::COMMAND) {
+        return launch::become_agent(arguments);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are what was asked for; anything else is a usage error.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let mut screen = Screen::standard(json(&cli.command));
+    let exit = dispatch(cli, &mut screen).unwrap_or_else(|error| {
+        screen.error(&error);
+        error.exit()
+    });
+    screen.finish(exit)
+}
+
+fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
+    let find = Find { flag: cli.home, environment: Environment::read() };
+    // What a verb does not wait for, it needs no patience for.
+    let none = Duration::ZERO;
+    match cli.command {
+        Command::Restart { change, grace, settle } => {
+            let patience = Patience { grace: grace.grace, settle: settle.settle };
+            fleet::change(Verb::Restart, &find.home()?, &change, patience, screen)
+        }
+        Command::Start { change, settle } => {
+            let patience = Patience { grace: none, settle: settle.settle };
+            fleet::change(Verb::Start, &find.home()?, &change, patience, screen)
+        }
+        Command::Stop { change, grace } => {
+            let patience = Patience { grace: grace.grace, settle: none };
+            fleet::change(Verb::Stop, &find.home()?, &change, patience, screen)
+        }
+        Command::Status { .. } => fleet::status(&find.home()?, screen),
+        Command::Lock(LockCommand::Run(args)) => {
+            lock_run::run(&find.lock(&args.lock)?, &args, screen)
+        }
+        Command::Lock(LockCommand::Status { lock, .. }) => {
+            lock_commands::status(&find.lock(&lock)?, screen)
+        }
+        Command::Lock(LockCommand::Break { lock, generation, .. }) => {
+            lock_commands::break_lock(&find.lock(&lock)?, generation, screen)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
+            screen.raw(&script);
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// How to find what the command line leaves to the environment.
+struct Find {
+    flag: Option<Utf8PathBuf>,
+    environment: Environment,
+}
+
+impl Find {
+    fn home(&self) -> Result<Home, Error> {
+        Ok(Home::find(self.flag.clone(), &self.environment)?)
+    }
+
+    fn lock(&self, args: &LockPath) -> Result<Utf8PathBuf, Error> {
+        match &args.lock {
+            Some(path) => Ok(home::absolute(path)?),
+            None => Ok(self.home()?.restart_lock()),
+        }
+    }
+}
+
+fn json(command: &Command) -> bool {
+    match command {
+        Command::Restart { change, .. }
+        | Command::Start { change, .. }
+        | Command::Stop { change, .. } => change.output.json,
+        Command::Status { output }
+        | Command::Lock(LockCommand::Status { output, .. } | LockCommand::Break { output, .. }) => {
+            output.json
+        }
+        Command::Lock(LockCommand::Run(_)) | Command::Completions { .. } => false,
+    }
+}

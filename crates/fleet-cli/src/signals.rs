@@ -1,0 +1,122 @@
+//! Signals, turned into calls on a thread of their own.
+
+use std::io;
+
+use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::iterator::exfiltrator::origin::Origin;
+use signal_hook::low_level::siginfo::Cause;
+use signal_hook::low_level::signal_name;
+
+/// The signals that ask a command to end.
+pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// The signals that `lock run` hands on to its command.
+pub(crate) const FORWARDED: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+/// A signal that this process got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Its number.
+    pub(crate) number: i32,
+    /// Whether a key on the terminal made it: then every process of the foreground group
+    /// got it, our children included.
+    pub(crate) from_keyboard: bool,
+}
+
+/// Calls `react` for each of `signals` that arrives, until the process ends.
+///
+/// A hangup that our starter has us ignore (`nohup`) stays ignored, here and in our
+/// children. The other signals are listened to even so: scripts start everything behind an
+/// `&` with SIGINT ignored, and a `kill -INT` that names us is meant for us.
+///
+/// # Errors
+///
+/// When a handler cannot be installed.
+pub(crate) fn listen(
+    signals: &[i32],
+    mut react: impl FnMut(Received) + Send + 'static,
+) -> io::Result<()> {
+    let wanted = signals.iter().filter(|signal| **signal != SIGHUP || !is_ignored(SIGHUP));
+    let mut signals = SignalsInfo::<WithOrigin>::new(wanted)?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for origin in &mut signals {
+            react(Received::from(&origin));
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether this process ignores a signal; as it was started, unless it has changed that.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
+/// The signal that a user names: `TERM`, `SIGTERM`, `sigterm` or `15`.
+///
+/// # Errors
+///
+/// When no signal has that name.
+pub(crate) fn parse(text: &str) -> Result<Signal, UnknownSignal> {
+    let upper = text.trim().to_ascii_uppercase();
+    let wanted = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let named = |number: &i32| {
+        let name = signal_name(*number).and_then(|name| name.strip_prefix("SIG"));
+        name == Some(wanted) || number.to_string() == wanted
+    };
+    let number = (1..32).find(named);
+    number.and_then(Signal::from_named_raw).ok_or_else(|| UnknownSignal(text.to_owned()))
+}
+
+/// The name of a signal, as `SIGTERM`.
+pub(crate) fn name(number: i32) -> String {
+    signal_name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
+}
+
+/// There is no such signal.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no signal `{0}`: use a name such as TERM, or a number from 1 to 31")]
+pub(crate) struct UnknownSignal(String);
+
+impl From<&Origin> for Received {
+    fn from(origin: &Origin) -> Self {
+        // The kernel sends SIGINT and SIGQUIT for keys only. SIGHUP it may send to a
+        // session's leader alone, so a hangup always counts as meant for us.
+        let from_keyboard =
+            origin.cause == Cause::Kernel && matches!(origin.signal, SIGINT | SIGQUIT);
+        Self { number: origin.signal, from_keyboard }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("TERM", Signal::TERM)]
+    #[case("SIGTERM", Signal::TERM)]
+    #[case("sigterm", Signal::TERM)]
+    #[case("15", Signal::TERM)]
+    #[case("kill", Signal::KILL)]
+    #[case("USR1", Signal::USR1)]
+    fn signals_have_names(#[case] text: &str, #[case] signal: Signal) {
+        assert_eq!(parse(text), Ok(signal));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("SIG")]
+    #[case("0")]
+    #[case("99")]
+    #[case("TERMINATE")]
+    fn others_do_not(#[case] text: &str) {
+        assert_eq!(parse(text), Err(UnknownSignal(text.to_owned())));
+    }
+}

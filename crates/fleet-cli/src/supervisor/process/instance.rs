@@ -1,0 +1,149 @@
+//! One run of an agent: what is written down about it, and which processes belong to it.
+//!
+//! The record is written by the run itself, before its command begins (see `launch`), and
+//! replaced whole, so a reader never sees half of it.
+
+use std::io::{self, ErrorKind};
+
+use camino::Utf8Path;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::{Deserialize, Serialize};
+
+use super::table::{self, Process};
+use crate::supervisor::SupervisorError;
+
+/// The variable that every process of a run inherits; names the run.
+pub(super) const RUN_VARIABLE: &str = "FLEET_RUN";
+
+/// What is known about the latest run of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Instance {
+    /// The leader of its session.
+    pub(super) pid: u32,
+    /// When that process started, in clock ticks since boot.
+    pub(super) start_ticks: u64,
+    /// Which boot.
+    pub(super) boot_id: String,
+    /// The value of its `FLEET_RUN`.
+    pub(super) run: String,
+    /// Whether it was asked to end.
+    #[serde(default)]
+    pub(super) stopping: bool,
+}
+
+impl Instance {
+    /// The instance that this process is about to become.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` does not tell us who we are.
+    pub(super) fn this_process(run: String) -> io::Result<Self> {
+        let this = Process::find(std::process::id()).ok_or(ErrorKind::NotFound)?;
+        let boot_id = table::boot_id()?;
+        Ok(Self { pid: this.pid, start_ticks: this.start_ticks, boot_id, run, stopping: false })
+    }
+
+    /// Reads the record at `path`. A record that cannot be understood is as good as none:
+    /// nothing we could do to a process would be safe.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there but cannot be read.
+    pub(super) fn read(path: &Utf8Path) -> Result<Option<Self>, SupervisorError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("read", path, source)),
+        }
+    }
+
+    /// Writes the record whole: a temporary file, then a rename over the old one.
+    ///
+    /// # Errors
+    ///
+    /// Names the file that could not be written.
+    pub(super) fn write(&self, path: &Utf8Path) -> Result<(), SupervisorError> {
+        let text = serde_json::to_string(self).map_err(|e| failed("encode", path, e.into()))?;
+        // One name is enough: records are written under the lock's mutex only.
+        let temporary = path.with_extension("json.new");
+        std::fs::write(&temporary, text + "\n").map_err(|e| failed("write", &temporary, e))?;
+        std::fs::rename(&temporary, path).map_err(|e| failed("replace", path, e))
+    }
+
+    /// The processes of this run that are alive.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be read.
+    pub(super) fn members(&self) -> io::Result<Vec<Process>> {
+        if self.boot_id != table::boot_id()? {
+            return Ok(Vec::new());
+        }
+        let session = table::session(self.pid)?;
+        let leader = session.iter().find(|process| process.pid == self.pid);
+        // A session keeps its number as long as a member lives. So if another process now
+        // leads a session of this number, ours ended before. If nobody leads it, it may be
+        // ours or a later one whose leader ended too: the run's own variable tells.
+        let ours = |process: &Process| match leader {
+            Some(leader) => leader.start_ticks == self.start_ticks,
+            None => process.was_started_with(RUN_VARIABLE, &self.run),
+        };
+        let alive = session.iter().filter(|process| !process.zombie);
+        Ok(alive.copied().filter(ours).collect())
+    }
+
+    /// The leader among `members`.
+    pub(super) fn leader(&self, members: &[Process]) -> Option<Process> {
+        members.iter().copied().find(|process| process.pid == self.pid)
+    }
+
+    /// Signals the run's process group, which no fork can slip out of, and then each
+    /// member that has left the group.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub(super) fn signal(&self, members: &[Process], signal: Signal) -> io::Result<()> {
+        // The number cannot belong to another group: a member of ours is still in it.
+        if members.iter().any(|process| process.group == self.pid)
+            && let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw)
+        {
+            match kill_process_group(group, signal) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut outside = members.iter().filter(|process| process.group != self.pid);
+        outside.try_for_each(|process| process.signal(signal))
+    }
+}
+
+fn failed(action: &'static str, path: &Utf8Path, source: io::Error) -> SupervisorError {
+    SupervisorError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn this() -> Instance {
+        Instance::this_process("run".into()).expect("we run")
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = Utf8Path::from_path(dir.path()).expect("UTF-8").join("a.json");
+        assert_eq!(Instance::read(&path).expect("readable"), None);
+        this().write(&path).expect("written");
+        assert_eq!(Instance::read(&path).expect("readable"), Some(this()));
+        std::fs::write(&path, "{\"pid\": 1").expect("written");
+        assert_eq!(Instance::read(&path).expect("readable"), None, "half a record is none");
+    }
+
+    #[test]
+    fn another_boot_has_no_members() {
+        let instance = Instance { boot_id: "another".into(), ..this() };
+        assert_eq!(instance.members().expect("readable"), []);
+    }
+}

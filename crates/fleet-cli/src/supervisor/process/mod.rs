@@ -1,0 +1,197 @@
+//! The supervisor that needs nothing installed: every agent is a plain process.
+//!
+//! An agent leads a session of its own, so it survives the `fleet` that started it and
+//! everything it starts can be found. Its record is `fleet/run/agents/<name>.json`, its
+//! output is appended to `fleet/run/logs/<name>.log`. It counts as the same process only
+//! while pid, start time and boot agree.
+//!
+//! There is no holder: agents live in no common process, so every step for the holder has
+//! already been done.
+
+mod instance;
+pub(crate) mod launch;
+mod stop;
+mod table;
+
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Child;
+use std::sync::{Mutex, PoisonError};
+
+use camino::Utf8Path;
+
+use self::instance::Instance;
+use self::launch::Launched;
+use self::table::Process;
+use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait};
+use crate::home::Home;
+use crate::interrupt::{Interrupt, Woken};
+use crate::plan::Verb;
+use crate::roster::Agent;
+
+/// How much of a log's end a message quotes.
+const TAIL_LINES: usize = 5;
+const TAIL_BYTES: u64 = 2048;
+
+/// The agents of one home, as processes.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    home: Home,
+    patience: Patience,
+    /// The agents that this very `fleet` started: its children until it ends, so it has to
+    /// reap those that end before.
+    children: Mutex<Vec<Child>>,
+}
+
+impl Processes {
+    /// A supervisor for the agents of `home`.
+    pub(crate) fn new(home: Home, patience: Patience) -> Self {
+        Self { home, patience, children: Mutex::default() }
+    }
+
+    fn stop(&self, agent: &Agent) -> Result<Wait<'_>, SupervisorError> {
+        self.reap();
+        let record = self.home.instance(&agent.name);
+        let Some(mut instance) = Instance::read(&record)? else {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        };
+        let members = instance.members().map_err(reading_proc)?;
+        if members.iter().any(|process| process.pid == std::process::id()) {
+            return Err(SupervisorError::Inside { name: agent.name.clone() });
+        }
+        // Written before the signal: if we die between the two, the agent shows as
+        // "stopping" and runs, and the next stop or restart tries again.
+        instance.stopping = true;
+        instance.write(&record)?;
+        if members.is_empty() {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        }
+        stop::ask(&instance, &members)?;
+        Ok(Box::new(move |interrupt| {
+            let settled = stop::await_end(&instance, self.patience.grace, interrupt);
+            self.reap();
+            settled
+        }))
+    }
+
+    fn start<'a>(
+        &'a self,
+        agent: &'a Agent,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        self.reap();
+        if let Some(instance) = Instance::read(&self.home.instance(&agent.name))? {
+            let members = instance.members().map_err(reading_proc)?;
+            match (instance.leader(&members), instance.stopping) {
+                (Some(_), false) => return Ok(Box::new(|_| Ok(Settled::Already))),
+                (Some(_), true) => {
+                    let name = agent.name.clone();
+                    return Err(SupervisorError::StillEnding { name, pid: instance.pid });
+                }
+                (None, _) => {}
+            }
+            if !members.is_empty() {
+                let pids = members.iter().map(|process| process.pid).collect();
+                return Err(SupervisorError::Leftover { name: agent.name.clone(), pids });
+            }
+        }
+        let launched = launch::launch(&self.home, agent, ticket)?;
+        Ok(Box::new(move |interrupt| self.settle(agent, launched, interrupt)))
+    }
+
+    /// Watches a new agent until it has lived long enough to count as started.
+    fn settle(
+        &self,
+        agent: &Agent,
+        launched: Launched,
+        interrupt: &Interrupt,
+    ) -> Result<Settled, SupervisorError> {
+        let Launched { mut child, log_start } = launched;
+        let pid = child.id();
+        let watch = Process::find(pid).and_then(|process| process.watch());
+        let watched: Vec<_> = watch.iter().map(AsFd::as_fd).collect();
+        // Only the time matters: if a signal ends the wait, the agent has been started all
+        // the same.
+        let _: Woken = interrupt.wait(&watched, self.patience.settle).map_err(|source| {
+            SupervisorError::System { action: "watch the new process", source }
+        })?;
+        let ended = child
+            .try_wait()
+            .map_err(|source| SupervisorError::System { action: "wait for a child", source })?;
+        if let Some(status) = ended {
+            let log = self.home.log(&agent.name);
+            let tail = tail(&log, log_start);
+            return Err(SupervisorError::EndedAtOnce { status: status.to_string(), tail, log });
+        }
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        Ok(Settled::Started { pid })
+    }
+
+    /// Leaves no zombie behind while we run.
+    fn reap(&self) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    }
+}
+
+impl Supervisor for Processes {
+    fn steps(&self, verb: Verb) -> &'static [Step] {
+        match verb {
+            Verb::Restart => &[Step::Stop, Step::Start],
+            Verb::Start => &[Step::Start],
+            Verb::Stop => &[Step::Stop],
+        }
+    }
+
+    fn fire<'a>(
+        &'a self,
+        step: Step,
+        target: Target<'a>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        match (target, step) {
+            (Target::Holder, _) => Ok(Box::new(|_| Ok(Settled::Already))),
+            (Target::Agent(agent), Step::Stop) => self.stop(agent),
+            (Target::Agent(agent), Step::Start) => self.start(agent, ticket),
+        }
+    }
+
+    fn state(&self, agent: &Agent) -> Result<State, SupervisorError> {
+        let Some(instance) = Instance::read(&self.home.instance(&agent.name))? else {
+            return Ok(State::Stopped);
+        };
+        let pid = instance.pid;
+        let members = instance.members().map_err(reading_proc)?;
+        Ok(match (instance.leader(&members), instance.stopping) {
+            (Some(_), true) => State::Stopping { pid },
+            (Some(leader), false) => State::Running { pid, uptime: leader.uptime() },
+            (None, true) if members.is_empty() => State::Stopped,
+            (None, _) => {
+                let leftover = members.iter().map(|process| process.pid).collect();
+                State::Dead { pid, leftover }
+            }
+        })
+    }
+}
+
+fn reading_proc(source: std::io::Error) -> SupervisorError {
+    SupervisorError::Io { action: "read", path: "/proc".into(), source }
+}
+
+/// The last lines of a log, of what was written after `start`. A log that cannot be read
+/// has none: the message that quotes it names the file.
+fn tail(log: &Utf8Path, start: u64) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(log)?;
+        let from = file.metadata()?.len().saturating_sub(TAIL_BYTES).max(start);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines.len().saturating_sub(TAIL_LINES);
+    lines.get(last..).unwrap_or_default().join("\n")
+}

@@ -1,0 +1,142 @@
+//! What the kernel's process table says: the one reader of `/proc`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::time::{ClockId, clock_gettime};
+
+/// One process, named so that a later one with the same pid is not mistaken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    /// Its id, which the kernel gives away again once it is gone.
+    pub(super) pid: u32,
+    /// When it started, in clock ticks since boot: with the pid, unique within a boot.
+    pub(super) start_ticks: u64,
+    /// Its process group.
+    pub(super) group: u32,
+    /// Its session.
+    pub(super) session: u32,
+    /// Whether it only waits to be reaped.
+    pub(super) zombie: bool,
+}
+
+impl Process {
+    /// The process `pid`, if there is one.
+    pub(super) fn find(pid: u32) -> Option<Self> {
+        // A process can end while we look at it; then there is none.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        parse_stat(&stat)
+    }
+
+    /// A descriptor that becomes readable when this very process ends.
+    ///
+    /// The pid may have been given to another process between our look and the open, so we
+    /// look again: what has the pid and the start time *now* is what the descriptor is for.
+    pub(super) fn watch(&self) -> Option<OwnedFd> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw)?;
+        let watch = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let now = Self::find(self.pid)?;
+        (now.start_ticks == self.start_ticks).then_some(watch)
+    }
+
+    /// Sends a signal to this very process; one that has ended needs none.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        match self.watch().map(|watch| pidfd_send_signal(watch, signal)) {
+            None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// Whether its environment, as it was started, holds `variable=value`.
+    pub(super) fn was_started_with(&self, variable: &str, value: &str) -> bool {
+        let wanted = format!("{variable}={value}");
+        std::fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| {
+            environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
+        })
+    }
+
+    /// How long ago it started.
+    pub(super) fn uptime(&self) -> Duration {
+        let now = clock_gettime(ClockId::Boottime);
+        let now = Duration::try_from(now).unwrap_or_default();
+        let hertz = rustix::param::clock_ticks_per_second().max(1);
+        let started = Duration::from_millis(self.start_ticks.saturating_mul(1000) / hertz);
+        now.saturating_sub(started)
+    }
+}
+
+/// Every process of a session, zombies included.
+///
+/// # Errors
+///
+/// When `/proc` cannot be listed.
+pub(super) fn session(id: u32) -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        let process = pid.and_then(Process::find);
+        found.extend(process.filter(|process| process.session == id));
+    }
+    Ok(found)
+}
+
+/// Names this boot of this machine.
+///
+/// # Errors
+///
+/// When `/proc` is not mounted.
+pub(super) fn boot_id() -> io::Result<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(id.trim().to_owned())
+}
+
+/// `pid (name) state ppid pgrp session …`, the start time being field 22. The name may hold
+/// spaces and parentheses, so the fields count from the last one.
+fn parse_stat(stat: &str) -> Option<Process> {
+    let (head, tail) = stat.rsplit_once(')')?;
+    let (pid, _) = head.split_once(' ')?;
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    Some(Process {
+        pid: pid.parse().ok()?,
+        zombie: matches!(*fields.first()?, "Z" | "X"),
+        group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_ticks: fields.get(19)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::plain("4711 (sh) S", false)]
+    #[case::spaces_and_parentheses("4711 (a) b) (c) S", false)]
+    #[case::zombie("4711 (sh) Z", true)]
+    fn stat_lines(#[case] head: &str, #[case] zombie: bool) {
+        let line = format!("{head} 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887 1 2 3\n");
+        let process = Process { pid: 4711, start_ticks: 99_887, group: 20, session: 30, zombie };
+        assert_eq!(parse_stat(&line), Some(process));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("4711 (sh) S 1 20")]
+    #[case("x (sh) S 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887")]
+    fn anything_else_is_no_process(#[case] line: &str) {
+        assert_eq!(parse_stat(line), None);
+    }
+
+    #[test]
+    fn this_very_process_is_found() {
+        let this = Process::find(std::process::id()).expect("we run");
+        assert!(!this.zombie && this.watch().is_some());
+        let other = Process { start_ticks: this.start_ticks + 1, ..this };
+        assert!(other.watch().is_none(), "a reused pid must not be mistaken");
+    }
+}

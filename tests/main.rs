@@ -1,0 +1,15 @@
+//! End to end: the built `fleet`, in homes of its own, with real processes.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what the tests share may fail as a test may"
+)]
+
+mod cli;
+mod fleet;
+mod kit;
+mod lock_run;
+mod owners;
+mod restart;
