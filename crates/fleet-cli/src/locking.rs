@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Clock, Guard, Host, Lock, Options, Policy, Settings, Status, Verdict, judge};
+use lock_fs::{Clock, Guard, Lock, Options, Policy, Settings, Status, Verdict};
 
 use crate::args::{LockOptions, OnTimeout};
 use crate::error::Error;
@@ -79,30 +79,18 @@ pub(crate) fn acquire(
     }
 }
 
-/// What can be seen of a lock, and what a contender with the default settings would say.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// What is there.
-    pub(crate) status: Status,
-    /// What that means.
-    pub(crate) verdict: Verdict,
-}
-
 /// Looks at the lock at `path` and changes nothing, not even by making its directory. `None`
 /// where there is none.
 ///
 /// # Errors
 ///
 /// When something else stands at the path, or it cannot be read.
-pub(crate) fn look(path: &Utf8Path) -> Result<Option<Look>, Error> {
+pub(crate) fn look(path: &Utf8Path) -> Result<Option<Status>, Error> {
     if !directory_exists(path) {
         return Ok(None);
     }
-    let options = Options::default();
-    let policy = options.policy;
-    let status = Lock::open(path, options)?.status()?;
-    let verdict = judge(&policy, &this_host(), status.now, &status.lock, status.now.boot);
-    Ok((verdict != Verdict::Free).then_some(Look { status, verdict }))
+    let status = Lock::open(path, Options::default())?.status()?;
+    Ok((status.verdict != Verdict::Free).then_some(status))
 }
 
 /// Whether there is a directory that a lock at `path` could be in.
@@ -138,11 +126,4 @@ impl Fence for Held<'_> {
     fn ticket(&self) -> BorrowedFd<'_> {
         self.ticket.as_fd()
     }
-}
-
-/// Without the boot id every record is from another boot, which is the careful answer.
-fn this_host() -> Host {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Host { name, boot: boot.trim().to_owned() }
 }

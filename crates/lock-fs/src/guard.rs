@@ -162,7 +162,8 @@ impl Guard {
     }
 
     /// A copy of the ticket's descriptor, close-on-exec. Whoever inherits it keeps the lock
-    /// held if this process is killed: for children that are the lock's work.
+    /// held if this process is killed: for children that are the lock's work. Take it before a
+    /// [`Guard::step`], not inside: the step has the guard to itself.
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@ use lock_core::policy::Policy;
 use lock_core::record::{Generation, Host, Record, Token};
 use lock_core::snapshot::{KernelLock, Snapshot};
 use lock_core::time::{Boot, Now};
+use lock_core::verdict::{Verdict, judge};
 use lock_core::{Acquire, Evict, Evicted, Inspect};
 
 use crate::clock::Clock;
@@ -76,6 +77,8 @@ pub struct Status {
     pub lock: Snapshot,
     /// When that was.
     pub now: Now,
+    /// What a contender that begins now would make of it, by this handle's policy.
+    pub verdict: Verdict,
 }
 
 impl Lock {
@@ -170,7 +173,8 @@ impl Lock {
         let outcome = inner
             .with_driver(&Cancel::never(), |driver| driver.finish(machine, &context, &mut disk));
         let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
-        Ok(Status { lock, now })
+        let verdict = judge(&context.policy, &context.here, now, &lock, now.boot);
+        Ok(Status { lock, now, verdict })
     }
 
     /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if

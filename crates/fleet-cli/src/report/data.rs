@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::error;
 use crate::home::Home;
-use crate::locking::Look;
 use crate::outcome::{Ending, Outcome, Stopped, Turn};
 use crate::owner::{self, Owner};
 use crate::plan::Verb;
@@ -134,7 +133,7 @@ impl<'a> Status<'a> {
     pub(super) fn new(
         home: &'a Home,
         path: &'a Utf8Path,
-        lock: Option<&'a Look>,
+        lock: Option<&'a lock_fs::Status>,
         agents: &'a [Agent],
         states: &'a [State],
     ) -> Self {
@@ -164,15 +163,15 @@ pub(super) struct Lock<'a> {
 
 impl<'a> Lock<'a> {
     /// What a look showed.
-    pub(super) fn new(path: &'a Utf8Path, look: Option<&'a Look>) -> Self {
+    pub(super) fn new(path: &'a Utf8Path, look: Option<&'a lock_fs::Status>) -> Self {
         let (state, reason) = match look.map(|look| look.verdict) {
             None | Some(Verdict::Free) => ("free", None),
             Some(Verdict::Stale(why)) => ("stale", Some(owner::stale(why))),
             Some(Verdict::TimedOut | Verdict::Wait { .. }) => ("held", None),
         };
         let owner = look.and_then(|look| {
-            let record = look.status.owner()?;
-            Some(Owner::new(record, look.status.now))
+            let record = look.owner()?;
+            Some(Owner::new(record, look.now))
         });
         Self { path, state, reason, owner }
     }

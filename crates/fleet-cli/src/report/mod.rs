@@ -9,7 +9,7 @@ mod table;
 mod waiting;
 
 use camino::Utf8Path;
-use lock_fs::{Evicted, Generation, Now, Record, Token, Verdict};
+use lock_fs::{Evicted, Generation, Now, Record, Status, Token, Verdict};
 
 use self::screen::Paint;
 pub(crate) use self::screen::Screen;
@@ -17,7 +17,6 @@ pub(crate) use self::waiting::Teller;
 use crate::duration::format;
 use crate::error::{self, Error};
 use crate::home::Home;
-use crate::locking::Look;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Stopped, Turn};
 use crate::owner::{self, Which, Who};
 use crate::plan::Verb;
@@ -139,7 +138,7 @@ impl Screen {
         &mut self,
         home: &Home,
         path: &Utf8Path,
-        lock: Option<&Look>,
+        lock: Option<&Status>,
         agents: &[Agent],
         states: &[State],
     ) {
@@ -156,8 +155,8 @@ impl Screen {
         let line = match lock {
             None => "nobody restarts the fleet now".to_owned(),
             Some(look) => {
-                let owner = look.status.owner();
-                let held = owner.map(|record| held(record, look.status.now)).unwrap_or_default();
+                let owner = look.owner();
+                let held = owner.map(|record| held(record, look.now)).unwrap_or_default();
                 let at = owner.map(progress).unwrap_or_default();
                 let state = match look.verdict {
                     Verdict::Stale(why) => format!("stale ({})", owner::stale(why)),
@@ -170,7 +169,7 @@ impl Screen {
     }
 
     /// What a look at a lock shows.
-    pub(crate) fn lock_status(&mut self, path: &Utf8Path, look: Option<&Look>) {
+    pub(crate) fn lock_status(&mut self, path: &Utf8Path, look: Option<&Status>) {
         if self.json() {
             return self.data(&data::Lock::new(path, look));
         }

@@ -1,11 +1,10 @@
 //! Text in columns.
 
 use camino::Utf8Path;
-use lock_fs::{KernelLock, Snapshot, Verdict};
+use lock_fs::{KernelLock, Snapshot, Status, Verdict};
 
 use super::screen::{Paint, Screen};
 use crate::duration::format;
-use crate::locking::Look;
 use crate::owner::{self, Who};
 use crate::roster::Agent;
 use crate::supervisor::State;
@@ -66,18 +65,18 @@ const fn paint(state: &State) -> Paint {
 }
 
 /// A lock that somebody has.
-pub(super) fn lock(screen: &Screen, path: &Utf8Path, look: &Look) -> String {
+pub(super) fn lock(screen: &Screen, path: &Utf8Path, look: &Status) -> String {
     let state = match look.verdict {
         Verdict::Stale(why) => screen.paint(Paint::Bad, &format!("stale, {}", owner::stale(why))),
         _ => screen.paint(Paint::Odd, "held"),
     };
     let mut lines = vec![format!("{path}: {state}")];
     let mut line = |name: &str, value: String| lines.push(format!("  {name:<11} {value}"));
-    let now = look.status.now;
-    match look.status.owner() {
+    let now = look.now;
+    match look.owner() {
         None => line("owner", "unknown: the file cannot be read as a record".to_owned()),
         Some(record) => {
-            line("owner", format!("{}, {}", Who(Some(record)), alive(&look.status.lock)));
+            line("owner", format!("{}, {}", Who(Some(record)), alive(&look.lock)));
             if let Some(held) = owner::held_for(record, now) {
                 line("held for", format(held));
             }
