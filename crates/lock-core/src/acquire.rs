@@ -27,6 +27,7 @@ use crate::mutex::{Enter, Entry};
 use crate::policy::OnTimeout;
 use crate::publish::{Publish, Published};
 use crate::snapshot::{FileId, Seen, Snapshot};
+use crate::sweep::Sweep;
 use crate::time::Now;
 use crate::vigil::{Ended, Vigil};
 
@@ -52,12 +53,35 @@ pub struct Acquired {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Enter(Enter),
-    LookInside { inside: Inside, look: Look },
-    Draw { inside: Inside, takeover: Option<Takeover>, draw: Draw },
-    Publish { inside: Inside, takeover: Option<Takeover>, publish: Publish },
-    Leave { chores: Chores, then: Then },
+    LookInside {
+        inside: Inside,
+        look: Look,
+    },
+    /// A takeover follows a crash, so it is the time to clear up after one.
+    Sweep {
+        inside: Inside,
+        takeover: Takeover,
+        sweep: Sweep,
+    },
+    Draw {
+        inside: Inside,
+        takeover: Option<Takeover>,
+        draw: Draw,
+    },
+    Publish {
+        inside: Inside,
+        takeover: Option<Takeover>,
+        publish: Publish,
+    },
+    Leave {
+        chores: Chores,
+        then: Then,
+    },
     Vigil(Vigil),
-    Signal { sentence: Sentence, then: Resume },
+    Signal {
+        sentence: Sentence,
+        then: Resume,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -129,7 +153,11 @@ impl Acquire {
         };
         let owner = snapshot.record().cloned().map(Box::new);
         match self.mind.decide(context, now, &snapshot) {
-            Decision::Take(takeover) => self.go(At::Draw { inside, takeover, draw: Draw::new() }),
+            Decision::Take(None) => self.draw(inside, None),
+            Decision::Take(Some(takeover)) => {
+                let sweep = Sweep::new(self.medium);
+                self.go(At::Sweep { inside, takeover, sweep })
+            }
             Decision::Wait { .. } => match snapshot {
                 Snapshot::Present(seen) if !context.policy.no_wait => {
                     self.leave(inside.abandon(), Then::Wait { seen: seen.id })
@@ -144,6 +172,10 @@ impl Acquire {
             },
             Decision::GiveUp(failure) => self.give_up(inside, failure),
         }
+    }
+
+    fn draw(self, inside: Inside, takeover: Option<Takeover>) -> Outcome {
+        self.go(At::Draw { inside, takeover, draw: Draw::new() })
     }
 
     fn published(
@@ -254,6 +286,7 @@ impl Machine for Acquire {
         match &self.at {
             At::Enter(enter) => enter.effect(context),
             At::LookInside { look, .. } => look.effect(),
+            At::Sweep { sweep, .. } => sweep.effect(context),
             At::Draw { draw, .. } => draw.effect(context),
             At::Publish { publish, .. } => publish.effect(context),
             At::Leave { chores, .. } => chores.effect(context),
@@ -273,6 +306,10 @@ impl Machine for Acquire {
             At::LookInside { inside, look } => match look.step(&event) {
                 Flow::Go(look) => self.go(At::LookInside { inside, look }),
                 Flow::Done(outcome) => self.looked_inside(context, now, inside, outcome),
+            },
+            At::Sweep { inside, takeover, sweep } => match sweep.step(context, now, event) {
+                Flow::Go(sweep) => self.go(At::Sweep { inside, takeover, sweep }),
+                Flow::Done(()) => self.draw(inside, Some(takeover)),
             },
             At::Draw { inside, takeover, draw } => match draw.step(context, now, &event) {
                 Flow::Go(draw) => self.go(At::Draw { inside, takeover, draw }),

@@ -182,10 +182,13 @@ pub enum Wake {
 pub struct Errno(pub i32);
 
 impl Event {
-    /// Whether a [`Effect::Look`] found just this inode.
+    /// Whether a [`Effect::Look`] found just this inode, under a name that is there to stay.
+    /// The kernel tells a watcher of an unlink, and counts the name off, a moment before the
+    /// name can no longer be found: whoever looks in that moment would otherwise go back to
+    /// sleep and never be woken again.
     #[must_use]
     pub fn leads_to(&self, id: FileId) -> bool {
-        matches!(self, Self::Stat(stat) if stat.id == id)
+        matches!(self, Self::Stat(stat) if stat.id == id && stat.links > 0)
     }
 }
 

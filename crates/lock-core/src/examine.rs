@@ -24,21 +24,10 @@ use crate::time::Now;
 pub(crate) struct Examine {
     role: Role,
     medium: Medium,
-    known: Known,
+    /// Our own ticket. If the name leads there the role is ours already: an owner that could
+    /// not remove its mutex would otherwise wait for itself.
+    ours: Option<FileId>,
     at: At,
-}
-
-/// An inode that may turn up under the role's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Known {
-    Nothing,
-    /// Our own ticket: then the role is ours already. An owner that could not remove its
-    /// mutex would otherwise wait for itself.
-    Ours(FileId),
-    /// The dead mutex, open in [`Slot::Guard`]: a reaper that died between taking the mutex
-    /// and dropping the reclaim lock leaves one inode under both names. Asking through
-    /// another descriptor would be asking against our own lock.
-    Dead(FileId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +36,8 @@ enum At {
     Stat,
     Read(Stat),
     Lock(Stat, Option<Box<Record>>),
+    /// It lost its last name between our open and our look.
+    Close,
 }
 
 /// What became of the maker. In every case but `Gone` the file is left open.
@@ -62,13 +53,11 @@ pub(crate) enum Examined {
     Young { stat: Stat, left: Duration },
     /// Dead. The file is left locked by us where there are locks.
     Dead(FileId),
-    /// Dead, and the inode is the one in [`Slot::Guard`], where it is now exclusively ours.
-    Twin(FileId),
 }
 
 impl Examine {
-    pub(crate) fn new(role: Role, medium: Medium, known: Known) -> Self {
-        Self { role, medium, known, at: At::Open }
+    pub(crate) fn new(role: Role, medium: Medium, ours: Option<FileId>) -> Self {
+        Self { role, medium, ours, at: At::Open }
     }
 
     /// Where the other's file is kept.
@@ -85,7 +74,7 @@ impl Examine {
             At::Open => Effect::Open { slot, name: self.role.name(), write: false },
             At::Stat => Effect::Stat(slot),
             At::Read(_) => Effect::Read(slot),
-            At::Lock(stat, _) if self.is_twin(stat) => Effect::Lock(Slot::Guard, Share::Exclusive),
+            At::Close => Effect::Close(slot),
             At::Lock(..) => Effect::Lock(slot, self.share()),
         }
     }
@@ -99,12 +88,14 @@ impl Examine {
         self.at = match (self.at.clone(), event) {
             (At::Open, Event::Absent) => return done(Examined::Gone),
             (At::Open, Event::Done) => At::Stat,
+            (At::Close, _) => return done(Examined::Gone),
+            (At::Stat, Event::Stat(stat)) if stat.links == 0 => At::Close,
             (At::Stat, Event::Stat(stat)) => {
                 if let Some(reason) = Refusal::of(stat.kind, stat.foreign) {
                     let name = self.role.name();
                     return Flow::Done(Err(Failure::Refused { name, reason }));
                 }
-                if self.known == Known::Ours(stat.id) {
+                if self.ours == Some(stat.id) {
                     return done(Examined::Ours(stat.id));
                 }
                 if !self.medium.has_kernel_locks() {
@@ -115,9 +106,6 @@ impl Examine {
             (At::Read(stat), Event::Bytes(bytes)) => At::Lock(stat, ours(bytes)),
             (At::Read(stat), Event::Failed(_)) => At::Lock(stat, None),
             (At::Lock(stat, record), Event::Busy) => return done(Examined::Alive(stat, record)),
-            (At::Lock(stat, _), Event::Done) if self.is_twin(&stat) => {
-                return done(Examined::Twin(stat.id));
-            }
             (At::Lock(stat, _), Event::Done) => return done(Examined::Dead(stat.id)),
             (_, event) => return Flow::Done(Err(Failure::of(&self.effect(), event))),
         };
@@ -127,10 +115,6 @@ impl Examine {
             return done(young);
         }
         Flow::Go(self)
-    }
-
-    fn is_twin(&self, stat: &Stat) -> bool {
-        self.known == Known::Dead(stat.id)
     }
 
     const fn share(&self) -> Share {

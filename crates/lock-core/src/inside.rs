@@ -13,15 +13,29 @@ pub(crate) struct Inside {
     pub(crate) ticket: Option<FileId>,
     /// The inode that the mutex leads to.
     pub(crate) mutex: FileId,
+    /// Where that inode is open.
+    pub(crate) slot: Slot,
 }
 
 impl Inside {
+    /// By a mutex that was claimed.
+    pub(crate) const fn new(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
+        let slot = if medium.has_links() { Slot::Ticket } else { Slot::Mutex };
+        Self { medium, ticket, mutex, slot }
+    }
+
+    /// By a reclaim lock that became the mutex.
+    pub(crate) const fn by_reaping(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
+        let slot = if medium.has_links() { Slot::Ticket } else { Slot::Reclaim };
+        Self { medium, ticket, mutex, slot }
+    }
+
     /// The way out of the mutex.
     pub(crate) fn leave(&self) -> Chores {
         let chores = Chores::new().vacate(Name::Mutex, self.mutex);
         match self.medium.has_links() {
             true => chores,
-            false => chores.let_go(Slot::Mutex, self.medium),
+            false => chores.let_go(self.slot, self.medium),
         }
     }
 

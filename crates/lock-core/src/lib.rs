@@ -38,6 +38,7 @@ mod reap;
 pub mod record;
 pub mod snapshot;
 mod stall;
+mod sweep;
 mod ticket;
 pub mod time;
 pub mod verdict;

@@ -1,28 +1,24 @@
 //! Getting into the mutex, and clearing a dead holder's out of the way.
 //!
 //! ```text
-//!            ┌────────────── nobody there any more ─────────────┐
-//!            ▼                                                  │
 //! ticket ─▶ link mutex ──exists──▶ examine it ──alive──▶ watch, link again, sleep ─▶ …
 //!            │                        │dead (its inode is now locked by us)
 //!            │                        ▼
 //!            │                     link reclaim ──exists──▶ examine: dead → clear, retry
 //!            │                        │                              alive → sleep
 //!            │                        ▼
-//!            │                     remove the dead names, if they still lead to its inode
-//!            │                        ▼
-//!            ▼                     link mutex, then drop reclaim
-//!         entered  ◀─────────────────┘ (exists: another was quicker; from the start)
+//!            ▼                     if the mutex still leads to the dead inode,
+//!         entered  ◀──────────────  rename reclaim over it
 //! ```
 //!
-//! Reaping never grants anything: only linking the mutex does.
+//! Reaping grants no ownership: only what is then seen under the mutex does.
 
 use core::time::Duration;
 
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
 use crate::effect::{Effect, Event, Name, Slot, Wake};
-use crate::examine::{Examine, Examined, Known};
+use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::reap::{Reap, Reaped, Rival};
@@ -77,7 +73,7 @@ enum Then {
     Nap {
         until: Boot,
     },
-    Enter(FileId),
+    Enter(Inside),
     Fail(Failure),
     Lost,
 }
@@ -205,7 +201,8 @@ impl Enter {
         match outcome {
             Ok(Claimed::Taken(id)) => {
                 let chores = guard.then(self.drop_birth_name());
-                self.tidy(chores, Then::Enter(id))
+                let inside = self.inside(id);
+                self.tidy(chores, Then::Enter(inside))
             }
             Ok(Claimed::Exists) => {
                 self.rounds += 1;
@@ -213,8 +210,7 @@ impl Enter {
                     let until = self.stall.next_nap(context, now, Duration::MAX);
                     return self.tidy(guard, Then::Nap { until });
                 }
-                let known = self.linkable().map_or(Known::Nothing, Known::Ours);
-                let examine = Examine::new(Role::Mutex, self.medium, known);
+                let examine = Examine::new(Role::Mutex, self.medium, self.linkable());
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -243,7 +239,10 @@ impl Enter {
         let guard = Chores::new().close(Slot::Guard);
         match outcome {
             Ok(Examined::Gone) => self.restart(),
-            Ok(Examined::Ours(id)) => self.tidy(guard, Then::Enter(id)),
+            Ok(Examined::Ours(id)) => {
+                let inside = self.inside(id);
+                self.tidy(guard, Then::Enter(inside))
+            }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
                 self.fail(guard, Failure::MutexHeld { holder })
             }
@@ -258,7 +257,7 @@ impl Enter {
                 let until = self.stall.next_nap(context, now, left);
                 self.tidy(guard, Then::Nap { until })
             }
-            Ok(Examined::Dead(dead) | Examined::Twin(dead)) => {
+            Ok(Examined::Dead(dead)) => {
                 let reap = Reap::new(self.medium, self.linkable(), dead);
                 self.go(At::Reap(reap))
             }
@@ -270,9 +269,10 @@ impl Enter {
     fn reaped(mut self, context: &Context, now: Now, outcome: Result<Reaped, Failure>) -> Outcome {
         let nothing = Chores::new();
         match outcome {
-            Ok(Reaped::Entered(id)) => {
+            Ok(Reaped::Entered(inside)) => {
+                let inside = Inside { ticket: self.ticket, ..inside };
                 let chores = self.drop_birth_name();
-                self.tidy(chores, Then::Enter(id))
+                self.tidy(chores, Then::Enter(inside))
             }
             // The one name it had is gone: this ticket is spent.
             Ok(Reaped::Outrun)
@@ -322,6 +322,10 @@ impl Enter {
         }
     }
 
+    fn inside(&self, mutex: FileId) -> Inside {
+        Inside::new(self.medium, self.ticket, mutex)
+    }
+
     /// A ticket that was born with a name loses it as soon as it has a better one.
     fn drop_birth_name(&self) -> Chores {
         match (self.who, self.medium, self.ticket) {
@@ -361,11 +365,7 @@ impl Enter {
         match (outcome, then) {
             (_, Then::Fail(failure)) => Flow::Done(Err(failure)),
             // We are in the mutex all the same, and must not keep it.
-            (Err(failure), Then::Enter(mutex)) => {
-                let Self { medium, ticket, .. } = self;
-                let leave = Inside { medium, ticket, mutex }.leave();
-                self.fail(leave, failure)
-            }
+            (Err(failure), Then::Enter(inside)) => self.fail(inside.leave(), failure),
             (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
             // A ticket that has waited must not look old when it becomes the mutex: a peer
@@ -374,10 +374,7 @@ impl Enter {
             (Ok(()), Then::Retry) => self.restart(),
             (Ok(()), Then::Nap { until }) => self.go(At::Nap { until, guard_is_open: false }),
             (Ok(()), Then::Lost) => Flow::Done(Ok(Entry::Lost)),
-            (Ok(()), Then::Enter(mutex)) => {
-                let Self { medium, ticket, .. } = self;
-                Flow::Done(Ok(Entry::Entered(Inside { medium, ticket, mutex })))
-            }
+            (Ok(()), Then::Enter(inside)) => Flow::Done(Ok(Entry::Entered(inside))),
         }
     }
 

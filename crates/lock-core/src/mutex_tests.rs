@@ -20,7 +20,7 @@ const IN_THE_MUTEX: &str = "Open(Judged, Lock)";
 /// Where a reaper has the reclaim lock, and the dead mutex still stands.
 const RECLAIMING: &str = "Look(Takeover)";
 /// Where a reaper has the mutex too, and has not dropped the reclaim lock.
-const BURIED: &str = "Look(Reclaim)";
+const BURIED: &str = "Rename(Reclaim, Mutex)";
 
 fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
     Worker::contender(disk, process(name))
@@ -93,7 +93,7 @@ fn a_dead_mutex_and_a_dead_reclaim_lock_are_reaped() {
 }
 
 #[test]
-fn one_dead_inode_under_both_names_is_reaped() {
+fn a_reaper_that_died_before_its_rename_is_followed() {
     let mut disk = Disk::new();
     corpse(&mut disk, "dead", IN_THE_MUTEX);
     corpse(&mut disk, "reaper", BURIED);

@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
-use crate::effect::{Effect, Event, Name, Share, Slot};
-use crate::examine::{Examine, Examined, Known};
+use crate::effect::{Effect, Event, Name, Slot};
+use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::record::Record;
@@ -18,13 +18,17 @@ use crate::time::Now;
 /// How many dead reclaim locks to clear in a row before it is time to sleep.
 const MAX_ROUNDS: u8 = 8;
 
-/// Removes a dead mutex under the reclaim lock and tries for a new one.
+/// Puts our own mutex in a dead one's place, under the reclaim lock.
+///
+/// Our reclaim lock is renamed over the dead mutex: one call, so that no crash leaves the
+/// one without the other. While we hold the dead inode's kernel lock and the reclaim lock
+/// and the mutex leads to that inode, nobody else may remove or replace it; so what the
+/// rename replaces is what was judged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reap {
     medium: Medium,
     ticket: Option<FileId>,
     dead: FileId,
-    share: Share,
     rounds: u8,
     at: At,
 }
@@ -34,18 +38,18 @@ enum At {
     ClaimReclaim(Claim),
     ExamineRival(Examine),
     ClearRival(Chores),
-    Bury { reclaim: FileId, chores: Chores },
-    ClaimMutex { reclaim: FileId, claim: Claim },
+    ClearTakeover { reclaim: FileId, chores: Chores },
+    LookMutex { reclaim: FileId },
+    Rename { reclaim: FileId },
     LetGo { chores: Chores, outcome: Result<Reaped, Failure> },
 }
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reaped {
-    /// The new mutex is ours.
-    Entered(FileId),
-    /// The dead mutex is gone, but another was quicker with a new one. Our ticket has had a
-    /// name and lost it.
+    /// The mutex is ours.
+    Entered(Inside),
+    /// The dead mutex was another's to reap. Our ticket has had a name and lost it.
     Outrun,
     /// A living reaper is at it, or one too young to be taken for dead.
     Rest(Option<Rival>),
@@ -70,20 +74,23 @@ impl Reap {
     /// `ticket` is the inode to link, where roles are links.
     pub(crate) fn new(medium: Medium, ticket: Option<FileId>, dead: FileId) -> Self {
         let at = At::ClaimReclaim(Claim::new(Role::Reclaim, medium, ticket));
-        Self { medium, ticket, dead, share: Share::Shared, rounds: 0, at }
+        Self { medium, ticket, dead, rounds: 0, at }
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
-            At::ClaimReclaim(claim) | At::ClaimMutex { claim, .. } => claim.effect(context),
+            At::ClaimReclaim(claim) => claim.effect(context),
+            At::LookMutex { .. } => Effect::Look(Name::Mutex),
+            At::Rename { .. } => Effect::Rename { from: Name::Reclaim, to: Name::Mutex },
             At::ExamineRival(examine) => examine.effect(),
-            At::ClearRival(chores) | At::Bury { chores, .. } | At::LetGo { chores, .. } => {
-                chores.effect(context)
-            }
+            At::ClearRival(chores)
+            | At::ClearTakeover { chores, .. }
+            | At::LetGo { chores, .. } => chores.effect(context),
         }
     }
 
     pub(crate) fn step(self, context: &Context, now: Now, event: Event) -> Outcome {
+        let effect = self.effect(context);
         match self.at.clone() {
             At::ClaimReclaim(claim) => match claim.step(context, now, &event) {
                 Flow::Go(claim) => self.go(At::ClaimReclaim(claim)),
@@ -98,20 +105,22 @@ impl Reap {
                 Flow::Done(Ok(())) => self.try_again(),
                 Flow::Done(Err(failure)) => self.let_go(Chores::new(), Err(failure)),
             },
-            At::Bury { reclaim, chores } => match chores.step(context, now, event) {
-                Flow::Go(chores) => self.go(At::Bury { reclaim, chores }),
-                Flow::Done(Ok(())) => {
-                    let claim = Claim::new(Role::Mutex, self.medium, self.ticket);
-                    self.go(At::ClaimMutex { reclaim, claim })
-                }
-                Flow::Done(Err(failure)) => {
-                    let chores = self.drop_reclaim(reclaim);
-                    self.let_go(chores, Err(failure))
-                }
+            At::ClearTakeover { reclaim, chores } => match chores.step(context, now, event) {
+                Flow::Go(chores) => self.go(At::ClearTakeover { reclaim, chores }),
+                Flow::Done(Ok(())) => self.go(At::LookMutex { reclaim }),
+                Flow::Done(Err(failure)) => self.withdraw(reclaim, Err(failure)),
             },
-            At::ClaimMutex { reclaim, claim } => match claim.step(context, now, &event) {
-                Flow::Go(claim) => self.go(At::ClaimMutex { reclaim, claim }),
-                Flow::Done(outcome) => self.claimed(reclaim, outcome),
+            At::LookMutex { reclaim } => match event {
+                event if event.leads_to(self.dead) => self.go(At::Rename { reclaim }),
+                Event::Stat(_) | Event::Absent => self.withdraw(reclaim, Ok(Reaped::Outrun)),
+                event => self.withdraw(reclaim, Err(Failure::of(&effect, &event))),
+            },
+            At::Rename { reclaim } => match event {
+                Event::Done => {
+                    let inside = Inside::by_reaping(self.medium, self.ticket, reclaim);
+                    self.let_go(Chores::new(), Ok(Reaped::Entered(inside)))
+                }
+                event => self.withdraw(reclaim, Err(Failure::of(&effect, &event))),
             },
             At::LetGo { chores, outcome } => match chores.step(context, now, event) {
                 Flow::Go(chores) => self.go(At::LetGo { chores, outcome }),
@@ -128,12 +137,11 @@ impl Reap {
             // What the dead holder left on its way to a takeover goes first: it is known by
             // its inode only for as long as the mutex leads there too.
             Ok(Claimed::Taken(reclaim)) => {
-                let dead = self.dead;
-                let chores = nothing.vacate(Name::Takeover, dead).vacate(Name::Mutex, dead);
-                self.go(At::Bury { reclaim, chores })
+                let chores = nothing.vacate(Name::Takeover, self.dead);
+                self.go(At::ClearTakeover { reclaim, chores })
             }
             Ok(Claimed::Exists) => {
-                let examine = Examine::new(Role::Reclaim, self.medium, Known::Dead(self.dead));
+                let examine = Examine::new(Role::Reclaim, self.medium, None);
                 self.go(At::ExamineRival(examine))
             }
             Ok(Claimed::Reaped) => self.let_go(nothing, Ok(Reaped::Again)),
@@ -146,7 +154,7 @@ impl Reap {
     }
 
     /// Another's reclaim lock is in the way.
-    fn examined(mut self, outcome: Result<Examined, Failure>) -> Outcome {
+    fn examined(self, outcome: Result<Examined, Failure>) -> Outcome {
         let rival = Chores::new().close(Slot::Rival);
         match outcome {
             Ok(Examined::Gone) => self.try_again(),
@@ -156,11 +164,6 @@ impl Reap {
                 let chores = Chores::new().vacate(Name::Reclaim, id);
                 let chores = chores.let_go_of_the_dead(Slot::Rival, self.medium);
                 self.go(At::ClearRival(chores))
-            }
-            Ok(Examined::Twin(id)) => {
-                self.share = Share::Exclusive;
-                let chores = Chores::new().vacate(Name::Reclaim, id);
-                self.go(At::ClearRival(chores.then(rival)))
             }
             Ok(Examined::Alive(stat, record)) => {
                 self.let_go(rival, Ok(Reaped::Rest(Some(Rival { stat, record }))))
@@ -183,40 +186,27 @@ impl Reap {
         self.go(At::ClaimReclaim(claim))
     }
 
-    /// We tried for the mutex while we still had the reclaim lock, because a ticket whose
-    /// last name goes cannot be linked again.
-    fn claimed(self, reclaim: FileId, outcome: Result<Claimed, Failure>) -> Outcome {
-        let chores = self.drop_reclaim(reclaim);
-        match outcome {
-            Ok(Claimed::Taken(id)) => self.let_go(chores, Ok(Reaped::Entered(id))),
-            Ok(_) => self.let_go(chores, Ok(Reaped::Outrun)),
-            Err(failure) => self.let_go(chores, Err(failure)),
-        }
-    }
-
-    fn drop_reclaim(&self, reclaim: FileId) -> Chores {
+    /// Without the mutex, the reclaim lock goes.
+    fn withdraw(self, reclaim: FileId, outcome: Result<Reaped, Failure>) -> Outcome {
         let chores = Chores::new().vacate(Name::Reclaim, reclaim);
-        match self.medium.has_links() {
+        let chores = match self.medium.has_links() {
             true => chores,
             false => chores.let_go(Slot::Reclaim, self.medium),
-        }
+        };
+        self.let_go(chores, outcome)
     }
 
     /// The dead mutex, which examining it has locked, comes last.
     fn let_go(self, chores: Chores, outcome: Result<Reaped, Failure>) -> Outcome {
-        let chores = match self.share {
-            Share::Shared => chores.let_go(Slot::Guard, self.medium),
-            Share::Exclusive => chores.let_go_of_the_dead(Slot::Guard, self.medium),
-        };
+        let chores = chores.let_go(Slot::Guard, self.medium);
         self.go(At::LetGo { chores, outcome })
     }
 
     /// Letting go failed. If the mutex is ours by now, it must not be kept.
     fn failed(self, failure: Failure, outcome: Result<Reaped, Failure>) -> Outcome {
         match outcome {
-            Ok(Reaped::Entered(mutex)) => {
-                let Self { medium, ticket, .. } = self;
-                let chores = Inside { medium, ticket, mutex }.leave();
+            Ok(Reaped::Entered(inside)) => {
+                let chores = inside.leave();
                 self.go(At::LetGo { chores, outcome: Err(failure) })
             }
             Ok(_) => Flow::Done(Err(failure)),

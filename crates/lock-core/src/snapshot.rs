@@ -34,6 +34,8 @@ pub struct Stat {
     pub kind: Kind,
     /// Last modification, by the file system's wall clock.
     pub mtime: Wall,
+    /// How many names the inode has.
+    pub links: u64,
     /// Owned by a user whom this run directory gives no business here.
     pub foreign: bool,
 }

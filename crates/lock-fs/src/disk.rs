@@ -84,7 +84,8 @@ impl Disk {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
                 let fd = retry_on_intr(|| {
                     rustix::fs::openat(&self.directory.fd, c".", flags, owner_only())
-                })?;
+                })
+                .map_err(|errno| self.because_removed(errno))?;
                 self.keep(slot, fd);
             }
             Effect::Create(slot, name) => {
@@ -146,6 +147,12 @@ impl Disk {
             }
         }
         Ok(Event::Done)
+    }
+
+    /// ext4 answers EPERM to a nameless file in a directory that has been removed.
+    fn because_removed(&self, errno: Os) -> Os {
+        let removed = || rustix::fs::fstat(&self.directory.fd).is_ok_and(|stat| stat.st_nlink == 0);
+        if errno == Os::PERM && removed() { Os::NOENT } else { errno }
     }
 
     fn open(&self, name: Name, flags: OFlags) -> io::Result<OwnedFd> {
@@ -213,6 +220,7 @@ impl Disk {
             id: FileId { device: stat.st_dev, inode: stat.st_ino },
             kind,
             mtime: Wall(u64::try_from(millis).unwrap_or(0)),
+            links: stat.st_nlink,
             foreign: self.directory.is_foreign(stat.st_uid),
         })
     }

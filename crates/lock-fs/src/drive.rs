@@ -79,8 +79,9 @@ impl Driver<'_> {
     }
 }
 
-/// What an event of a finished machine leaves open is let go of, except the ticket.
-pub(crate) fn settle<T>(disk: &mut Disk, output: T) -> T {
+/// Runs something on the disk, and lets go of every file that it leaves open but the ticket.
+pub(crate) fn settle<T>(disk: &mut Disk, run: impl FnOnce(&mut Disk) -> T) -> T {
+    let output = run(disk);
     disk.close_all_but_ticket();
     output
 }

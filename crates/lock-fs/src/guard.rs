@@ -130,22 +130,26 @@ impl Guard {
         let ownership = shared.ownership(&state)?;
         let now = shared.now();
         let hold = Hold::step(&shared.context, now, ownership, label);
-        let held = shared.run(&mut state.disk, hold);
-        let held = held.map_err(|failure| shared.error(failure, &state.disk))?;
-        match held {
-            Held::Stepping { ownership, leave } => {
+        match shared.run(&mut state.disk, hold) {
+            Ok(Held::Stepping { ownership, leave }) => {
                 state.ownership = Some(ownership);
+                // A panic of the work must not keep the mutex from everybody else.
                 let done = catch_unwind(AssertUnwindSafe(work));
-                let left = shared.run(&mut state.disk, leave);
-                let done = done.unwrap_or_else(|panic| {
-                    drop(state);
-                    resume_unwind(panic)
-                });
-                left.map_err(|failure| shared.error(failure, &shared.state().disk))?;
-                Ok(done)
+                let left = settle(&mut state.disk, |disk| shared.run(disk, leave));
+                let left = left.map_err(|failure| shared.error(failure, &state.disk));
+                drop(state);
+                let done = done.unwrap_or_else(|panic| resume_unwind(panic));
+                left.map(|()| done)
             }
-            Held::Lost { to } => Err(shared.lose(&mut state, to)),
-            Held::Renewed(_) | Held::Released => Err(shared.lose(&mut state, None)),
+            other => {
+                state.disk.close_all_but_ticket();
+                let to = match other {
+                    Ok(Held::Lost { to }) => to,
+                    Ok(_) => None,
+                    Err(failure) => return Err(shared.error(failure, &state.disk)),
+                };
+                Err(shared.lose(&mut state, to))
+            }
         }
     }
 
@@ -238,7 +242,7 @@ impl Shared {
             return;
         };
         let hold = Hold::renew(&self.context, self.now(), ownership);
-        match self.run(&mut state.disk, hold) {
+        match settle(&mut state.disk, |disk| self.run(disk, hold)) {
             Ok(Held::Renewed(ownership)) => state.ownership = Some(ownership),
             Ok(Held::Lost { to }) => {
                 self.lose(&mut state, to);
@@ -319,10 +323,8 @@ impl Shared {
     }
 
     fn run<M: lock_core::machine::Machine>(&self, disk: &mut Disk, machine: M) -> M::Output {
-        let output = self
-            .inner
-            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &self.context, disk));
-        settle(disk, output)
+        let never = Cancel::never();
+        self.inner.with_driver(&never, |driver| driver.finish(machine, &self.context, disk))
     }
 
     fn error(&self, failure: Failure, disk: &Disk) -> Error {

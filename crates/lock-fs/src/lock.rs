@@ -135,20 +135,20 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let begun = clock.now();
         let machine = Acquire::new(&context, begun);
+        let mut tell = |acquire: &Acquire| {
+            if let Some(waiting) = acquire.waiting() {
+                let now = clock.now().boot;
+                notify(Notice::Waiting {
+                    owner: waiting.owner.clone(),
+                    waited: now.since(waiting.since),
+                    left: waiting.until.since(now),
+                });
+            }
+        };
         let outcome = inner.with_driver(cancel, |driver| {
-            driver.run(machine, &context, &mut disk, |acquire| {
-                if let Some(waiting) = acquire.waiting() {
-                    let now = clock.now().boot;
-                    notify(Notice::Waiting {
-                        owner: waiting.owner.clone(),
-                        waited: now.since(waiting.since),
-                        left: waiting.until.since(now),
-                    });
-                }
-            })
+            settle(&mut disk, |disk| driver.run(machine, &context, disk, &mut tell))
         });
-        let acquired = settle(&mut disk, outcome)
-            .map_err(|failure| inner.error(failure, &disk, begun.boot))?;
+        let acquired = outcome.map_err(|failure| inner.error(failure, &disk, begun.boot))?;
         let medium = acquired.ownership.medium;
         let guard = Guard::new(Arc::clone(inner), context, disk, acquired.ownership)?;
         if let Some(takeover) = acquired.takeover {

@@ -306,7 +306,12 @@ impl Disk {
 
     fn stat(&mut self, id: u64) -> Event {
         let Inode { kind, mtime, foreign, .. } = *self.inode(id);
-        Event::Stat(Stat { id: FileId { device: 1, inode: id }, kind, mtime, foreign })
+        let links = self.links(id);
+        Event::Stat(Stat { id: FileId { device: 1, inode: id }, kind, mtime, links, foreign })
+    }
+
+    fn links(&self, id: u64) -> u64 {
+        self.names.values().filter(|inode| **inode == id).map(|_| 1).sum()
     }
 
     fn notify(&mut self, inode: u64, news: Wake) {
