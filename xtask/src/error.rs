@@ -61,10 +61,7 @@ pub(crate) enum Error {
 /// The message of `error` and of its causes, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -73,10 +70,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_one_sentence() {
-        let error = Error::Step {
-            step: "tidy",
-            source: Box::new(Error::Untidy { count: 2 }),
-        };
+        let error = Error::Step { step: "tidy", source: Box::new(Error::Untidy { count: 2 }) };
         assert_eq!(
             chain(&error),
             "the step `tidy` failed: 2 violations of the house rules, listed above"

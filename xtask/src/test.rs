@@ -110,10 +110,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case::at_a_desk(
-        false,
-        "cargo test --workspace --locked --lib --bins --tests --examples"
-    )]
+    #[case::at_a_desk(false, "cargo test --workspace --locked --lib --bins --tests --examples")]
     #[case::in_ci(
         true,
         "cargo test --workspace --locked --lib --bins --tests --examples --no-fail-fast"

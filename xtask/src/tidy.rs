@@ -63,9 +63,7 @@ fn read(workspace: &Workspace) -> Result<Vec<File>, Error> {
 }
 
 fn violations(files: &[File]) -> Vec<Violation> {
-    let each = files
-        .iter()
-        .flat_map(|file| RULES.iter().flat_map(|rule| rule(file)));
+    let each = files.iter().flat_map(|file| RULES.iter().flat_map(|rule| rule(file)));
     each.chain(snapshots::unused(files)).collect()
 }
 

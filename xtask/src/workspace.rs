@@ -22,9 +22,7 @@ impl Workspace {
     pub(crate) fn locate() -> Self {
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        Self {
-            root: package.join(".."),
-        }
+        Self { root: package.join("..") }
     }
 
     /// `cargo`, the one that runs this task, in this checkout.
@@ -64,15 +62,10 @@ impl Workspace {
             .args(["--cached", "--others"])
             .args(selection)
             .stderr(Stdio::inherit());
-        let output = git.output().map_err(|source| Error::Start {
-            command: describe(&git),
-            source,
-        })?;
+        let output =
+            git.output().map_err(|source| Error::Start { command: describe(&git), source })?;
         if !output.status.success() {
-            return Err(Error::Command {
-                command: describe(&git),
-                status: output.status,
-            });
+            return Err(Error::Command { command: describe(&git), status: output.status });
         }
         let list = String::from_utf8_lossy(&output.stdout);
         Ok(list.split_terminator('\0').map(str::to_owned).collect())
@@ -86,27 +79,19 @@ pub(crate) fn run(mut command: Command) -> Result<(), Error> {
         .stdin(Stdio::null())
         .stderr(io::stdout())
         .status()
-        .map_err(|source| Error::Start {
-            command: describe(&command),
-            source,
-        })?;
+        .map_err(|source| Error::Start { command: describe(&command), source })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Command {
-        command: describe(&command),
-        status,
-    })
+    Err(Error::Command { command: describe(&command), status })
 }
 
 /// The command line as a person would type it, without the program's directory.
 pub(crate) fn describe(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
-    let words: Vec<_> = std::iter::once(name)
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect();
+    let words: Vec<_> =
+        std::iter::once(name).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     words.join(" ")
 }
 

@@ -20,16 +20,8 @@ struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
-    Program {
-        name: "flock",
-        package: "util-linux",
-        needed_for: "tests beside other lockers",
-    },
-    Program {
-        name: "mkfs.ext4",
-        package: "e2fsprogs",
-        needed_for: "tests on other file systems",
-    },
+    Program { name: "flock", package: "util-linux", needed_for: "tests beside other lockers" },
+    Program { name: "mkfs.ext4", package: "e2fsprogs", needed_for: "tests on other file systems" },
     Program {
         name: "mkfs.vfat",
         package: "dosfstools",
@@ -60,22 +52,15 @@ pub(super) fn provide() -> Result<(), Error> {
 
 fn directories() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(SYSTEM_DIRECTORIES.iter().map(PathBuf::from))
-        .collect()
+    env::split_paths(&path).chain(SYSTEM_DIRECTORIES.iter().map(PathBuf::from)).collect()
 }
 
 fn missing<'a>(programs: &'a [Program], directories: &[PathBuf]) -> Vec<&'a Program> {
-    programs
-        .iter()
-        .filter(|program| !is_in(program.name, directories))
-        .collect()
+    programs.iter().filter(|program| !is_in(program.name, directories)).collect()
 }
 
 fn is_in(name: &str, directories: &[PathBuf]) -> bool {
-    directories
-        .iter()
-        .any(|directory| directory.join(name).is_file())
+    directories.iter().any(|directory| directory.join(name).is_file())
 }
 
 fn may_install(directories: &[PathBuf]) -> bool {
@@ -101,10 +86,8 @@ fn complain(absent: &[&Program]) -> Result<(), Error> {
     if absent.is_empty() {
         return Ok(());
     }
-    let programs: Vec<_> = absent
-        .iter()
-        .map(|program| format!("{} ({})", program.name, program.needed_for))
-        .collect();
+    let programs: Vec<_> =
+        absent.iter().map(|program| format!("{} ({})", program.name, program.needed_for)).collect();
     Err(Error::MissingPrograms {
         programs: programs.join(", "),
         packages: packages(absent).join(" "),
@@ -122,16 +105,9 @@ fn packages(programs: &[&Program]) -> Vec<&'static str> {
 mod tests {
     use super::*;
 
-    const SHELL: Program = Program {
-        name: "sh",
-        package: "dash",
-        needed_for: "everything",
-    };
-    const ABSENT: Program = Program {
-        name: "no-such-program",
-        package: "no-such-package",
-        needed_for: "this test",
-    };
+    const SHELL: Program = Program { name: "sh", package: "dash", needed_for: "everything" };
+    const ABSENT: Program =
+        Program { name: "no-such-program", package: "no-such-package", needed_for: "this test" };
 
     #[test]
     fn only_what_is_absent_is_missing() {
@@ -155,9 +131,6 @@ mod tests {
 
     #[test]
     fn a_package_is_installed_once() {
-        assert_eq!(
-            packages(&[&SHELL, &ABSENT, &SHELL]),
-            ["dash", "no-such-package"]
-        );
+        assert_eq!(packages(&[&SHELL, &ABSENT, &SHELL]), ["dash", "no-such-package"]);
     }
 }

@@ -36,17 +36,11 @@ pub(super) fn say(line: &str) -> Result<(), Error> {
 fn timed(name: &'static str, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let start = Instant::now();
     work().map_err(|source| named(name, source))?;
-    say(&format!(
-        "   {name}: {:.1} s\n",
-        start.elapsed().as_secs_f64()
-    ))
+    say(&format!("   {name}: {:.1} s\n", start.elapsed().as_secs_f64()))
 }
 
 fn named(step: &'static str, source: Error) -> Error {
-    Error::Step {
-        step,
-        source: Box::new(source),
-    }
+    Error::Step { step, source: Box::new(source) }
 }
 
 #[cfg(test)]
@@ -57,10 +51,7 @@ mod tests {
     #[test]
     fn a_failing_step_is_named() {
         let error = command("lies", Command::new("false")).expect_err("`false` fails");
-        assert_eq!(
-            chain(&error),
-            "the step `lies` failed: `false` ended with exit status: 1"
-        );
+        assert_eq!(chain(&error), "the step `lies` failed: `false` ended with exit status: 1");
     }
 
     #[test]

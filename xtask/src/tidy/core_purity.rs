@@ -7,10 +7,7 @@ const RULE: &str = "core-is-pure";
 const SOURCE: &str = "crates/lock-core/src/";
 
 /// The two ways to write that a crate goes without the standard library.
-const NO_STD: &[&str] = &[
-    "# ! [ no_std ]",
-    "# ! [ cfg_attr ( not ( test ) , no_std ) ]",
-];
+const NO_STD: &[&str] = &["# ! [ no_std ]", "# ! [ cfg_attr ( not ( test ) , no_std ) ]"];
 
 /// What may not occur outside tests, and what to do about it.
 const BANNED: &[(&str, &str)] = &[
@@ -28,12 +25,7 @@ pub(super) fn check(file: &File) -> Vec<Violation> {
         return Vec::new();
     };
     let mut violations = Vec::from_iter(no_std(file, &tokens));
-    violations.extend(occurrences(
-        file,
-        &tokens,
-        "unsafe",
-        "write it without `unsafe`",
-    ));
+    violations.extend(occurrences(file, &tokens, "unsafe", "write it without `unsafe`"));
     if !is_for_tests(&file.path) {
         let tokens = without_tests(tokens);
         for (pattern, remedy) in BANNED {
@@ -51,10 +43,7 @@ fn no_std(file: &File, tokens: &[Token]) -> Option<Violation> {
 }
 
 fn occurrences(file: &File, tokens: &[Token], pattern: &str, remedy: &str) -> Vec<Violation> {
-    find(tokens, pattern)
-        .into_iter()
-        .map(|line| file.violation(line, RULE, remedy))
-        .collect()
+    find(tokens, pattern).into_iter().map(|line| file.violation(line, RULE, remedy)).collect()
 }
 
 /// Whether this file is the body of a module for tests. A wrong guess lets nothing

@@ -14,10 +14,7 @@ pub(super) struct File {
 impl File {
     #[cfg(test)]
     pub(super) fn new(path: &str, text: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        }
+        Self { path: path.to_owned(), text: text.to_owned() }
     }
 
     /// Whether this is Rust code.
@@ -38,10 +35,7 @@ impl File {
 
     /// Its lines with their numbers, which start at 1.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .split_terminator('\n')
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.split_terminator('\n').enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// A violation in this file.
@@ -51,12 +45,7 @@ impl File {
         rule: &'static str,
         remedy: impl Into<String>,
     ) -> Violation {
-        Violation {
-            path: self.path.clone(),
-            line,
-            rule,
-            remedy: remedy.into(),
-        }
+        Violation { path: self.path.clone(), line, rule, remedy: remedy.into() }
     }
 }
 
@@ -75,12 +64,7 @@ pub(super) struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            rule,
-            remedy,
-        } = self;
+        let Self { path, line, rule, remedy } = self;
         write!(f, "{path}:{line}: {rule}: {remedy}")
     }
 }

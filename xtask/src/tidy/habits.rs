@@ -10,10 +10,7 @@ const BANNED: &[(&str, &str)] = &[
     ("[ allow (", EXPECT_INSTEAD),
     (", allow (", EXPECT_INSTEAD),
     ("dbg !", "remove the debugging aid"),
-    (
-        ". unwrap ( )",
-        "handle the error; in a test, say `expect(\"why it holds\")`",
-    ),
+    (". unwrap ( )", "handle the error; in a test, say `expect(\"why it holds\")`"),
 ];
 
 const EXPECT_INSTEAD: &str =
@@ -30,9 +27,7 @@ pub(super) fn check(file: &File) -> Vec<Violation> {
     let mut violations = markers(file);
     match tokens(&file.text) {
         Ok(tokens) => violations.extend(BANNED.iter().flat_map(|(pattern, remedy)| {
-            find(&tokens, pattern)
-                .into_iter()
-                .map(|line| file.violation(line, RULE, *remedy))
+            find(&tokens, pattern).into_iter().map(|line| file.violation(line, RULE, *remedy))
         })),
         Err(error) => {
             let line = error.span().start().line;
@@ -85,9 +80,6 @@ mod tests {
 
     #[test]
     fn integration_tests_are_free() {
-        assert_eq!(
-            check(&File::new("tests/main.rs", "fn f() { g().unwrap() }")),
-            []
-        );
+        assert_eq!(check(&File::new("tests/main.rs", "fn f() { g().unwrap() }")), []);
     }
 }

@@ -17,9 +17,7 @@ pub(super) fn module_doc(file: &File) -> Vec<Violation> {
 /// No source file is too long to be read in one go, unless it gives its reason.
 pub(super) fn length(file: &File) -> Vec<Violation> {
     let count = file.lines().count();
-    let has_reason = file
-        .lines()
-        .any(|(_, line)| line.starts_with("//! Length: "));
+    let has_reason = file.lines().any(|(_, line)| line.starts_with("//! Length: "));
     if !file.is_source() || count <= MAX_LINES || has_reason {
         return Vec::new();
     }
@@ -100,9 +98,6 @@ mod tests {
 
     #[test]
     fn a_snapshot_keeps_its_whitespace() {
-        assert_eq!(
-            whitespace(&File::new("tests/snapshots/a.snap", "a \n\n")),
-            []
-        );
+        assert_eq!(whitespace(&File::new("tests/snapshots/a.snap", "a \n\n")), []);
     }
 }

@@ -59,10 +59,7 @@ mod tests {
     #[case::address("file://{}main")]
     fn machine_paths_are_found(#[case] line: &str) {
         for path in PATHS {
-            let file = File::new(
-                "docs/a.md",
-                &format!("fine\n{}\n", line.replace("{}", path)),
-            );
+            let file = File::new("docs/a.md", &format!("fine\n{}\n", line.replace("{}", path)));
             assert_eq!(lines(&check(&file)), [2]);
         }
     }
@@ -73,20 +70,14 @@ mod tests {
     #[case::relative("docs{}main")]
     fn other_paths_are_fine(#[case] line: &str) {
         for path in PATHS {
-            assert_eq!(
-                check(&File::new("docs/a.md", &line.replace("{}", path))),
-                []
-            );
+            assert_eq!(check(&File::new("docs/a.md", &line.replace("{}", path))), []);
         }
     }
 
     #[test]
     fn registry_hosts_are_found() {
         for host in HOSTS {
-            let file = File::new(
-                ".cargo/config.toml",
-                &format!("url = \"https://{host}/\"\n"),
-            );
+            let file = File::new(".cargo/config.toml", &format!("url = \"https://{host}/\"\n"));
             assert_eq!(lines(&check(&file)), [1]);
         }
     }

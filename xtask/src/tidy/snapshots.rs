@@ -9,10 +9,7 @@ pub(super) fn pending(paths: &[String]) -> Vec<Violation> {
     let remedy = "review it with `cargo insta review`, then it goes away";
     paths
         .iter()
-        .map(|path| File {
-            path: path.clone(),
-            text: String::new(),
-        })
+        .map(|path| File { path: path.clone(), text: String::new() })
         .map(|file| file.violation(1, RULE, remedy))
         .collect()
 }
@@ -28,9 +25,7 @@ pub(super) fn unused(files: &[File]) -> Vec<Violation> {
 }
 
 fn is_mentioned(name: &str, files: &[File]) -> bool {
-    files
-        .iter()
-        .any(|file| file.is_rust() && file.text.contains(name))
+    files.iter().any(|file| file.is_rust() && file.text.contains(name))
 }
 
 /// The test's part of a file name like `crate__module__test_name-2.snap`.
@@ -72,10 +67,8 @@ mod tests {
 
     #[test]
     fn every_pending_snapshot_is_a_violation() {
-        let paths = [
-            "tests/snapshots/a.snap.new".to_owned(),
-            "tests/.a.rs.pending-snap".to_owned(),
-        ];
+        let paths =
+            ["tests/snapshots/a.snap.new".to_owned(), "tests/.a.rs.pending-snap".to_owned()];
         assert_eq!(pending(&paths).len(), 2);
         assert_eq!(pending(&[]), []);
     }

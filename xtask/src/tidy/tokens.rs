@@ -68,10 +68,7 @@ fn skip_item(tokens: &mut Peekable<impl Iterator<Item = Token>>) {
 }
 
 fn matches(tokens: &[Token], words: &[&str]) -> bool {
-    tokens
-        .iter()
-        .map(|token| token.text.as_str())
-        .eq(words.iter().copied())
+    tokens.iter().map(|token| token.text.as_str()).eq(words.iter().copied())
 }
 
 fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
@@ -128,12 +125,8 @@ mod tests {
     #[case::twice("#[cfg(test)] fn f() {} #[cfg(test)] fn g() {} fn h() {}", "fn h() {}")]
     #[case::other_condition("#[cfg(not(test))] fn f() {}", "#[cfg(not(test))] fn f() {}")]
     fn items_for_tests_are_left_out(#[case] code: &str, #[case] expected: &str) {
-        let texts = |tokens: Vec<Token>| {
-            tokens
-                .into_iter()
-                .map(|token| token.text)
-                .collect::<Vec<_>>()
-        };
+        let texts =
+            |tokens: Vec<Token>| tokens.into_iter().map(|token| token.text).collect::<Vec<_>>();
         assert_eq!(texts(without_tests(lex(code))), texts(lex(expected)));
     }
 }

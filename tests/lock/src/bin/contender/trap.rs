@@ -1,0 +1,81 @@
+//! Ends or stops this process just before a chosen effect, and notes what effects there were.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lock_fs::{Effect, Tracer};
+use rustix::process::{Signal, getpid, kill_process};
+use serde_json::json;
+
+use crate::report;
+
+/// Set by commands, sprung by effects.
+#[derive(Clone, Default)]
+pub(crate) struct Trap {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    armed: Option<Armed>,
+    /// The effects so far, if anybody wants to know.
+    trace: Option<Vec<String>>,
+}
+
+struct Armed {
+    signal: Signal,
+    /// What the effect must be called; empty for any.
+    name: String,
+    /// How many of them are left, this one included.
+    left: u32,
+}
+
+impl Trap {
+    /// Springs at the `nth` effect from now that is called `name`, or at the `nth` at all.
+    pub(crate) fn arm(&self, signal: Signal, name: &str, nth: u32) {
+        self.state().armed = Some(Armed { signal, name: name.to_owned(), left: nth });
+    }
+
+    /// Springs no more.
+    pub(crate) fn disarm(&self) {
+        self.state().armed = None;
+    }
+
+    /// The effects since this was asked last.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.state().trace.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// What shows it the effects.
+    pub(crate) fn tracer(&self) -> Tracer {
+        let trap = self.clone();
+        Tracer::new(move |effect| trap.show(effect))
+    }
+
+    fn show(&self, effect: &Effect) {
+        let name = effect.to_string();
+        let mut state = self.state();
+        if let Some(trace) = &mut state.trace {
+            trace.push(name.clone());
+        }
+        let Some(armed) = &mut state.armed else {
+            return;
+        };
+        if !armed.name.is_empty() && armed.name != name.replace(' ', "") {
+            return;
+        }
+        armed.left = armed.left.saturating_sub(1);
+        if armed.left > 0 {
+            return;
+        }
+        let signal = armed.signal;
+        state.armed = None;
+        drop(state);
+        report::say(&json!({"event": "trap", "effect": name}));
+        // To oneself, both signals work before the call returns.
+        let _ = kill_process(getpid(), signal);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
