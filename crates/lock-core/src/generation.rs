@@ -136,9 +136,11 @@ impl Counter {
     }
 
     /// As it stands until the file and its name are durable: of no boot at all, so that
-    /// whoever finds it after a crash in between skips the block.
+    /// whoever finds it after a crash in between skips the block. As long as the line that
+    /// will be written over it, or a power cut could keep the longer length without the
+    /// bytes.
     fn draft(&self) -> String {
-        Self { boot: "none".into(), ..self.clone() }.encode()
+        Self { boot: "-".repeat(self.boot.len()), ..self.clone() }.encode()
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -195,6 +197,15 @@ mod tests {
     #[case::binary(b"\xff\n")]
     fn damage_is_noticed(#[case] bytes: &[u8]) {
         assert_eq!(Counter::parse(bytes), None);
+    }
+
+    #[test]
+    fn a_draft_is_as_long_as_what_replaces_it_and_of_no_boot() {
+        let drawn = counter(1, BLOCK, "boot-1");
+        let draft = drawn.draft();
+        assert_eq!(draft.len(), drawn.encode().len());
+        let found = Counter::parse(draft.as_bytes()).expect("because a draft is a counter");
+        assert_eq!(found.draw(&context()), At::CloseOld(counter(BLOCK + 1, 2 * BLOCK, "boot-1")));
     }
 
     #[test]
