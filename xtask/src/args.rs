@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{test, tidy};
+use crate::{simulate, test, tidy, torture};
 
 /// Maintenance tasks of the workspace.
 #[derive(Debug, Parser)]
@@ -24,6 +24,12 @@ enum Task {
     },
     /// Check the rules of the house that a compiler does not
     Tidy,
+    /// Explore the lock's machines in a model world, and the control subjects that must fail
+    Simulate(simulate::Options),
+    /// Torment processes that share a lock, and judge what they did
+    Torture(torture::Options),
+    /// Copy a file system while processes use a lock on it, and let others go on with the copy
+    Powerloss(torture::LossOptions),
 }
 
 impl Args {
@@ -33,6 +39,9 @@ impl Args {
             None => Self::command().print_help().map_err(Error::Output),
             Some(Task::Test { runner_args }) => test::run(&Workspace::locate(), &runner_args),
             Some(Task::Tidy) => tidy::run(&Workspace::locate()),
+            Some(Task::Simulate(options)) => simulate::run(&Workspace::locate(), &options),
+            Some(Task::Torture(options)) => torture::run(&Workspace::locate(), &options),
+            Some(Task::Powerloss(options)) => torture::lose_power(&Workspace::locate(), &options),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod args;
 mod error;
+mod simulate;
 mod test;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::io::{self, Write};

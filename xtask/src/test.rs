@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use crate::error::Error;
+use crate::simulate;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(workspace: &Workspace, runner_args: &[String]) -> Result<(), E
     steps::command("clippy", clippy(workspace))?;
     steps::command("documentation", documentation(workspace))?;
     steps::command("documentation tests", documentation_tests(workspace))?;
+    steps::command("simulator", simulate::command(workspace, &simulate::Options::default()))?;
 
     let ci = is_ci(env::var_os("CI"));
     let runner = if has_nextest(workspace) {

@@ -1,0 +1,60 @@
+//! The same world for stateright: its checker as a second opinion, its explorer to walk
+//! through a world by hand.
+
+use stateright::{Checker, Model, Property as Promise};
+
+use crate::property::Property;
+use crate::scope::Universe;
+use crate::words::line;
+use crate::world::{Action, World};
+
+impl Model for Universe {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        World::starts(self)
+    }
+
+    fn actions(&self, state: &World, actions: &mut Vec<Action>) {
+        state.actions(self, actions);
+    }
+
+    fn next_state(&self, state: &World, action: Action) -> Option<World> {
+        state.after(self, action)
+    }
+
+    fn format_step(&self, state: &World, action: Action) -> Option<String> {
+        let after = state.after(self, action)?;
+        Some(format!("{}\n\n{after:#?}", line(self, state, action)))
+    }
+
+    fn properties(&self) -> Vec<Promise<Self>> {
+        let all = PROMISES.iter().zip(Property::ALL);
+        let wanted = all.filter(|(_, property)| self.scope.properties.contains(property));
+        wanted.map(|(holds, property)| Promise::always(property.name(), *holds)).collect()
+    }
+}
+
+/// One function for each promise that a single state can break, in the order of
+/// [`Property::ALL`].
+const PROMISES: [fn(&Universe, &World) -> bool; 10] = [
+    holds::<0>, holds::<1>, holds::<2>, holds::<3>, holds::<4>, holds::<5>, holds::<6>, holds::<7>,
+    holds::<8>, holds::<9>,
+];
+
+fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {
+    let property = Property::ALL.get(PLACE).copied();
+    world.foul.is_none() || world.foul != property
+}
+
+/// How many states stateright's breadth-first search finds.
+#[must_use]
+pub fn second_opinion(universe: Universe) -> usize {
+    universe.checker().spawn_bfs().join().unique_state_count()
+}
+
+/// Serves stateright's explorer; does not return.
+pub fn serve(universe: Universe, address: &str) {
+    universe.checker().serve(address);
+}

@@ -1,0 +1,76 @@
+//! What must hold, by the names that the report uses.
+
+use std::fmt;
+
+/// A promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Property {
+    /// Two processes never both own the lock without one having been taken over from.
+    OneOwner,
+    /// Nothing but a takeover takes an owner's file away or puts another in its place.
+    OwnFile,
+    /// The mutex excludes. Not promised beside a peer that knows no kernel locks.
+    OneInMutex,
+    /// Leaving the mutex removes no one else's.
+    OwnMutex,
+    /// What one owner does under the mutex never falls into what another does there, and
+    /// once a later owner has begun an earlier one never begins anything.
+    StepsApart,
+    /// Every ownership has a larger number than the one before.
+    GenerationsGrow,
+    /// Staleness is a verdict on the dead and the silent.
+    RenewerFresh,
+    /// An owner that gets on is not timed out.
+    PatienceKept,
+    /// No contender reports an error that nothing brought about.
+    NoFalseAlarm,
+    /// No file of a contender that has ended remains.
+    NothingLeft,
+    /// No deadlock and no livelock.
+    CanEnd,
+    /// Nobody is busy without getting anywhere.
+    NoHotLoop,
+}
+
+impl Property {
+    /// All of them, in the order of the report.
+    pub const ALL: [Self; 12] = [
+        Self::OneOwner,
+        Self::OwnFile,
+        Self::OneInMutex,
+        Self::OwnMutex,
+        Self::StepsApart,
+        Self::GenerationsGrow,
+        Self::RenewerFresh,
+        Self::PatienceKept,
+        Self::NoFalseAlarm,
+        Self::NothingLeft,
+        Self::CanEnd,
+        Self::NoHotLoop,
+    ];
+
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneOwner => "at most one unbroken owner",
+            Self::OwnFile => "an unbroken owner's lock file is there and its own",
+            Self::OneInMutex => "at most one in the mutex",
+            Self::OwnMutex => "whoever leaves the mutex removes only its own",
+            Self::StepsApart => "steps of different generations never interleave",
+            Self::GenerationsGrow => "generations strictly grow",
+            Self::RenewerFresh => "a live owner that renews is never judged stale",
+            Self::PatienceKept => "an owner that gets on is never timed out",
+            Self::NoFalseAlarm => "no contender fails without a cause",
+            Self::NothingLeft => "nothing is left behind once all have ended",
+            Self::CanEnd => "each running contender can still reach an end",
+            Self::NoHotLoop => "no loop without a sleep or an event",
+        }
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

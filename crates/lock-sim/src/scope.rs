@@ -1,0 +1,173 @@
+//! What is explored: who takes part, where they start, what may go wrong, how often.
+
+use std::time::Duration;
+
+use lock_core::machine::{Context, Medium};
+use lock_core::policy::{OnTimeout, Policy, PolicyError, Settings};
+use lock_core::record::{Host, Token};
+use lock_core::time::{Boot, Now, Wall};
+
+use crate::leftover::Leftover;
+use crate::property::Property;
+use crate::world::{Abilities, Clock, Pid, Plan};
+use crate::zoo::Kind;
+
+/// A tick of the boot clock: longer than any short nap, so that ages and patience are
+/// counted in whole ticks.
+pub const TICK: u64 = 10_000;
+
+/// The boot clock at the start. Not the wall clock's value, so that to mix them up shows.
+pub const BOOT: u64 = 1_000_000;
+
+/// The wall clock at the start.
+pub const WALL: u64 = 1_000_000_000;
+
+/// What to explore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// For the table.
+    pub name: String,
+    /// Who takes part.
+    pub crew: Vec<Member>,
+    /// What may stand there from the start: one start for each.
+    pub leftovers: Vec<Leftover>,
+    /// What may happen, and how often.
+    pub budgets: Budgets,
+    /// What the file system can do.
+    pub abilities: Abilities,
+    /// The machines' settings.
+    pub rules: Rules,
+    /// Whether calls that no other process can tell from the one before are made in one
+    /// step with it.
+    pub merged: bool,
+    /// Whether an unlink is two moments: watchers are told a hair before the name is gone.
+    pub torn: bool,
+    /// What must hold.
+    pub properties: Vec<Property>,
+}
+
+/// Someone who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// Our machines.
+    Ours(Plan),
+    /// A control subject.
+    Peer(Kind),
+}
+
+/// What may happen, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Budgets {
+    /// A process is killed.
+    pub crashes: u8,
+    /// A tick passes, whoever is in the middle of whatever.
+    pub ticks: u8,
+    /// A sleeper is cancelled.
+    pub cancels: u8,
+    /// A call is refused.
+    pub faults: u8,
+    /// The wall clock is set.
+    pub wall_steps: u8,
+    /// A contender tries again after its end.
+    pub returns: u8,
+}
+
+/// The settings, ages in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// `stale_after`.
+    pub stale_after: u8,
+    /// `max_wait`.
+    pub max_wait: u8,
+    /// What to do with a living owner.
+    pub on_timeout: OnTimeout,
+    /// How roles are taken, as far as known from the start.
+    pub medium: Medium,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            stale_after: 1,
+            max_wait: 4,
+            on_timeout: OnTimeout::Break,
+            medium: Medium::Anonymous,
+        }
+    }
+}
+
+/// A scope with what its members know.
+#[derive(Clone, Debug)]
+pub struct Universe {
+    /// The scope.
+    pub scope: Scope,
+    contexts: Vec<Vec<Context>>,
+}
+
+/// How many tries of one process have a token of their own.
+pub const ROUNDS: u8 = 4;
+
+impl Universe {
+    /// The scope, made ready.
+    ///
+    /// # Errors
+    ///
+    /// When the settings do not fit together.
+    pub fn new(scope: Scope) -> Result<Self, PolicyError> {
+        let policy = policy(scope.rules)?;
+        let contexts = (0..scope.crew.len())
+            .map(|pid| {
+                (0..ROUNDS).filter_map(|round| context(&policy, &scope, pid, round)).collect()
+            })
+            .collect();
+        Ok(Self { scope, contexts })
+    }
+
+    /// What a process knows in one of its tries.
+    #[must_use]
+    pub fn context(&self, pid: Pid, round: u8) -> Option<&Context> {
+        self.contexts.get(usize::from(pid))?.get(usize::from(round % ROUNDS))
+    }
+
+    /// What the clocks say.
+    #[must_use]
+    pub fn now(&self, clock: Clock) -> Now {
+        let passed = u64::from(clock.ticks) * TICK;
+        let set = i64::from(clock.wall) * 10 * TICK.cast_signed();
+        Now { wall: Wall((WALL + passed).saturating_add_signed(set)), boot: Boot(BOOT + passed) }
+    }
+}
+
+/// Where everything runs.
+#[must_use]
+pub fn here() -> Host {
+    Host { name: "here".to_owned(), boot: "boot-1".to_owned() }
+}
+
+/// The system's process id of a process.
+#[must_use]
+pub const fn process_id(pid: Pid) -> u32 {
+    100 + pid as u32
+}
+
+fn context(policy: &Policy, scope: &Scope, pid: usize, round: u8) -> Option<Context> {
+    let pid = Pid::try_from(pid).ok()?;
+    Some(Context {
+        policy: *policy,
+        here: here(),
+        pid: process_id(pid),
+        token: Token::new(&format!("{pid}.{round}"))?,
+        command: String::new(),
+        medium: scope.rules.medium,
+    })
+}
+
+fn policy(rules: Rules) -> Result<Policy, PolicyError> {
+    let ticks = |count: u8| Duration::from_millis(u64::from(count) * TICK);
+    Policy::new(Settings {
+        max_wait: ticks(rules.max_wait),
+        on_timeout: rules.on_timeout,
+        grace: ticks(1),
+        ..Settings::with_stale_after(ticks(rules.stale_after))
+    })
+}

@@ -1,0 +1,170 @@
+//! A trace in words.
+
+use std::fmt::Write;
+
+use lock_core::effect::{Effect, Event, Name, Share, Signal, Slot, Wake};
+
+use crate::explore::Trace;
+use crate::scope::Universe;
+use crate::world::{Action, Call, Deed, Pid, World};
+
+/// The trace, one line for each step, and what it breaks.
+#[must_use]
+pub fn tell(universe: &Universe, trace: &Trace) -> String {
+    let Some(mut world) = World::starts(universe).into_iter().nth(trace.start) else {
+        return String::new();
+    };
+    let mut story = String::new();
+    if let Some(leftover) = universe.scope.leftovers.get(trace.start) {
+        let _ = writeln!(story, "at the start: {leftover}");
+    }
+    for action in &trace.actions {
+        let Some(after) = go(universe, &mut story, &world, *action) else {
+            break;
+        };
+        world = after;
+    }
+    if let Some(foul) = world.foul {
+        let _ = writeln!(story, "broken: {foul}");
+    }
+    story
+}
+
+/// One action, call by call where the scope merges several into one step.
+fn go(universe: &Universe, story: &mut String, world: &World, action: Action) -> Option<World> {
+    let _ = writeln!(story, "{}", line(universe, world, action));
+    let mut world = world.once(universe, action)?;
+    let Some(pid) = action.whose().filter(|_| universe.scope.merged) else {
+        return Some(world);
+    };
+    let mut forced = matches!(action, Action::Deed(..));
+    while world.foul.is_none() && (forced || world.is_private(universe, pid)) {
+        let step = Action::Step(pid);
+        if forced {
+            let _ = writeln!(story, "{}", line(universe, &world, step));
+        }
+        world = world.once(universe, step)?;
+        forced = false;
+    }
+    Some(world)
+}
+
+/// One action in words.
+#[must_use]
+pub fn line(universe: &Universe, world: &World, action: Action) -> String {
+    match action {
+        Action::Step(pid) => match world.call(universe, pid) {
+            Some(call) => {
+                let event = world.event(universe, pid);
+                let came = event.as_ref().map_or("", |event| came(&call, event));
+                format!("{} {}{came}", name(pid), call_words(&call))
+            }
+            None => format!("{} ends its step", name(pid)),
+        },
+        Action::Fault(pid) => {
+            let call = world.call(universe, pid);
+            let words = call.map_or(String::new(), |call| call_words(&call));
+            format!("{} {words}: the system refuses (EIO)", name(pid))
+        }
+        Action::Deed(pid, deed) => format!("{} {}", name(pid), deed_words(deed)),
+        Action::Crash(pid) => format!("{} is killed", name(pid)),
+        Action::Unlock(pid) => format!("the kernel drops the locks of {}", name(pid)),
+        Action::Wake(pid) => format!("{} ends its nap", name(pid)),
+        Action::Cancel(pid) => format!("{} is cancelled in its sleep", name(pid)),
+        Action::Return(pid) => format!("{} comes again", name(pid)),
+        Action::Tick => format!("a long time passes ({} s)", crate::scope::TICK / 1000),
+        Action::SetWall(true) => "the wall clock is set forward".to_owned(),
+        Action::SetWall(false) => "the wall clock is set back".to_owned(),
+    }
+}
+
+const fn deed_words(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Renew => "means to renew",
+        Deed::Step => "means to take a step",
+        Deed::Release => "means to release",
+    }
+}
+
+fn call_words(call: &Call) -> String {
+    let effect = match call {
+        Call::Truncate(_, name) => return format!("opens {} to overwrite it", path(*name)),
+        Call::Core(effect) => effect,
+    };
+    match effect {
+        Effect::CreateAnonymous(_) => "makes a ticket without a name".to_owned(),
+        Effect::Create(_, name) => format!("creates {}", path(*name)),
+        Effect::Open { name, .. } => format!("opens {}", path(*name)),
+        Effect::Stat(slot) => format!("asks for the facts of {}", file(*slot)),
+        Effect::Lock(slot, Share::Exclusive) => format!("kernel-locks {}", file(*slot)),
+        Effect::Lock(slot, Share::Shared) => format!("asks whether {} is locked", file(*slot)),
+        Effect::Unlock(slot) => format!("unlocks {}", file(*slot)),
+        Effect::Close(slot) => format!("closes {}", file(*slot)),
+        Effect::Read(slot) => format!("reads {}", file(*slot)),
+        Effect::Write(slot, _) => format!("writes {}", file(*slot)),
+        Effect::Sync(slot) => format!("syncs {}", file(*slot)),
+        Effect::SyncDirectory => "syncs the directory".to_owned(),
+        Effect::Touch(slot) => format!("touches {}", file(*slot)),
+        Effect::Look(name) => format!("looks at {}", path(*name)),
+        Effect::Link(_, name) => format!("links its ticket as {}", path(*name)),
+        Effect::Rename { from, to } => format!("renames {} to {}", path(*from), path(*to)),
+        Effect::Unlink(name) => format!("unlinks {}", path(*name)),
+        Effect::Watch(slot) => format!("watches {}", file(*slot)),
+        Effect::Sleep { .. } => "sleeps".to_owned(),
+        Effect::Signal { signal, .. } => match signal {
+            Signal::Term => "asks the owner to end".to_owned(),
+            Signal::Kill => "kills the owner".to_owned(),
+        },
+    }
+}
+
+/// What came of it, where that does not go without saying.
+const fn came(call: &Call, event: &Event) -> &'static str {
+    match (call, event) {
+        (Call::Core(Effect::Lock(_, Share::Shared)), Event::Done) => ": it is not",
+        (Call::Core(Effect::Lock(_, Share::Shared)), Event::Busy) => ": it is",
+        (_, Event::Busy) => ": another has it locked",
+        (_, Event::Absent) => ": it is not there",
+        (_, Event::Exists) => ": it is there already",
+        (_, Event::Unsupported) => ": not possible here",
+        (_, Event::Symlink) => ": a symbolic link",
+        (_, Event::Failed(_)) => ": refused",
+        (_, Event::Woken(Wake::Changed)) => " until the file changes",
+        (_, Event::Woken(Wake::Closed)) => " until the file is closed",
+        (_, Event::Woken(Wake::Cancelled)) => " until it is cancelled",
+        (_, Event::Woken(Wake::Due)) => " until the time comes",
+        (_, Event::Done | Event::Stat(_) | Event::Bytes(_)) => "",
+    }
+}
+
+/// A path in words.
+#[must_use]
+pub const fn path(name: Name) -> &'static str {
+    match name {
+        Name::Lock => "the lock",
+        Name::Mutex => "the mutex",
+        Name::Reclaim => "the reclaim lock",
+        Name::Takeover => "the takeover name",
+        Name::Ticket => "a name of its own",
+        Name::Generation => "the generation file",
+        Name::GenerationDraft => "the next generation file",
+    }
+}
+
+const fn file(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Ticket => "its own file",
+        Slot::Mutex => "its mutex file",
+        Slot::Reclaim => "its reclaim file",
+        Slot::Judged => "the lock file it opened",
+        Slot::Guard => "the mutex file it opened",
+        Slot::Rival => "the reclaim file it opened",
+        Slot::Generation => "the generation file",
+    }
+}
+
+/// A letter for each process.
+#[must_use]
+pub fn name(pid: Pid) -> char {
+    char::from(b'A'.saturating_add(pid))
+}

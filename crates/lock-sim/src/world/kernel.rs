@@ -1,0 +1,245 @@
+//! Performs one effect for one process, as the kernel would.
+
+use lock_core::effect::{Effect, Errno, Event, Name, Share, Slot, Wake};
+
+use super::files::{Files, Ino, Notice, Outcome, Pid};
+use super::process::{Fd, Process};
+
+/// What the file system can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Abilities {
+    /// `O_TMPFILE`.
+    pub anonymous: bool,
+    /// Hard links.
+    pub links: bool,
+    /// `flock` that can be relied on.
+    pub locks: bool,
+    /// inotify.
+    pub watches: bool,
+}
+
+/// A call: one of the machines' effects, or one that only a control subject makes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// What the machines may ask for.
+    Core(Effect),
+    /// `open(name, O_CREAT | O_TRUNC | O_WRONLY)`: how a file is plainly overwritten.
+    Truncate(Slot, Name),
+}
+
+const EBADF: Event = Event::Failed(Errno(9));
+
+/// The caller and its surroundings.
+pub(crate) struct Caller<'a> {
+    pub(crate) files: &'a mut Files,
+    pub(crate) process: &'a mut Process,
+    pub(crate) pid: Pid,
+    pub(crate) abilities: Abilities,
+    /// The file system's clock.
+    pub(crate) wall: u64,
+    pub(crate) notices: &'a mut Vec<Notice>,
+}
+
+impl Call {
+    /// The name it unlinks.
+    #[must_use]
+    pub const fn unlinks(&self) -> Option<Name> {
+        match self {
+            Self::Core(Effect::Unlink(name)) => Some(*name),
+            _ => None,
+        }
+    }
+
+    /// Whether it changes the directory, which only one can do at a time.
+    #[must_use]
+    pub const fn changes_directory(&self) -> bool {
+        matches!(
+            self,
+            Self::Truncate(..)
+                | Self::Core(
+                    Effect::Create(..)
+                        | Effect::Link(..)
+                        | Effect::Rename { .. }
+                        | Effect::Unlink(_)
+                )
+        )
+    }
+
+    /// Whether it waits.
+    #[must_use]
+    pub const fn is_sleep(&self) -> bool {
+        matches!(self, Self::Core(Effect::Sleep { .. }))
+    }
+}
+
+impl Abilities {
+    /// A local Linux file system.
+    pub const ALL: Self = Self { anonymous: true, links: true, locks: true, watches: true };
+}
+
+impl Caller<'_> {
+    pub(crate) fn perform(&mut self, call: &Call) -> Event {
+        match call {
+            Call::Core(effect) => self.effect(effect),
+            Call::Truncate(slot, name) => self.truncate(*slot, *name),
+        }
+    }
+
+    /// Sleeps and signals are the world's to answer; here they do nothing.
+    fn effect(&mut self, effect: &Effect) -> Event {
+        match effect {
+            Effect::CreateAnonymous(slot) if self.abilities.anonymous => {
+                let ino = self.create();
+                self.keep(*slot, ino, true);
+                Event::Done
+            }
+            Effect::CreateAnonymous(_) => Event::Unsupported,
+            Effect::Create(slot, name) => self.create_named(*slot, *name),
+            Effect::Open { slot, name, write } => match self.files.lookup(*name, self.pid) {
+                Some(ino) => {
+                    self.keep(*slot, ino, *write);
+                    Event::Done
+                }
+                None => Event::Absent,
+            },
+            Effect::Close(slot) => {
+                self.close(*slot);
+                Event::Done
+            }
+            Effect::Look(name) => {
+                let ino = self.files.lookup(*name, self.pid);
+                ino.and_then(|ino| self.files.stat(ino)).map_or(Event::Absent, Event::Stat)
+            }
+            Effect::Link(..) if !self.abilities.links => Event::Unsupported,
+            Effect::Link(slot, name) => self.with(*slot, |caller, fd| {
+                let pid = caller.pid;
+                event(caller.files.link(fd.ino, *name, pid, caller.notices))
+            }),
+            Effect::Rename { from, to } => {
+                event(self.files.rename(*from, *to, self.pid, self.notices))
+            }
+            Effect::Unlink(name) => event(self.files.unlink(*name, self.pid, self.notices)),
+            Effect::Stat(slot)
+            | Effect::Lock(slot, _)
+            | Effect::Unlock(slot)
+            | Effect::Read(slot)
+            | Effect::Write(slot, _)
+            | Effect::Sync(slot)
+            | Effect::Touch(slot)
+            | Effect::Watch(slot) => self.with(*slot, |caller, fd| caller.on(effect, *slot, fd)),
+            Effect::SyncDirectory => Event::Done,
+            Effect::Sleep { .. } => Event::Woken(Wake::Due),
+            Effect::Signal { .. } => Event::Absent,
+        }
+    }
+
+    /// Effects on an open file.
+    fn on(&mut self, effect: &Effect, slot: Slot, fd: Fd) -> Event {
+        let holder = (self.pid, slot);
+        match effect {
+            Effect::Stat(_) => self.files.stat(fd.ino).map_or(EBADF, Event::Stat),
+            Effect::Lock(..) if !self.abilities.locks => Event::Unsupported,
+            Effect::Lock(_, share) => {
+                let exclusive = *share == Share::Exclusive;
+                match self.files.lock(fd.ino, holder, exclusive) {
+                    true => Event::Done,
+                    false => Event::Busy,
+                }
+            }
+            Effect::Unlock(_) => {
+                self.files.unlock(fd.ino, holder, self.notices);
+                Event::Done
+            }
+            Effect::Read(_) => {
+                let inode = self.files.inode(fd.ino);
+                inode.map_or(EBADF, |inode| Event::Bytes(inode.text.bytes().to_vec()))
+            }
+            Effect::Write(_, text) if fd.write => self.write(fd.ino, text),
+            Effect::Touch(_) => {
+                if let Some(inode) = self.files.inode_mut(fd.ino) {
+                    inode.mtime = self.wall;
+                }
+                self.notices.push(Notice::Changed(fd.ino));
+                Event::Done
+            }
+            Effect::Watch(_) if self.abilities.watches => {
+                self.process.watch = Some(fd.ino);
+                Event::Done
+            }
+            Effect::Watch(_) => Event::Unsupported,
+            Effect::Sync(_) => Event::Done,
+            _ => EBADF,
+        }
+    }
+
+    fn write(&mut self, ino: Ino, text: &str) -> Event {
+        let maker = self.process.maker(self.pid);
+        let wall = self.wall;
+        let Some(inode) = self.files.inode_mut(ino) else {
+            return EBADF;
+        };
+        inode.text = inode.text.overwritten(text);
+        inode.mtime = wall;
+        inode.maker = Some(maker);
+        Event::Done
+    }
+
+    fn create(&mut self) -> Ino {
+        let maker = self.process.maker(self.pid);
+        self.files.create(self.wall, Some(maker))
+    }
+
+    fn create_named(&mut self, slot: Slot, name: Name) -> Event {
+        if self.files.lookup(name, self.pid).is_some() {
+            return Event::Exists;
+        }
+        let ino = self.create();
+        self.keep(slot, ino, true);
+        event(self.files.link(ino, name, self.pid, self.notices))
+    }
+
+    fn truncate(&mut self, slot: Slot, name: Name) -> Event {
+        let Some(ino) = self.files.lookup(name, self.pid) else {
+            return self.create_named(slot, name);
+        };
+        self.keep(slot, ino, true);
+        let wall = self.wall;
+        if let Some(inode) = self.files.inode_mut(ino) {
+            inode.text = super::text::Text::default();
+            inode.mtime = wall;
+        }
+        Event::Done
+    }
+
+    fn keep(&mut self, slot: Slot, ino: Ino, write: bool) {
+        self.close(slot);
+        self.files.opened(ino);
+        self.process.set_fd(slot, Some(Fd { ino, write }));
+    }
+
+    pub(crate) fn close(&mut self, slot: Slot) {
+        if let Some(fd) = self.process.fd(slot) {
+            self.process.set_fd(slot, None);
+            let holder = (self.pid, slot);
+            self.files.closed(fd.ino, holder, fd.write, self.notices);
+        }
+        if self.process.watch.is_some_and(|ino| self.files.inode(ino).is_none()) {
+            self.process.watch = None;
+        }
+    }
+
+    fn with(&mut self, slot: Slot, then: impl FnOnce(&mut Self, Fd) -> Event) -> Event {
+        match self.process.fd(slot) {
+            Some(fd) => then(self, fd),
+            None => EBADF,
+        }
+    }
+}
+
+fn event(outcome: Outcome) -> Event {
+    match outcome {
+        Outcome::Done => Event::Done,
+        Outcome::Exists => Event::Exists,
+        Outcome::Absent => Event::Absent,
+    }
+}

@@ -1,0 +1,282 @@
+//! What is true, kept beside what the processes believe, and held against the promises.
+
+use lock_core::effect::{Effect, Event, Name, Slot};
+use lock_core::machine::{Failure, Reason};
+use lock_core::record::Record;
+use lock_core::verdict::Stale;
+
+use super::World;
+use super::actor::{Actor, Fate, Note};
+use super::files::{Maker, Pid};
+use super::kernel::Call;
+use super::process::{Facts, Life, Process, Reign};
+use crate::property::Property;
+use crate::scope::{BOOT, TICK, Universe};
+use crate::zoo::Said;
+
+impl World {
+    /// Takes down what a performed call means.
+    pub(super) fn observe(
+        &mut self,
+        universe: &Universe,
+        pid: Pid,
+        process: &mut Process,
+        call: &Call,
+        event: &Event,
+        [mutex, lock]: [Option<Maker>; 2],
+    ) {
+        let Call::Core(effect) = call else {
+            return;
+        };
+        match (effect, event) {
+            (Effect::Read(Slot::Judged), Event::Bytes(_)) => {
+                let ino = process.fd(Slot::Judged).map(|fd| fd.ino);
+                let inode = ino.and_then(|ino| self.files.inode(ino));
+                process.truth.judged = inode.and_then(|inode| inode.maker);
+            }
+            (Effect::Look(Name::Lock), Event::Stat(_)) if is_peer(process) => {
+                let inode = self.files.file(Name::Lock, pid);
+                process.truth.judged = inode.and_then(|inode| inode.maker);
+            }
+            (Effect::Open { name: Name::Lock, .. }, Event::Absent) => process.truth.judged = None,
+            (
+                Effect::Link(_, Name::Mutex) | Effect::Rename { to: Name::Mutex, .. },
+                Event::Done,
+            ) => {
+                process.truth.in_mutex = true;
+            }
+            (Effect::Create(_, Name::Mutex), Event::Done) if is_peer(process) => {
+                process.truth.in_mutex = true;
+            }
+            (Effect::Write(Slot::Mutex, _), Event::Done) => process.truth.in_mutex = true,
+            // It gives up everything, though a name may be left that could not be removed.
+            (Effect::Unlock(Slot::Ticket), _) => process.truth.in_mutex = false,
+            (Effect::Unlink(Name::Mutex), Event::Done) => {
+                self.left_mutex(universe, pid, process, mutex);
+            }
+            (Effect::Link(_, Name::Lock) | Effect::Rename { to: Name::Lock, .. }, Event::Done)
+                if !is_peer(process) =>
+            {
+                self.takes(universe, pid, process);
+            }
+            (Effect::Write(Slot::Ticket, text), Event::Done) if !is_peer(process) => {
+                wrote(process, text);
+            }
+            (Effect::Unlink(Name::Lock), Event::Done) => self.dropped(pid, process, lock),
+            _ => {}
+        }
+    }
+
+    /// The mutex's name went, which led to a file of `owner`'s.
+    fn left_mutex(
+        &mut self,
+        universe: &Universe,
+        pid: Pid,
+        process: &mut Process,
+        owner: Option<Maker>,
+    ) {
+        if owner == Some(process.maker(pid)) {
+            process.truth.in_mutex = false;
+            return;
+        }
+        let leaving = matches!(&process.actor, Actor::Peer(peer) if peer.leaves_mutex());
+        if leaving && owner.is_some_and(|owner| self.is_running(owner)) {
+            self.cry(universe, Property::OwnMutex);
+        }
+        if leaving {
+            process.truth.in_mutex = false;
+        }
+    }
+
+    /// Becomes owner; whoever's lock it judged has been taken over from.
+    fn takes(&mut self, universe: &Universe, pid: Pid, process: &mut Process) {
+        process.truth.broke = self.break_owner(process.truth.judged);
+        // What counts is what its record says, and that was written a moment ago.
+        process.truth.reign = Some(reign(process.truth.wrote));
+        let generation = self
+            .files
+            .file(Name::Lock, pid)
+            .and_then(|inode| Record::parse(inode.text.bytes()).ok())
+            .and_then(|record| record.generation())
+            .map_or(0, |generation| generation.0);
+        if generation <= self.generation {
+            self.cry(universe, Property::GenerationsGrow);
+        }
+        self.generation = self.generation.max(generation);
+    }
+
+    /// The lock's name went, which led to a file of `owner`'s: a release, an acquire that
+    /// failed after it had published, or a person's order.
+    fn dropped(&mut self, pid: Pid, process: &mut Process, owner: Option<Maker>) {
+        match &process.actor {
+            Actor::Ours(ours) if ours.evicts() => {
+                self.break_owner(process.truth.judged);
+            }
+            Actor::Ours(_) if owner == Some(process.maker(pid)) => process.truth.reign = None,
+            Actor::Peer(peer) if peer.releases() => process.truth.reign = None,
+            _ => {}
+        }
+    }
+
+    fn break_owner(&mut self, judged: Option<Maker>) -> Option<Facts> {
+        let judged = judged?;
+        let mut process = Process::clone(self.process(judged.pid)?);
+        let ticks = self.clock.ticks;
+        let reign = process.truth.reign.as_mut()?;
+        if process.life != Life::Running || process.round != judged.round || reign.broken {
+            return None;
+        }
+        reign.broken = true;
+        let facts = Facts { silent: ticks - reign.renewed, idle: ticks - reign.progressed };
+        self.put(judged.pid, process);
+        Some(facts)
+    }
+
+    /// Takes down what one of our machines says of itself.
+    pub(super) fn noted(&mut self, universe: &Universe, process: &mut Process, note: &Note) {
+        match note {
+            Note::Acquired(reason) => {
+                if let (Some(reason), Some(facts)) = (reason, process.truth.broke.take()) {
+                    self.check_takeover(universe, *reason, facts);
+                }
+            }
+            Note::Steps(generation) => {
+                process.truth.stepping = true;
+                if let Some(reign) = &mut process.truth.reign {
+                    reign.progressed = self.clock.ticks;
+                }
+                let others_step = self.everyone().any(|(_, other)| other.truth.stepping);
+                if others_step || *generation < self.stepped {
+                    self.cry(universe, Property::StepsApart);
+                }
+                self.stepped = self.stepped.max(*generation);
+            }
+            Note::Ended(..) => {}
+        }
+    }
+
+    fn check_takeover(&mut self, universe: &Universe, reason: Reason, facts: Facts) {
+        let rules = universe.scope.rules;
+        match reason {
+            // The victim was alive, or there would be no facts.
+            Reason::Stale(Stale::Silent) if facts.silent >= rules.stale_after => {}
+            Reason::Stale(Stale::Expired)
+                if !universe.scope.abilities.locks && facts.silent >= rules.stale_after => {}
+            Reason::Stale(_) => self.cry(universe, Property::RenewerFresh),
+            Reason::TimedOut if facts.idle >= rules.max_wait => {}
+            Reason::TimedOut => self.cry(universe, Property::PatienceKept),
+        }
+    }
+
+    /// Takes down what a control subject says of itself.
+    pub(super) fn said(&mut self, universe: &Universe, process: &mut Process, said: Said) {
+        match said {
+            Said::Breaks(reason) => {
+                let Some(facts) = self.break_owner(process.truth.judged) else {
+                    return;
+                };
+                match reason {
+                    // Its rules ask nothing of an owner that this one has not done.
+                    Reason::Stale(_) => self.cry(universe, Property::RenewerFresh),
+                    Reason::TimedOut if facts.idle < universe.scope.rules.max_wait => {
+                        self.cry(universe, Property::PatienceKept);
+                    }
+                    Reason::TimedOut => {}
+                }
+            }
+            Said::Owns => process.truth.reign = Some(reign(self.clock.ticks)),
+            Said::Ends(_) => {}
+        }
+    }
+
+    /// An end that a contender reports as a failure must have a cause.
+    pub(super) fn ended(&mut self, universe: &Universe, failure: Option<&Failure>) {
+        let without_cause = matches!(
+            failure,
+            Some(Failure::System { .. } | Failure::DirectoryGone | Failure::GenerationDamaged)
+        );
+        if without_cause && !self.was_refused(universe) {
+            self.cry(universe, Property::NoFalseAlarm);
+        }
+    }
+
+    /// Holds the new state against the promises.
+    pub(super) fn judge(&mut self, universe: &Universe) {
+        let owners = self.everyone().filter(|(_, process)| process.is_unbroken_owner());
+        if owners.count() > 1 {
+            self.cry(universe, Property::OneOwner);
+        }
+        let lock = self.files.file(Name::Lock, 0).and_then(|inode| inode.maker);
+        let robbed = self
+            .everyone()
+            .any(|(pid, process)| process.is_unbroken_owner() && lock != Some(process.maker(pid)));
+        if robbed {
+            self.cry(universe, Property::OwnFile);
+        }
+        if self.everyone().filter(|(_, process)| process.truth.in_mutex).count() > 1 {
+            self.cry(universe, Property::OneInMutex);
+        }
+        if self.is_over() && !self.was_refused(universe) && self.has_litter() {
+            self.cry(universe, Property::NothingLeft);
+        }
+    }
+
+    /// Whether a call has been refused: whoever could not remove a file has to leave it.
+    const fn was_refused(&self, universe: &Universe) -> bool {
+        universe.scope.budgets.faults > self.budgets.faults
+    }
+
+    /// Whether everyone has come to an end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.everyone().all(|(_, process)| matches!(process.life, Life::Dead | Life::Ended))
+    }
+
+    /// Names that lead to a file of someone who was not killed, nor said that it could not
+    /// let go: such files are unlocked, and the next contender takes them for dead.
+    fn has_litter(&self) -> bool {
+        self.files
+            .names()
+            .filter(|(name, ..)| *name != Name::Generation)
+            .filter_map(|(_, _, ino)| self.files.inode(ino)?.maker)
+            .any(|maker| !self.was_stopped(maker))
+    }
+
+    fn was_stopped(&self, maker: Maker) -> bool {
+        let process = self.process(maker.pid);
+        process.is_some_and(|process| {
+            let lame = [Fate::Killed, Fate::Unreleased].map(Actor::Gone);
+            process.round == maker.round && lame.contains(&process.actor)
+        })
+    }
+
+    fn is_running(&self, maker: Maker) -> bool {
+        let process = self.process(maker.pid);
+        process.is_some_and(|process| process.round == maker.round && process.life == Life::Running)
+    }
+
+    /// The first promise broken counts, if the scope asks for it.
+    fn cry(&mut self, universe: &Universe, property: Property) {
+        if self.foul.is_none() && universe.scope.properties.contains(&property) {
+            self.foul = Some(property);
+        }
+    }
+}
+
+/// An owner's ticket was written: that renews, as of when it looked at the clock for it.
+fn wrote(process: &mut Process, text: &str) {
+    let detail = Record::parse(text.as_bytes()).ok().and_then(|record| record.detail);
+    let passed = detail.map_or(0, |detail| detail.renewed.0.saturating_sub(BOOT) / TICK);
+    process.truth.wrote = u8::try_from(passed).unwrap_or(u8::MAX);
+    if let Some(reign) = &mut process.truth.reign {
+        reign.renewed = process.truth.wrote;
+    }
+}
+
+const fn reign(since: u8) -> Reign {
+    Reign { broken: false, renewed: since, progressed: since }
+}
+
+const fn is_peer(process: &Process) -> bool {
+    matches!(process.actor, Actor::Peer(_))
+}

@@ -1,0 +1,278 @@
+//! The model world: files, processes, clocks, and what has been seen to go wrong.
+
+mod actor;
+mod files;
+mod kernel;
+mod ledger;
+mod merge;
+mod process;
+mod step;
+mod text;
+
+use lock_core::effect::{Effect, Event, Name, Wake};
+
+pub use actor::{Actor, Deed, Fate, Note, Ours, Plan};
+pub use files::{Files, Ino, Inode, Maker, Notice, Outcome, Pid, file_id};
+pub use kernel::{Abilities, Call};
+pub use process::{Facts, Fd, Life, Process, Reign, SLOTS, Shared, Stirred, Truth};
+pub use text::Text;
+
+use crate::property::Property;
+use crate::scope::{Budgets, Member, ROUNDS, TICK, Universe, process_id};
+use crate::zoo::{Around, Peer};
+
+/// A state of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    /// The directory.
+    pub files: Files,
+    /// Who takes part.
+    pub processes: Vec<Shared>,
+    /// The clocks.
+    pub clock: Clock,
+    /// What may still happen.
+    pub budgets: Budgets,
+    /// The largest generation that anyone has owned with.
+    pub generation: u64,
+    /// The largest generation that has taken a step.
+    pub stepped: u64,
+    /// A promise that the last step broke.
+    pub foul: Option<Property>,
+}
+
+/// Where the clocks stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Clock {
+    /// Ticks since the start.
+    pub ticks: u8,
+    /// How often the wall clock was set forward, less how often back.
+    pub wall: i8,
+}
+
+/// What can happen next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A process makes its next call.
+    Step(Pid),
+    /// The same, but the system refuses.
+    Fault(Pid),
+    /// An owner does something of its own will.
+    Deed(Pid, Deed),
+    /// A process is killed: its files begin to be closed.
+    Crash(Pid),
+    /// The kernel drops the locks of a killed process.
+    Unlock(Pid),
+    /// A short nap ends by itself. Exploring leaves that out: without a change it leads
+    /// back to where it began.
+    Wake(Pid),
+    /// A sleeper is cancelled.
+    Cancel(Pid),
+    /// One that has ended tries again.
+    Return(Pid),
+    /// A tick of the clocks.
+    Tick,
+    /// The wall clock is set forward, or back.
+    SetWall(bool),
+}
+
+impl World {
+    /// The states to start from.
+    #[must_use]
+    pub fn starts(universe: &Universe) -> Vec<Self> {
+        let leftovers = universe.scope.leftovers.iter();
+        leftovers.map(|leftover| Self::start(universe, leftover.files())).collect()
+    }
+
+    fn start(universe: &Universe, files: Files) -> Self {
+        let clock = Clock::default();
+        let crew = 0..Pid::try_from(universe.scope.crew.len()).unwrap_or(Pid::MAX);
+        // The generation file, where there is one, says 5.
+        let used = files.lookup(Name::Generation, 0).is_some();
+        Self {
+            files,
+            processes: crew
+                .filter_map(|pid| begin(universe, clock, pid, 0))
+                .map(|actor| Shared::new(Process::new(actor)))
+                .collect(),
+            clock,
+            budgets: universe.scope.budgets,
+            generation: if used { 5 } else { 0 },
+            stepped: 0,
+            foul: None,
+        }
+    }
+
+    /// A process.
+    #[must_use]
+    pub fn process(&self, pid: Pid) -> Option<&Shared> {
+        self.processes.get(usize::from(pid))
+    }
+
+    /// Everyone with their number.
+    pub fn everyone(&self) -> impl Iterator<Item = (Pid, &Shared)> {
+        (0..Pid::MAX).zip(&self.processes)
+    }
+
+    /// The call that a running process wants made.
+    #[must_use]
+    pub fn call(&self, universe: &Universe, pid: Pid) -> Option<Call> {
+        let process = self.process(pid).filter(|process| process.life == Life::Running)?;
+        let context = universe.context(pid, process.round)?;
+        match &process.actor {
+            Actor::Ours(ours) => ours.effect(context).map(Call::Core),
+            Actor::Peer(peer) => {
+                let living = self.living();
+                let now = universe.now(self.clock);
+                let me = context;
+                peer.call(&Around { me, now, living: &living })
+            }
+            Actor::Gone(_) => None,
+        }
+    }
+
+    /// The process ids that are in use.
+    fn living(&self) -> Vec<u32> {
+        let running = self.everyone().filter(|(_, process)| process.life == Life::Running);
+        running.map(|(pid, _)| process_id(pid)).collect()
+    }
+
+    /// What a sleep would end with now; nothing if it goes on.
+    fn wake(&self, universe: &Universe, process: &Process, effect: &Effect) -> Option<Event> {
+        let Effect::Sleep { until } = effect else {
+            return None;
+        };
+        let now = universe.now(self.clock).boot;
+        let left = until.0.saturating_sub(now.0);
+        // A nap that ends without anything having changed leads back to itself; one that
+        // ends for a change which the watch tells of anyway, to where the watch leads.
+        let stirred = match process.is_watching() {
+            true if left > SETTLE => process.stirred == Stirred::Locks,
+            _ => process.stirred != Stirred::Nothing,
+        };
+        let due = left == 0 || (left < TICK / 2 && stirred);
+        process.pending.or(due.then_some(Wake::Due)).map(Event::Woken)
+    }
+
+    /// Whether a process sleeps until an instant that lies ahead.
+    #[must_use]
+    pub fn is_asleep(&self, universe: &Universe, pid: Pid) -> bool {
+        matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
+            if until > universe.now(self.clock).boot)
+    }
+
+    /// Whether a call must wait until another has done with the directory.
+    fn is_blocked(&self, pid: Pid, call: &Call) -> bool {
+        let other = self.files.unlinker().is_some_and(|unlinker| unlinker != pid);
+        other && call.changes_directory()
+    }
+
+    /// Whether a process takes a nap that may end by itself.
+    #[must_use]
+    pub fn naps(&self, universe: &Universe, pid: Pid) -> bool {
+        let now = universe.now(self.clock).boot.0;
+        matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
+            if until.0.saturating_sub(now) < TICK / 2)
+    }
+
+    /// Everything that can happen next.
+    pub fn actions(&self, universe: &Universe, actions: &mut Vec<Action>) {
+        if self.foul.is_some() {
+            return;
+        }
+        for (pid, _) in self.everyone() {
+            self.actions_for(universe, pid, actions);
+        }
+        if self.everyone().all(|(_, process)| process.life != Life::Running) {
+            return;
+        }
+        if self.budgets.ticks > 0 {
+            actions.push(Action::Tick);
+        }
+        if self.budgets.wall_steps > 0 {
+            actions.extend([Action::SetWall(true), Action::SetWall(false)]);
+        }
+    }
+
+    /// Everything that one process can do next, or that can happen to it.
+    pub fn actions_for(&self, universe: &Universe, pid: Pid, actions: &mut Vec<Action>) {
+        let Some(process) = self.process(pid) else {
+            return;
+        };
+        match process.life {
+            Life::Running => self.actions_of(universe, pid, process, actions),
+            Life::Dying => actions.push(Action::Unlock(pid)),
+            Life::Ended if self.can_return(pid) => actions.push(Action::Return(pid)),
+            Life::Dead | Life::Ended => {}
+        }
+    }
+
+    /// Whether one that has ended may come again.
+    #[must_use]
+    pub fn can_return(&self, pid: Pid) -> bool {
+        let process = self.process(pid);
+        self.budgets.returns > 0
+            && process
+                .is_some_and(|process| process.life == Life::Ended && process.round + 1 < ROUNDS)
+    }
+
+    fn actions_of(
+        &self,
+        universe: &Universe,
+        pid: Pid,
+        process: &Process,
+        actions: &mut Vec<Action>,
+    ) {
+        let midway = self.files.unlinker() == Some(pid);
+        match self.call(universe, pid) {
+            Some(Call::Core(effect @ Effect::Sleep { .. })) => {
+                if self.wake(universe, process, &effect).is_some() {
+                    actions.push(Action::Step(pid));
+                }
+                if self.budgets.cancels > 0 {
+                    actions.push(Action::Cancel(pid));
+                }
+            }
+            Some(call) if self.is_blocked(pid, &call) => {}
+            Some(call) => {
+                actions.push(Action::Step(pid));
+                if self.budgets.faults > 0 && can_fail(&call) && !midway {
+                    actions.push(Action::Fault(pid));
+                }
+            }
+            None => match &process.actor {
+                Actor::Ours(ours) if ours.is_stepping() => actions.push(Action::Step(pid)),
+                Actor::Ours(ours) => {
+                    actions.extend(ours.deeds().into_iter().map(|deed| Action::Deed(pid, deed)));
+                }
+                Actor::Peer(_) => actions.push(Action::Deed(pid, Deed::Release)),
+                Actor::Gone(_) => {}
+            },
+        }
+        if self.budgets.crashes > 0 && !midway {
+            actions.push(Action::Crash(pid));
+        }
+    }
+}
+
+/// Closing, unlocking and sleeping do not fail.
+const fn can_fail(call: &Call) -> bool {
+    !matches!(
+        call,
+        Call::Core(
+            Effect::Close(_) | Effect::Unlock(_) | Effect::Sleep { .. } | Effect::Signal { .. }
+        )
+    )
+}
+
+/// Longer than the naps a machine takes while a writer's lock is about to fall.
+const SETTLE: u64 = 5;
+
+/// What a process begins with.
+fn begin(universe: &Universe, clock: Clock, pid: Pid, round: u8) -> Option<Actor> {
+    let member = universe.scope.crew.get(usize::from(pid))?;
+    let now = universe.now(clock);
+    Some(match member {
+        Member::Ours(plan) => Actor::Ours(Ours::new(universe.context(pid, round)?, now, *plan)),
+        Member::Peer(kind) => Actor::Peer(Peer::new(*kind, now)),
+    })
+}

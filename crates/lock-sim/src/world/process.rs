@@ -1,0 +1,197 @@
+//! A process: what it runs, what it has open, and what is true of it.
+
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use lock_core::effect::{Slot, Wake};
+
+use super::actor::Actor;
+use super::files::{Ino, Maker, Pid};
+
+/// A process, shared between the worlds in which it is the same.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    hash: u64,
+    process: Arc<Process>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// What it runs.
+    pub actor: Actor,
+    /// Whether it runs.
+    pub life: Life,
+    /// What it has open, by slot.
+    pub fds: [Option<Fd>; SLOTS.len()],
+    /// Which inode it watches.
+    pub watch: Option<Ino>,
+    /// News of the watched inode that it has not slept on yet.
+    pub pending: Option<Wake>,
+    /// What changed since it last woke, so that a short nap is worth ending.
+    pub stirred: Stirred,
+    /// Which of its tries this is.
+    pub round: u8,
+    /// What the ledger knows of it.
+    pub truth: Truth,
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// It runs, or is stopped: nothing tells the two apart but whose turn it is.
+    Running,
+    /// It was killed, its files are being closed, its kernel locks still stand.
+    Dying,
+    /// It was killed.
+    Dead,
+    /// It did what it was for, or gave up.
+    Ended,
+}
+
+/// What others have done that a nap may end for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stirred {
+    /// Nothing.
+    Nothing,
+    /// A guard's name changed: a watcher has been told, others find out by looking.
+    Names,
+    /// A kernel lock fell, of which nobody is told.
+    Locks,
+}
+
+/// An open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fd {
+    /// Which inode.
+    pub ino: Ino,
+    /// Open for writing.
+    pub write: bool,
+}
+
+/// What is true of a process, whatever it believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Truth {
+    /// It is owner.
+    pub reign: Option<Reign>,
+    /// Whose lock it last judged.
+    pub judged: Option<Maker>,
+    /// When it last wrote to its ticket.
+    pub wrote: u8,
+    /// It has the mutex.
+    pub in_mutex: bool,
+    /// It is in the middle of a fenced step.
+    pub stepping: bool,
+    /// What was true of the living owner that it has just taken the lock from.
+    pub broke: Option<Facts>,
+}
+
+/// An ownership; instants are in ticks of the boot clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reign {
+    /// Another has taken over from it.
+    pub broken: bool,
+    /// When it last renewed.
+    pub renewed: u8,
+    /// When it last got on, or began.
+    pub progressed: u8,
+}
+
+/// What was true of a living owner when the lock was taken from it, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// How long it had not renewed.
+    pub silent: u8,
+    /// How long it had not got on.
+    pub idle: u8,
+}
+
+/// Every slot.
+pub const SLOTS: [Slot; 7] = [
+    Slot::Ticket,
+    Slot::Mutex,
+    Slot::Reclaim,
+    Slot::Judged,
+    Slot::Guard,
+    Slot::Rival,
+    Slot::Generation,
+];
+
+impl Process {
+    /// A process that begins with this.
+    #[must_use]
+    pub fn new(actor: Actor) -> Self {
+        Self {
+            actor,
+            life: Life::Running,
+            fds: [None; SLOTS.len()],
+            watch: None,
+            pending: None,
+            stirred: Stirred::Nothing,
+            round: 0,
+            truth: Truth::default(),
+        }
+    }
+
+    /// What a slot has open.
+    #[must_use]
+    pub fn fd(&self, slot: Slot) -> Option<Fd> {
+        let place = SLOTS.iter().position(|other| *other == slot)?;
+        self.fds.get(place).copied().flatten()
+    }
+
+    pub(crate) fn set_fd(&mut self, slot: Slot, fd: Option<Fd>) {
+        let place = SLOTS.iter().position(|other| *other == slot);
+        if let Some(place) = place.and_then(|place| self.fds.get_mut(place)) {
+            *place = fd;
+        }
+    }
+
+    /// Whose the files are that it makes now.
+    #[must_use]
+    pub const fn maker(&self, pid: Pid) -> Maker {
+        Maker { pid, round: self.round }
+    }
+
+    /// Whether it would be told of a change to what it waits for.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        let open = [Slot::Guard, Slot::Judged].map(|slot| self.fd(slot).map(|fd| fd.ino));
+        self.watch.is_some() && open.contains(&self.watch)
+    }
+
+    /// Owner, and nobody has taken over.
+    #[must_use]
+    pub fn is_unbroken_owner(&self) -> bool {
+        self.truth.reign.is_some_and(|reign| !reign.broken)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(process: Process) -> Self {
+        Self { hash: crate::fingerprint(&process), process: Arc::new(process) }
+    }
+}
+
+impl Deref for Shared {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.process == other.process
+    }
+}
+
+impl Eq for Shared {}

@@ -1,0 +1,353 @@
+//! From one state to the next.
+
+use lock_core::effect::{Effect, Errno, Event, Name, Signal, Slot, Wake};
+use lock_core::time::Now;
+
+use super::actor::{Actor, Deed, Fate, Note};
+use super::files::{Notice, Pid};
+use super::kernel::{Call, Caller};
+use super::process::{Life, Process, SLOTS, Shared, Stirred};
+use super::{Action, World, begin, can_fail};
+use crate::scope::{Universe, process_id};
+use crate::zoo::{Around, Said};
+
+const EIO: Errno = Errno(5);
+
+impl World {
+    /// What follows from an action; nothing if it is not possible. In a merged scope the
+    /// calls that only concern the caller itself follow at once.
+    #[must_use]
+    pub fn after(&self, universe: &Universe, action: Action) -> Option<Self> {
+        let mut world = self.once(universe, action)?;
+        if let Some(pid) = action.whose().filter(|_| universe.scope.merged) {
+            // To choose is no call.
+            if matches!(action, Action::Deed(..)) {
+                world = world.step(universe, pid, None)?;
+            }
+            while world.foul.is_none() && world.is_private(universe, pid) {
+                world = world.step(universe, pid, None)?;
+            }
+        }
+        Some(world)
+    }
+
+    /// What follows from an action, and nothing more.
+    #[must_use]
+    pub fn once(&self, universe: &Universe, action: Action) -> Option<Self> {
+        let mut world = self.clone();
+        match action {
+            Action::Tick => {
+                world.budgets.ticks = world.budgets.ticks.checked_sub(1)?;
+                world.clock.ticks += 1;
+            }
+            Action::SetWall(forward) => {
+                world.budgets.wall_steps = world.budgets.wall_steps.checked_sub(1)?;
+                world.clock.wall += if forward { 1 } else { -1 };
+            }
+            Action::Step(pid) => return world.step(universe, pid, None),
+            Action::Fault(pid) => {
+                world.call(universe, pid).filter(can_fail)?;
+                (world.files.unlinker() != Some(pid)).then_some(())?;
+                world.budgets.faults = world.budgets.faults.checked_sub(1)?;
+                return world.step(universe, pid, Some(Event::Failed(EIO)));
+            }
+            Action::Cancel(pid) => {
+                world.call(universe, pid).filter(Call::is_sleep)?;
+                world.budgets.cancels = world.budgets.cancels.checked_sub(1)?;
+                return world.step(universe, pid, Some(Event::Woken(Wake::Cancelled)));
+            }
+            Action::Wake(pid) => {
+                world.naps(universe, pid).then_some(())?;
+                return world.step(universe, pid, Some(Event::Woken(Wake::Due)));
+            }
+            Action::Deed(pid, deed) => world.deed(universe, pid, deed)?,
+            Action::Crash(pid) => {
+                world.budgets.crashes = world.budgets.crashes.checked_sub(1)?;
+                world.kill(pid)?;
+            }
+            Action::Unlock(pid) => world.unlock(pid)?,
+            Action::Return(pid) => {
+                world.budgets.returns = world.budgets.returns.checked_sub(1)?;
+                let ended = world.process(pid).filter(|process| process.life == Life::Ended);
+                let round = ended?.round + 1;
+                let actor = begin(universe, world.clock, pid, round)?;
+                let process = Process { round, ..Process::new(actor) };
+                world.put(pid, process);
+            }
+        }
+        Some(world)
+    }
+
+    /// One call of one process, performed or answered with `instead`.
+    fn step(mut self, universe: &Universe, pid: Pid, instead: Option<Event>) -> Option<Self> {
+        let mut process = Process::clone(self.process(pid)?);
+        let now = universe.now(self.clock);
+        let Some(call) = self.call(universe, pid) else {
+            let Actor::Ours(ours) = process.actor else {
+                return None;
+            };
+            process.actor = Actor::Ours(ours.leave_step());
+            process.truth.stepping = false;
+            self.put(pid, process);
+            return Some(self);
+        };
+        if self.is_blocked(pid, &call) {
+            return None;
+        }
+        let [mutex, lock] = [Name::Mutex, Name::Lock]
+            .map(|name| self.files.file(name, pid).and_then(|inode| inode.maker));
+        let mut notices = Vec::new();
+        if let Some(name) = self.tears(universe, pid, &call).filter(|_| instead.is_none()) {
+            self.files.tear(name, pid, &mut notices);
+            self.notify(pid, &notices);
+            return Some(self);
+        }
+        let refused = instead.is_some();
+        let event = match instead {
+            Some(event) => event,
+            None => self.perform(universe, pid, &mut process, &call, &mut notices)?,
+        };
+        if matches!(event, Event::Woken(_)) {
+            process.pending = None;
+            process.stirred = Stirred::Nothing;
+        }
+        if !refused {
+            self.observe(universe, pid, &mut process, &call, &event, [mutex, lock]);
+        }
+        self.advance(universe, pid, process, now, event, &mut notices)?;
+        self.notify(pid, &notices);
+        self.judge(universe);
+        Some(self)
+    }
+
+    /// The name that the call only begins to unlink.
+    fn tears(&self, universe: &Universe, pid: Pid, call: &Call) -> Option<Name> {
+        let whole = !universe.scope.torn || self.files.unlinker() == Some(pid);
+        let name = call.unlinks().filter(|_| !whole)?;
+        self.files.lookup(name, pid).map(|_| name)
+    }
+
+    fn perform(
+        &mut self,
+        universe: &Universe,
+        pid: Pid,
+        process: &mut Process,
+        call: &Call,
+        notices: &mut Vec<Notice>,
+    ) -> Option<Event> {
+        match call {
+            Call::Core(effect @ Effect::Sleep { .. }) => self.wake(universe, process, effect),
+            Call::Core(Effect::Signal { pid: whom, signal, .. }) => {
+                Some(self.signal(*whom, *signal))
+            }
+            call => {
+                let wall = universe.now(self.clock).wall.0;
+                let abilities = universe.scope.abilities;
+                let files = &mut self.files;
+                Some(Caller { files, process, pid, abilities, wall, notices }.perform(call))
+            }
+        }
+    }
+
+    /// SIGTERM is ignored, as a hung owner does; SIGKILL is not.
+    fn signal(&mut self, whom: u32, signal: Signal) -> Event {
+        let target = self
+            .everyone()
+            .find(|(pid, process)| process_id(*pid) == whom && process.life == Life::Running);
+        match (target.map(|(pid, _)| pid), signal) {
+            (None, _) => Event::Absent,
+            (Some(_), Signal::Term) => Event::Done,
+            (Some(pid), Signal::Kill) => {
+                let _ = self.kill(pid);
+                Event::Done
+            }
+        }
+    }
+
+    /// Gives the actor its event and the ledger its due.
+    fn advance(
+        &mut self,
+        universe: &Universe,
+        pid: Pid,
+        mut process: Process,
+        now: Now,
+        event: Event,
+        notices: &mut Vec<Notice>,
+    ) -> Option<()> {
+        let context = universe.context(pid, process.round)?;
+        match process.actor.clone() {
+            Actor::Ours(ours) => {
+                let (next, note) = ours.step(context, now, event);
+                match next {
+                    Some(ours) => process.actor = Actor::Ours(ours),
+                    None => process.actor = Actor::Gone(Fate::GaveUp),
+                }
+                match note {
+                    Some(Note::Ended(fate, failure)) => {
+                        self.ended(universe, failure.as_ref());
+                        self.end(pid, &mut process, fate, notices);
+                    }
+                    Some(note) => {
+                        if matches!(note, Note::Acquired(_)) {
+                            self.close_all(pid, &mut process, notices, Some(Slot::Ticket));
+                        }
+                        self.noted(universe, &mut process, &note);
+                    }
+                    None => {}
+                }
+            }
+            Actor::Peer(peer) => {
+                let living = self.living();
+                let around = Around { me: context, now, living: &living };
+                let (peer, said) = peer.step(&around, &event);
+                process.actor = Actor::Peer(peer);
+                match said {
+                    Some(Said::Ends(fate)) => self.end(pid, &mut process, fate, notices),
+                    Some(said) => self.said(universe, &mut process, said),
+                    None => {}
+                }
+            }
+            Actor::Gone(_) => return None,
+        }
+        self.put(pid, process);
+        Some(())
+    }
+
+    fn deed(&mut self, universe: &Universe, pid: Pid, deed: Deed) -> Option<()> {
+        let mut process = Process::clone(self.process(pid)?);
+        let context = universe.context(pid, process.round)?;
+        process.actor = match process.actor {
+            Actor::Ours(ours) => {
+                Actor::Ours(ours.begin(context, universe.now(self.clock), deed)?)
+            }
+            Actor::Peer(peer) => Actor::Peer(peer.release()),
+            Actor::Gone(_) => return None,
+        };
+        self.put(pid, process);
+        Some(())
+    }
+
+    /// The driver lets go of what a machine that is done has left open.
+    fn close_all(
+        &mut self,
+        pid: Pid,
+        process: &mut Process,
+        notices: &mut Vec<Notice>,
+        keep: Option<Slot>,
+    ) {
+        let abilities = super::Abilities::ALL;
+        let files = &mut self.files;
+        let mut caller = Caller { files, process, pid, abilities, wall: 0, notices };
+        for slot in SLOTS.into_iter().filter(|slot| Some(*slot) != keep) {
+            caller.close(slot);
+        }
+    }
+
+    fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
+        self.close_all(pid, process, notices, None);
+        *process =
+            Process { life: Life::Ended, round: process.round, ..Process::new(Actor::Gone(fate)) };
+    }
+
+    /// The first moment of a death: files are closed, which watchers are told; the kernel's
+    /// locks fall a hair later.
+    fn kill(&mut self, pid: Pid) -> Option<()> {
+        // No signal comes between the two moments of a call.
+        let whole = self.files.unlinker() != Some(pid);
+        let process = self.process(pid).filter(|process| process.life == Life::Running && whole)?;
+        let written = process.fds.iter().flatten().filter(|fd| fd.write);
+        let notices: Vec<_> = written.map(|fd| Notice::Closed(fd.ino)).collect();
+        let mut dying = Process {
+            life: Life::Dying,
+            round: process.round,
+            fds: process.fds,
+            ..Process::new(Actor::Gone(Fate::Killed))
+        };
+        if dying.fds.iter().all(Option::is_none) {
+            dying.life = Life::Dead;
+        }
+        self.put(pid, dying);
+        self.notify(pid, &notices);
+        Some(())
+    }
+
+    /// The second.
+    fn unlock(&mut self, pid: Pid) -> Option<()> {
+        let process = self.process(pid).filter(|process| process.life == Life::Dying)?;
+        let mut process = Process::clone(process);
+        let mut notices = Vec::new();
+        self.close_all(pid, &mut process, &mut notices, None);
+        // The watchers have been told already.
+        notices.retain(|notice| *notice == Notice::Unlocked);
+        process.life = Life::Dead;
+        self.put(pid, process);
+        self.notify(pid, &notices);
+        Some(())
+    }
+
+    pub(super) fn put(&mut self, pid: Pid, process: Process) {
+        if let Some(place) = self.processes.get_mut(usize::from(pid)) {
+            *place = Shared::new(process);
+        }
+    }
+
+    /// Tells the others what they can notice.
+    fn notify(&mut self, from: Pid, notices: &[Notice]) {
+        if notices.is_empty() {
+            return;
+        }
+        let stirs = stirs(notices);
+        for (pid, place) in (0..Pid::MAX).zip(&mut self.processes) {
+            let process: &Process = place;
+            if process.life != Life::Running {
+                continue;
+            }
+            let news = process.watch.and_then(|ino| news(notices, ino));
+            let pending = match (process.pending, news) {
+                (Some(Wake::Closed), _) | (_, Some(Wake::Closed)) => Some(Wake::Closed),
+                (pending, news) => news.or(pending),
+            };
+            let stirred = match pid == from {
+                true => process.stirred,
+                false => process.stirred.max(stirs),
+            };
+            if pending != process.pending || stirred != process.stirred {
+                *place = Shared::new(Process { pending, stirred, ..process.clone() });
+            }
+        }
+    }
+}
+
+fn stirs(notices: &[Notice]) -> Stirred {
+    let stirs = notices.iter().map(|notice| match notice {
+        Notice::Changed(_) | Notice::Closed(_) => Stirred::Nothing,
+        Notice::Renamed => Stirred::Names,
+        Notice::Unlocked => Stirred::Locks,
+    });
+    stirs.max().unwrap_or(Stirred::Nothing)
+}
+
+fn news(notices: &[Notice], ino: u8) -> Option<Wake> {
+    if notices.contains(&Notice::Closed(ino)) {
+        return Some(Wake::Closed);
+    }
+    notices.contains(&Notice::Changed(ino)).then_some(Wake::Changed)
+}
+
+impl World {
+    /// What would come of a process's next call, without making it.
+    #[must_use]
+    pub fn event(&self, universe: &Universe, pid: Pid) -> Option<Event> {
+        let mut world = self.clone();
+        let mut process = Process::clone(self.process(pid)?);
+        let call = self.call(universe, pid)?;
+        world.perform(universe, pid, &mut process, &call, &mut Vec::new())
+    }
+
+    /// Whether an action ends a sleep.
+    #[must_use]
+    pub fn is_wake(&self, universe: &Universe, action: Action) -> bool {
+        matches!(action, Action::Step(pid)
+            if self.call(universe, pid).is_some_and(|call| call.is_sleep()))
+    }
+}
