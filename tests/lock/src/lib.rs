@@ -2,9 +2,13 @@
 //! is, and how two that work at the same time are caught.
 
 mod arena;
+pub mod checker;
+mod dice;
+pub mod history;
 mod section;
 
 pub use arena::Arena;
+pub use dice::Dice;
 pub use section::{Interval, Work, intervals};
 
 use std::time::Duration;

@@ -21,3 +21,5 @@ mod promises;
 mod stopped;
 #[cfg(test)]
 mod surroundings;
+#[cfg(test)]
+mod torture;
