@@ -13,3 +13,4 @@ mod kit;
 mod lock_run;
 mod owners;
 mod restart;
+mod rollout;

@@ -30,7 +30,8 @@ pub(crate) enum Command {
     /// Restart the fleet, or some of its agents
     ///
     /// Takes the restart lock, restarts the holder (for the whole fleet only) and then the
-    /// agents in roster order, and releases the lock. Every agent is attempted.
+    /// agents in roster order, and releases the lock. Every agent is attempted, unless the
+    /// rollout options hold the fleet back.
     Restart {
         #[command(flatten)]
         change: Change,
@@ -38,6 +39,10 @@ pub(crate) enum Command {
         grace: Grace,
         #[command(flatten)]
         settle: Settle,
+        #[command(flatten)]
+        rollout: Rollout,
+        #[command(flatten)]
+        others: Others,
     },
     /// Start what does not run
     ///
@@ -47,6 +52,8 @@ pub(crate) enum Command {
         change: Change,
         #[command(flatten)]
         settle: Settle,
+        #[command(flatten)]
+        rollout: Rollout,
     },
     /// Stop what runs
     ///
@@ -105,6 +112,41 @@ pub(crate) struct Settle {
     /// How long an agent must run to count as started
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration::parse)]
     pub(crate) settle: Duration,
+}
+
+/// How fast to go through the fleet, and what holds it back.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[command(next_help_heading = "Rollout options")]
+pub(crate) struct Rollout {
+    /// Go on to the others only if the first N agents come up
+    #[arg(long, value_name = "N")]
+    pub(crate) canary: Option<NonZeroUsize>,
+
+    /// Wait so long between the turns of two agents
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) stagger: Option<Duration>,
+
+    /// Leave the others alone when an agent fails
+    #[arg(long)]
+    pub(crate) stop_on_failure: bool,
+}
+
+/// What to make of another restart.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Other restarts")]
+pub(crate) struct Others {
+    /// Skip what the last restart has done [default: only after taking over from one that
+    /// asked for the same and died or hung less than 10 minutes ago]
+    #[arg(long, conflicts_with = "no_resume")]
+    pub(crate) resume: bool,
+
+    /// Restart everything, whatever another has done
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+
+    /// If a restart that asked for the same runs already, wait for it and exit with its code
+    #[arg(long)]
+    pub(crate) join: bool,
 }
 
 /// How a command reports.

@@ -1,23 +1,56 @@
 //! `restart`, `start`, `stop` and `status`: roster, lock, plan and supervisor put together.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::Released;
+use lock_fs::{Clock, Released, Verdict};
 
-use crate::args::Change;
+use crate::args::{Change, Others, Rollout};
 use crate::error::{self, Error};
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
-use crate::locking::{self, Held};
+use crate::locking::{self, Acquired, Held};
+use crate::logbook::{self, Logbook};
 use crate::outcome::{Ending, Outcome};
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
-use crate::restart::Work;
+use crate::restart::{Fence, Pace, Work};
+use crate::standing::{Earlier, Moment, Request, Resume, Standing};
 use crate::supervisor::{self, Patience, State, Supervisor, SupervisorError};
 use crate::{roster, signals};
+
+/// What is wished for beside the verb.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// How to go through the fleet.
+    pub(crate) rollout: Rollout,
+    /// Whether another's work may count as ours.
+    pub(crate) join: bool,
+    /// Whether to go on where another stopped.
+    pub(crate) resume: Resume,
+}
+
+impl Wish {
+    /// Nothing.
+    pub(crate) const PLAIN: Self = Self {
+        rollout: Rollout { canary: None, stagger: None, stop_on_failure: false },
+        join: false,
+        resume: Resume::Never,
+    };
+}
+
+impl From<Others> for Resume {
+    fn from(others: Others) -> Self {
+        match (others.resume, others.no_resume) {
+            (true, _) => Self::Always,
+            (false, true) => Self::Never,
+            (false, false) => Self::AfterTakeover,
+        }
+    }
+}
 
 /// Restarts, starts or stops the fleet, or some of its agents, under the restart lock.
 ///
@@ -28,6 +61,7 @@ pub(crate) fn change(
     verb: Verb,
     home: &Home,
     change: &Change,
+    wish: Wish,
     patience: Patience,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
@@ -37,22 +71,96 @@ pub(crate) fn change(
     let path = home.restart_lock();
     let lock = locking::open(&path, &change.lock, shown(verb, &change.agents))?;
 
-    let interrupt = Arc::new(Interrupt::new().map_err(Error::Signals)?);
-    let tripped = Arc::clone(&interrupt);
-    signals::listen(&signals::ENDING, move |signal| tripped.trip(signal.number))
-        .map_err(Error::Signals)?;
-    let guard = locking::acquire(&lock, &path, &change.lock, &interrupt, screen)?;
-    let (token, generation) = (guard.token().clone(), guard.generation());
+    let interrupt = listen().map_err(Error::Signals)?;
+    let acquired = locking::acquire(&lock, &path, &change.lock, &interrupt, screen)?;
+    let (token, generation) = (acquired.guard.token().clone(), acquired.guard.generation());
 
-    let fence = Held::new(&guard)?;
-    let (plan, supervisor, jobs) = (&plan, &supervisor, change.jobs);
-    let work = Work { plan, supervisor, fence: &fence, interrupt: &interrupt, jobs };
+    let start = begin(home, &plan, wish, &acquired, screen);
+    let (standing, earlier) = match start {
+        Start::Joined(exit) => {
+            let _ = acquired.guard.release()?;
+            return Ok(exit);
+        }
+        Start::Work(standing, earlier) => (standing, earlier),
+    };
+    let logbook = Logbook::new(home.plan(), standing);
+    let fence = Held::new(&acquired.guard)?;
+    fence.step(&format!("0/{} beginning", plan.agents.len()), &mut || logbook.open())?;
+    let pace = Pace::new(change.jobs, wish.rollout);
+    let work = Work {
+        plan: &plan,
+        supervisor: &supervisor,
+        fence: &fence,
+        interrupt: &interrupt,
+        pace,
+        marks: &logbook,
+        earlier: earlier.as_ref(),
+    };
     let mut outcome = work.run(&mut |event| screen.event(verb, event));
+    if !matches!(outcome.ending, Ending::Refused(_)) {
+        let exit = outcome.exit().code();
+        // If it is refused, the release will tell.
+        let _ = fence.step("ending", &mut || logbook.end(exit));
+    }
     drop(fence);
-    let released = guard.release();
+    if let Some((plan, problem)) = logbook.failed() {
+        screen.plan_not_kept(&plan, &problem);
+    }
+    let released = acquired.guard.release();
     let exit = settle(&mut outcome, &path, released);
     screen.outcome(&path, &token, generation, &outcome);
     Ok(exit)
+}
+
+/// Has the signals that ask us to end trip an interrupt.
+fn listen() -> io::Result<Arc<Interrupt>> {
+    let interrupt = Arc::new(Interrupt::new()?);
+    let tripped = Arc::clone(&interrupt);
+    signals::listen(&signals::ENDING, move |signal| tripped.trip(signal.number))?;
+    Ok(interrupt)
+}
+
+/// How a command begins once it has the lock.
+enum Start {
+    /// Another did the work meanwhile.
+    Joined(Exit),
+    /// With this to keep, and with what another has done already.
+    Work(Standing, Option<Earlier>),
+}
+
+/// Looks at what the last owner left, now that nobody else can change it.
+fn begin(
+    home: &Home,
+    plan: &Plan<'_>,
+    wish: Wish,
+    acquired: &Acquired,
+    screen: &mut Screen,
+) -> Start {
+    let request = Request::new(plan);
+    // What cannot be read cannot be gone on with; that it cannot be written will be said.
+    let last = logbook::read(&home.plan()).ok().flatten();
+    let boot = supervisor::boot_id().unwrap_or_default();
+    let moment = Moment { boot: &boot, now: Clock::default().now().boot };
+    if wish.join
+        && let Some(last) = &last
+        && let Some(code) = last.joined(&request, &acquired.seen)
+    {
+        screen.joined(plan.verb, last);
+        return Start::Joined(if code == 0 { Exit::Done } else { Exit::SomeFailed });
+    }
+    // Whoever would have joined it may as well do the rest of it.
+    let joins = wish.join && last.as_ref().is_some_and(|last| last.was_seen(&acquired.seen));
+    let resume = match wish.resume {
+        Resume::AfterTakeover if joins => Resume::Always,
+        resume => resume,
+    };
+    let earlier = last.and_then(|last| last.earlier(&request, acquired.from, resume, moment));
+    if let Some(earlier) = &earlier {
+        screen.going_on(earlier);
+    }
+    let generation = acquired.guard.generation();
+    let standing = Standing::new(request, generation, moment, earlier.as_ref());
+    Start::Work(standing, earlier)
 }
 
 /// Shows the agents, and who changes them now.
@@ -70,7 +178,11 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let unknown = |problem: SupervisorError| State::Unknown { error: error::chain(&problem) };
     let look = |agent| supervisor.state(agent).unwrap_or_else(unknown);
     let states: Vec<State> = roster.agents.iter().map(look).collect();
-    screen.status(home, &path, lock.as_ref(), &roster.agents, &states);
+    let held = lock.as_ref().is_some_and(|lock| !matches!(lock.verdict, Verdict::Stale(_)));
+    let boot = supervisor::boot_id().unwrap_or_default();
+    let left = logbook::read(&home.plan()).ok().flatten();
+    let left = left.filter(|left| left.is_unfinished(held, &boot));
+    screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster.agents, &states);
     let all_known = !states.iter().any(|state| matches!(state, State::Unknown { .. }));
     Ok(if all_known { Exit::Done } else { Exit::Io })
 }
@@ -90,14 +202,14 @@ fn settle(
     };
     match (&outcome.ending, problem) {
         // Nobody saw the loss before the last step was done, but lost is lost.
-        (Ending::Complete | Ending::Interrupted(_), Some(problem)) => {
+        (Ending::Complete | Ending::HeldBack | Ending::Interrupted(_), Some(problem)) => {
             outcome.ending = Ending::Refused(problem);
         }
         (Ending::Refused(_), _) | (_, None) => {}
     }
     match &outcome.ending {
         Ending::Refused(refusal) => error::lock_exit(refusal),
-        Ending::Complete | Ending::Interrupted(_) => outcome.exit(),
+        Ending::Complete | Ending::HeldBack | Ending::Interrupted(_) => outcome.exit(),
     }
 }
 

@@ -91,6 +91,11 @@ impl Home {
         self.run().join("restart.lock")
     }
 
+    /// How far the last restart came.
+    pub(crate) fn plan(&self) -> Utf8PathBuf {
+        self.run().join("plan.json")
+    }
+
     /// What the `process` supervisor remembers of one agent.
     pub(crate) fn instance(&self, agent: &str) -> Utf8PathBuf {
         self.run().join("agents").join(format!("{agent}.json"))

@@ -42,7 +42,8 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
     let receiver = Arc::clone(&relay);
     signals::listen(&signals::FORWARDED, move |signal| receiver.receive(signal))
         .map_err(Error::Signals)?;
-    let guard = locking::acquire(&lock, path, &args.options, &relay.interrupt, screen)?;
+    let acquired = locking::acquire(&lock, path, &args.options, &relay.interrupt, screen)?;
+    let guard = acquired.guard;
 
     let ticket = guard.ticket()?;
     let mut command = Command::new(program);

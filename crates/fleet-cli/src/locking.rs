@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Clock, Guard, Lock, Options, Policy, Settings, Status, Verdict};
+use lock_fs::{
+    Clock, Generation, Guard, Lock, Notice, Options, Policy, Record, Settings, Status, Verdict,
+};
 
 use crate::args::{LockOptions, OnTimeout};
 use crate::error::Error;
@@ -37,6 +39,17 @@ pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> R
     Ok(Lock::open(path, Options { policy, command, ..Options::default() })?)
 }
 
+/// A lock that we have, and what came before.
+#[derive(Debug)]
+pub(crate) struct Acquired {
+    /// The lock.
+    pub(crate) guard: Guard,
+    /// Whom we have waited for.
+    pub(crate) seen: Vec<Generation>,
+    /// Whom it was taken over from.
+    pub(crate) from: Option<Generation>,
+}
+
 /// How often a terminal is told how long the wait will still be.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -51,10 +64,11 @@ pub(crate) fn acquire(
     options: &LockOptions,
     interrupt: &Interrupt,
     screen: &mut Screen,
-) -> Result<Guard, Error> {
+) -> Result<Acquired, Error> {
     let live = screen.is_live();
     let teller = Mutex::new(Teller::new(screen, path, options));
     let tell = || teller.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut seen, mut from) = (Vec::new(), None);
     let acquired = std::thread::scope(|scope| {
         let (waiting, waited) = channel::<()>();
         if live {
@@ -67,7 +81,14 @@ pub(crate) fn acquire(
         }
         let clock = Clock::default();
         let wait = interrupt.lock_wait();
-        let acquired = lock.acquire(wait, &mut |notice| tell().tell(notice, clock.now()));
+        let acquired = lock.acquire(wait, &mut |notice| {
+            match &notice {
+                Notice::Waiting { owner, .. } => seen.extend(generation(owner.as_deref())),
+                Notice::TookOver(takeover) => from = generation(takeover.from.as_deref()),
+                _ => {}
+            }
+            tell().tell(notice, clock.now());
+        });
         drop(waiting);
         acquired
     });
@@ -75,8 +96,15 @@ pub(crate) fn acquire(
     match (acquired, interrupt.signal()) {
         // It may have come after the wait; then there is a guard, whose drop releases.
         (_, Some(signal)) => Err(Error::WaitInterrupted { path: path.to_owned(), signal }),
-        (acquired, None) => Ok(acquired?),
+        (acquired, None) => {
+            seen.dedup();
+            Ok(Acquired { guard: acquired?, seen, from })
+        }
     }
+}
+
+fn generation(owner: Option<&Record>) -> Option<Generation> {
+    owner?.detail.as_ref().map(|detail| detail.generation)
 }
 
 /// Looks at the lock at `path` and changes nothing, not even by making its directory. `None`

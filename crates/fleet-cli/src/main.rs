@@ -10,6 +10,7 @@ mod interrupt;
 mod lock_commands;
 mod lock_run;
 mod locking;
+mod logbook;
 mod outcome;
 mod owner;
 mod plan;
@@ -19,6 +20,7 @@ mod roster;
 mod run;
 mod signals;
 mod spawn;
+mod standing;
 mod supervisor;
 
 use std::process::ExitCode;

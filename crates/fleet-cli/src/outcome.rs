@@ -54,6 +54,8 @@ pub(crate) enum Ending<E> {
     Complete,
     /// A signal ended it.
     Interrupted(i32),
+    /// An agent failed, and the others were not to have their turns then.
+    HeldBack,
     /// The lock did not allow another step.
     Refused(E),
 }
@@ -79,6 +81,8 @@ pub(crate) enum Turn {
         /// Whether it was asked to stop; else it did not run in the first place.
         asked: bool,
     },
+    /// Another had done it, before its restart came to an end too early.
+    Earlier,
     /// Nothing was done to it.
     NotReached,
 }
@@ -137,7 +141,7 @@ impl<E> Outcome<E> {
             Ending::Interrupted(signal) => Exit::Signal(signal),
             Ending::Refused(_) => Exit::LockLost,
             Ending::Complete if self.all_well() => Exit::Done,
-            Ending::Complete => Exit::SomeFailed,
+            Ending::Complete | Ending::HeldBack => Exit::SomeFailed,
         }
     }
 }

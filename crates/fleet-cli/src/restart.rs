@@ -1,17 +1,21 @@
-//! Carries out a plan under the lock: one fenced step after another, every agent attempted.
+//! Carries out a plan under the lock: one fenced step after another, every agent attempted
+//! unless its pace says otherwise.
 //!
 //! Nothing here knows what a step does or how the lock works; both are traits, so the rules
 //! (stop at the first lost lock, go on after a failed agent) are tested without either.
 
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use crate::args::Rollout;
 use crate::interrupt::Interrupt;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Turn};
 use crate::plan::{HolderTurn, Plan};
+use crate::standing::{Earlier, Mark, Who};
 use crate::supervisor::{Step, Supervisor, SupervisorError, Target, Wait};
 
 /// The lock we hold, as far as a restart needs it.
@@ -30,8 +34,38 @@ pub(crate) trait Fence: Sync {
     fn ticket(&self) -> BorrowedFd<'_>;
 }
 
+/// Writes down how far everyone has come. Called inside fenced steps only.
+pub(crate) trait Marks: Sync {
+    /// `who` has come so far.
+    fn set(&self, who: Who, mark: Mark);
+}
+
+/// How fast to go on, and when not to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// How many agents at a time.
+    pub(crate) jobs: NonZeroUsize,
+    /// How many agents must come through before the others have their turns.
+    pub(crate) canary: usize,
+    /// How long to wait between the beginnings of two turns.
+    pub(crate) stagger: Duration,
+    /// Whether the first failure is the last turn.
+    pub(crate) stop_on_failure: bool,
+}
+
+impl Pace {
+    /// As the command line has it.
+    pub(crate) fn new(jobs: NonZeroUsize, rollout: Rollout) -> Self {
+        Self {
+            jobs,
+            canary: rollout.canary.map_or(0, NonZeroUsize::get),
+            stagger: rollout.stagger.unwrap_or_default(),
+            stop_on_failure: rollout.stop_on_failure,
+        }
+    }
+}
+
 /// Everything that a restart works with.
-#[derive(Debug)]
 pub(crate) struct Work<'a, S, F: Fence> {
     /// What to do.
     pub(crate) plan: &'a Plan<'a>,
@@ -41,17 +75,30 @@ pub(crate) struct Work<'a, S, F: Fence> {
     pub(crate) fence: &'a F,
     /// What stops us early.
     pub(crate) interrupt: &'a Interrupt,
-    /// How many agents at a time.
-    pub(crate) jobs: NonZeroUsize,
+    /// How fast.
+    pub(crate) pace: Pace,
+    /// Where it is written down how far we are.
+    pub(crate) marks: &'a dyn Marks,
+    /// What another has done of the plan, if we go on where it stopped. Then the holder is
+    /// done as well.
+    pub(crate) earlier: Option<&'a Earlier>,
 }
 
 impl<S: Supervisor, F: Fence> Work<'_, S, F> {
     /// Does it, telling `observe` about each turn.
     pub(crate) fn run(&self, observe: &mut dyn FnMut(Event<'_>)) -> Outcome<F::Error> {
-        let shift = Shift { work: self, next: AtomicUsize::new(0), halt: Mutex::new(None) };
+        let shift = Shift {
+            work: self,
+            halt: Mutex::new(None),
+            held_back: AtomicBool::new(false),
+            next_turn: Mutex::new(None),
+        };
         let mut holder = None;
         if self.plan.holder == HolderTurn::First {
-            holder = Some(shift.holder_turn());
+            holder = Some(match self.earlier {
+                Some(_) => Turn::Earlier,
+                None => shift.holder_turn(),
+            });
         }
         // Agents that are started against a dead holder fail, one after the other.
         let in_vain = matches!(&holder, Some(Turn::Failed(_) | Turn::NotReached));
@@ -66,18 +113,41 @@ impl<S: Supervisor, F: Fence> Work<'_, S, F> {
 /// One run of a plan: what the workers share.
 struct Shift<'a, S, F: Fence> {
     work: &'a Work<'a, S, F>,
-    next: AtomicUsize,
     halt: Mutex<Option<F::Error>>,
+    /// A turn failed, and the others are not to have theirs.
+    held_back: AtomicBool,
+    /// When the next turn may begin.
+    next_turn: Mutex<Option<Instant>>,
 }
+
+/// A worker's news of the agent at a place: its turn begins, or has ended so.
+type News = (usize, Option<Turn>);
 
 impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
     fn agents(&self, observe: &mut dyn FnMut(Event<'_>)) -> Vec<Report> {
         let mut reports = self.no_agents();
+        let places = reports.iter().enumerate();
+        let left: Vec<_> = places
+            .filter(|(_, report)| !matches!(report.turn, Turn::Earlier))
+            .map(|(place, _)| place)
+            .collect();
+        let (first, rest) = left.split_at(self.work.pace.canary.min(left.len()));
+        self.batch(first, &mut reports, observe);
+        if reports.iter().any(|report| matches!(report.turn, Turn::Failed(_))) {
+            self.held_back.fetch_or(!rest.is_empty(), Ordering::SeqCst);
+        }
+        self.batch(rest, &mut reports, observe);
+        reports
+    }
+
+    /// The turns of the agents at `places`, some at a time.
+    fn batch(&self, places: &[usize], reports: &mut [Report], observe: &mut dyn FnMut(Event<'_>)) {
         let (events, received) = channel();
+        let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..self.work.jobs.get().min(reports.len()) {
-                let events = events.clone();
-                scope.spawn(move || self.worker(&events));
+            for _ in 0..self.work.pace.jobs.get().min(places.len()) {
+                let (events, next) = (events.clone(), &next);
+                scope.spawn(move || self.worker(places, next, &events));
             }
             drop(events);
             for (index, turn) in received {
@@ -92,26 +162,58 @@ impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
                 }
             }
         });
-        reports
     }
 
     fn no_agents(&self) -> Vec<Report> {
-        let agents = self.work.plan.agents.iter();
-        let report = |name: &String| Report { agent: name.clone(), turn: Turn::NotReached };
-        agents.map(|agent| report(&agent.name)).collect()
+        let is_done = |place| self.work.earlier.is_some_and(|by| by.done.contains(&place));
+        let agents = self.work.plan.agents.iter().enumerate();
+        let turn = |place| if is_done(place) { Turn::Earlier } else { Turn::NotReached };
+        agents
+            .map(|(place, agent)| Report { agent: agent.name.clone(), turn: turn(place) })
+            .collect()
     }
 
     /// Takes one agent after the other until none is left or we have to halt.
-    fn worker(&self, events: &Sender<(usize, Option<Turn>)>) {
+    fn worker(&self, places: &[usize], next: &AtomicUsize, events: &Sender<News>) {
         while !self.must_halt() {
-            let index = self.next.fetch_add(1, Ordering::SeqCst);
-            let Some(agent) = self.work.plan.agents.get(index) else { return };
+            let Some(index) = places.get(next.fetch_add(1, Ordering::SeqCst)) else { return };
+            let Some(agent) = self.work.plan.agents.get(*index) else { return };
+            let place = self.place(*index);
+            self.await_turn(place, &agent.name);
+            if self.must_halt() {
+                return;
+            }
             // The receiver lives as long as the scope we run in.
-            let _ = events.send((index, None));
-            let place = self.place(index);
-            let label = format!("{place} {} {}", self.work.plan.verb.doing(), agent.name);
-            let turn = self.turn(Target::Agent(agent), &label);
-            let _ = events.send((index, Some(turn)));
+            let _ = events.send((*index, None));
+            let names = Names { place: Some(place), name: &agent.name };
+            let turn = self.turn(Who::Agent(*index), Target::Agent(agent), names);
+            if self.work.pace.stop_on_failure && matches!(turn, Turn::Failed(_)) {
+                self.held_back.store(true, Ordering::SeqCst);
+            }
+            let _ = events.send((*index, Some(turn)));
+        }
+    }
+
+    /// Waits until the next turn may begin. A pause is progress too: it is said in the
+    /// lock, again and again, so that no contender takes us for hung.
+    fn await_turn(&self, place: Place, agent: &str) {
+        if self.work.pace.stagger.is_zero() {
+            return;
+        }
+        let now = Instant::now();
+        let mut next_turn = self.next_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = next_turn.map_or(now, |turn| turn.max(now));
+        *next_turn = turn.checked_add(self.work.pace.stagger);
+        drop(next_turn);
+        loop {
+            let left = turn.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.must_halt() {
+                return;
+            }
+            let label = format!("{place} waiting to go on with {agent}");
+            self.fenced(&label, &mut || {});
+            // What ends the wait is looked at when it is over.
+            let _ = self.work.interrupt.wait(&[], left.min(SIGN_OF_LIFE));
         }
     }
 
@@ -119,24 +221,33 @@ impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
         if self.must_halt() {
             return Turn::NotReached;
         }
-        let label = format!("{} the holder", self.work.plan.verb.doing());
-        self.turn(Target::Holder, &label)
+        self.turn(Who::Holder, Target::Holder, Names { place: None, name: "the holder" })
     }
 
     /// All steps for one target.
-    fn turn(&self, target: Target<'_>, label: &str) -> Turn {
+    fn turn(&self, who: Who, target: Target<'_>, names: Names<'_>) -> Turn {
+        let verb = self.work.plan.verb;
         let mut done = Done::default();
-        for step in self.work.supervisor.steps(self.work.plan.verb) {
+        for step in self.work.supervisor.steps(verb) {
             if self.must_halt() {
                 return done.cut_short();
             }
-            let Some(fired) = self.fire(label, *step, target) else { return done.cut_short() };
+            let label = names.after(verb.doing());
+            let Some(fired) = self.fire(&label, who, *step, target) else {
+                return done.cut_short();
+            };
             match fired.and_then(|wait| wait(self.work.interrupt)) {
                 Ok(settled) => done.add(settled),
                 Err(SupervisorError::Interrupted) => return Turn::CutShort { asked: true },
-                Err(error) => return Turn::Failed(error),
+                Err(error) => {
+                    let label = names.after("failed");
+                    self.fenced(&label, &mut || self.work.marks.set(who, Mark::Failed));
+                    return Turn::Failed(error);
+                }
             }
         }
+        let label = names.after(verb.done());
+        self.fenced(&label, &mut || self.work.marks.set(who, Mark::Done));
         Turn::Done(done)
     }
 
@@ -144,25 +255,33 @@ impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
     fn fire<'t>(
         &'t self,
         label: &str,
+        who: Who,
         step: Step,
         target: Target<'t>,
     ) -> Option<Result<Wait<'t>, SupervisorError>> {
         let mut fired = None;
-        let mut work = || {
+        // What was fired before a refusal still has to be waited for.
+        self.fenced(label, &mut || {
+            self.work.marks.set(who, Mark::Begun);
             let ticket = self.work.fence.ticket();
             fired = Some(self.work.supervisor.fire(step, target, ticket));
-        };
-        if let Err(refused) = self.work.fence.step(label, &mut work) {
+        });
+        fired
+    }
+
+    /// A fenced step. If it is refused, no further turn begins.
+    fn fenced(&self, label: &str, work: &mut dyn FnMut()) {
+        if let Err(refused) = self.work.fence.step(label, work) {
             let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
             halt.get_or_insert(refused);
-            // What was fired before the refusal still has to be waited for.
         }
-        fired
     }
 
     fn must_halt(&self) -> bool {
         let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
-        halt.is_some() || self.work.interrupt.signal().is_some()
+        halt.is_some()
+            || self.held_back.load(Ordering::SeqCst)
+            || self.work.interrupt.signal().is_some()
     }
 
     fn ending(self) -> Ending<F::Error> {
@@ -170,12 +289,34 @@ impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
         match (halt, self.work.interrupt.signal()) {
             (Some(refused), _) => Ending::Refused(refused),
             (None, Some(signal)) => Ending::Interrupted(signal),
+            (None, None) if self.held_back.into_inner() => Ending::HeldBack,
             (None, None) => Ending::Complete,
         }
     }
 
     fn place(&self, index: usize) -> Place {
         Place { number: index + 1, of: self.work.plan.agents.len() }
+    }
+}
+
+/// Well below the shortest sensible `--max-wait` of whoever waits for us.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// What a turn is called in the lock.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    place: Option<Place>,
+    name: &'a str,
+}
+
+impl Names<'_> {
+    /// `3/60 restarting coder-3`.
+    fn after(self, verb: &str) -> String {
+        let name = self.name;
+        match self.place {
+            Some(place) => format!("{place} {verb} {name}"),
+            None => format!("{verb} {name}"),
+        }
     }
 }
 

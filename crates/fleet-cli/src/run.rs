@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser};
 use crate::args::{Cli, Command, LockCommand, LockPath};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::fleet::Wish;
 use crate::home::{self, Environment, Home};
 use crate::plan::Verb;
 use crate::report::Screen;
@@ -42,17 +43,19 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
     // What a verb does not wait for, it needs no patience for.
     let none = Duration::ZERO;
     match cli.command {
-        Command::Restart { change, grace, settle } => {
+        Command::Restart { change, grace, settle, rollout, others } => {
             let patience = Patience { grace: grace.grace, settle: settle.settle };
-            fleet::change(Verb::Restart, &find.home()?, &change, patience, screen)
+            let wish = Wish { rollout, join: others.join, resume: others.into() };
+            fleet::change(Verb::Restart, &find.home()?, &change, wish, patience, screen)
         }
-        Command::Start { change, settle } => {
+        Command::Start { change, settle, rollout } => {
             let patience = Patience { grace: none, settle: settle.settle };
-            fleet::change(Verb::Start, &find.home()?, &change, patience, screen)
+            let wish = Wish { rollout, ..Wish::PLAIN };
+            fleet::change(Verb::Start, &find.home()?, &change, wish, patience, screen)
         }
         Command::Stop { change, grace } => {
             let patience = Patience { grace: grace.grace, settle: none };
-            fleet::change(Verb::Stop, &find.home()?, &change, patience, screen)
+            fleet::change(Verb::Stop, &find.home()?, &change, Wish::PLAIN, patience, screen)
         }
         Command::Status { .. } => fleet::status(&find.home()?, screen),
         Command::Lock(LockCommand::Run(args)) => {

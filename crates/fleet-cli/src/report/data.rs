@@ -10,13 +10,14 @@ use crate::outcome::{Ending, Outcome, Stopped, Turn};
 use crate::owner::{self, Owner};
 use crate::plan::Verb;
 use crate::roster::{Agent, Kept};
+use crate::standing::{AgentMark, Standing};
 use crate::supervisor::State;
 
 /// `restart`, `start`, `stop`.
 #[derive(Debug, Serialize)]
 pub(super) struct Change<'a> {
     verb: Verb,
-    /// `complete`, `interrupted`, `lock_lost` or `lock_failed`.
+    /// `complete`, `held_back`, `interrupted`, `lock_lost` or `lock_failed`.
     ending: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
@@ -44,7 +45,8 @@ struct AgentTurn<'a> {
 
 #[derive(Debug, Default, Serialize)]
 struct TurnData {
-    /// `restarted`, `started`, `stopped`, `already`, `failed`, `cut_short` or `not_reached`.
+    /// `restarted`, `started`, `stopped`, `already`, `failed`, `cut_short`, `earlier` or
+    /// `not_reached`.
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
@@ -65,6 +67,7 @@ impl<'a> Change<'a> {
         let verb = outcome.verb;
         let (ending, signal, error) = match &outcome.ending {
             Ending::Complete => ("complete", None, None),
+            Ending::HeldBack => ("held_back", None, None),
             Ending::Interrupted(signal) => ("interrupted", Some(*signal), None),
             Ending::Refused(refusal) => {
                 let lost = matches!(refusal, lock_fs::Error::Lost { .. });
@@ -103,8 +106,27 @@ impl TurnData {
             },
             Turn::Failed(problem) => Self { error: Some(error::chain(problem)), ..of("failed") },
             Turn::CutShort { .. } => of("cut_short"),
+            Turn::Earlier => of("earlier"),
             Turn::NotReached => of("not_reached"),
         }
+    }
+}
+
+/// `restart --join`, when another restart did the work.
+#[derive(Debug, Serialize)]
+pub(super) struct Joined<'a> {
+    verb: Verb,
+    /// `joined`.
+    ending: &'static str,
+    /// The ownership that did it.
+    generation: u64,
+    agents: &'a [AgentMark],
+}
+
+impl<'a> Joined<'a> {
+    /// What it has done.
+    pub(super) fn new(verb: Verb, last: &'a Standing) -> Self {
+        Self { verb, ending: "joined", generation: last.generation, agents: &last.agents }
     }
 }
 
@@ -113,6 +135,9 @@ impl TurnData {
 pub(super) struct Status<'a> {
     home: &'a Utf8Path,
     lock: Lock<'a>,
+    /// How far the last command came that stopped before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfinished: Option<&'a Standing>,
     agents: Vec<AgentStatus<'a>>,
 }
 
@@ -134,6 +159,7 @@ impl<'a> Status<'a> {
         home: &'a Home,
         path: &'a Utf8Path,
         lock: Option<&'a lock_fs::Status>,
+        unfinished: Option<&'a Standing>,
         agents: &'a [Agent],
         states: &'a [State],
     ) -> Self {
@@ -145,7 +171,8 @@ impl<'a> Status<'a> {
             log: home.log(&agent.name).into_string(),
             kept: &agent.kept,
         });
-        Self { home: home.root(), lock: Lock::new(path, lock), agents: agents.collect() }
+        let lock = Lock::new(path, lock);
+        Self { home: home.root(), lock, unfinished, agents: agents.collect() }
     }
 }
 

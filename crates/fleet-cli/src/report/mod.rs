@@ -22,6 +22,7 @@ use crate::owner::{self, Which, Who};
 use crate::plan::Verb;
 use crate::roster::Agent;
 use crate::signals;
+use crate::standing::{Earlier, Standing};
 use crate::supervisor::State;
 
 impl Screen {
@@ -65,8 +66,43 @@ impl Screen {
                 };
                 self.complain(&format!("{place} {agent} {left}"));
             }
-            Turn::NotReached => {}
+            Turn::Earlier | Turn::NotReached => {}
         }
+    }
+
+    /// Another restart that asked for the same has done our work.
+    pub(crate) fn joined(&mut self, verb: Verb, last: &Standing) {
+        if self.json() {
+            return self.data(&data::Joined::new(verb, last));
+        }
+        let (done, of) = (last.done(), last.agents.len());
+        let (generation, verb) = (last.generation, verb.done());
+        self.result(&format!("joined generation {generation}, which {verb} {done} of {of} agents"));
+        if last.exit != Some(0) {
+            self.complain("not every agent came through; the restart that we joined said why");
+        }
+    }
+
+    /// We go on where another stopped.
+    pub(crate) fn going_on(&mut self, earlier: &Earlier) {
+        let Earlier { generation, ago, done, of } = earlier;
+        let (done, ago) = (done.len(), format(*ago));
+        self.remark(&if done == *of {
+            format!("generation {generation} did all {of} agents {ago} ago, so nothing is left")
+        } else {
+            format!(
+                "going on where generation {generation} stopped {ago} ago, with {done} of {of} \
+                 agents done (--no-resume restarts them all)"
+            )
+        });
+    }
+
+    /// Nobody will be able to go on where we stop.
+    pub(crate) fn plan_not_kept(&mut self, path: &Utf8Path, problem: &std::io::Error) {
+        self.remark(&format!(
+            "cannot write {path} ({problem}), so nobody could have gone on where this restart \
+             stopped"
+        ));
     }
 
     fn done(&self, verb: Verb, agent: &str, done: Done) -> String {
@@ -119,9 +155,23 @@ impl Screen {
         }
         match &outcome.ending {
             Ending::Complete => {}
+            Ending::HeldBack if untouched.is_empty() => {}
+            Ending::HeldBack => {
+                let again = match outcome.verb {
+                    Verb::Restart => "fleet restart --resume",
+                    Verb::Start | Verb::Stop => "fleet start",
+                };
+                self.complain(&format!(
+                    "held the fleet back because of that; `{again}` does the rest"
+                ));
+            }
             Ending::Interrupted(signal) => {
                 let signal = signals::name(*signal);
-                self.complain(&format!("ended by {signal}; the lock is released"));
+                let rest = match outcome.verb {
+                    Verb::Restart => "; `fleet restart --resume` does the rest",
+                    Verb::Start | Verb::Stop => "",
+                };
+                self.complain(&format!("ended by {signal}; the lock is released{rest}"));
             }
             Ending::Refused(lock_fs::Error::Lost { to, .. }) => {
                 self.complain(&format!("lost {path} and stopped there: {}", taken(to.as_deref())));
@@ -139,6 +189,7 @@ impl Screen {
         home: &Home,
         path: &Utf8Path,
         lock: Option<&Status>,
+        left: Option<&Standing>,
         agents: &[Agent],
         states: &[State],
     ) {
@@ -148,7 +199,7 @@ impl Screen {
             }
         }
         if self.json() {
-            return self.data(&data::Status::new(home, path, lock, agents, states));
+            return self.data(&data::Status::new(home, path, lock, left, agents, states));
         }
         let table = table::agents(self, agents, states);
         self.result(&table);
@@ -166,6 +217,19 @@ impl Screen {
             }
         };
         self.result(&format!("\n{line}"));
+        if let Some(left) = left {
+            let (generation, done, of) = (left.generation, left.done(), left.agents.len());
+            let verb = left.verb().name();
+            let rest = match left.verb() {
+                Verb::Restart => "fleet restart --resume",
+                Verb::Start => "fleet start",
+                Verb::Stop => "fleet stop",
+            };
+            self.result(&format!(
+                "the last {verb} (generation {generation}) stopped with {done} of {of} agents \
+                 done; `{rest}` does the rest"
+            ));
+        }
     }
 
     /// What a look at a lock shows.

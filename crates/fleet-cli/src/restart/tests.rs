@@ -121,28 +121,58 @@ impl Fence for Gate {
     }
 }
 
+/// Writes down who came how far.
+#[derive(Default)]
+struct Noted(Mutex<Vec<(Who, Mark)>>);
+
+impl Marks for Noted {
+    fn set(&self, who: Who, mark: Mark) {
+        self.0.lock().expect("no panic").push((who, mark));
+    }
+}
+
 struct Ran {
     outcome: Outcome<Refused>,
     actions: Vec<String>,
     labels: Vec<String>,
+    marks: Vec<(Who, Mark)>,
 }
 
+/// One at a time, and on through every failure.
+const PLAIN: Pace =
+    Pace { jobs: NonZeroUsize::MIN, canary: 0, stagger: Duration::ZERO, stop_on_failure: false };
+
 fn run(verb: Verb, names: &[&str], supervisor: Scripted, steps: usize) -> Ran {
+    run_at(PLAIN, None, verb, names, supervisor, steps)
+}
+
+fn run_at(
+    pace: Pace,
+    earlier: Option<&Earlier>,
+    verb: Verb,
+    names: &[&str],
+    supervisor: Scripted,
+    steps: usize,
+) -> Ran {
     let roster: Roster = fleet_of(&["a", "b", "c"]);
     let names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
     let plan = Plan::new(&roster, verb, &names).expect("known");
     let fence = Gate::open_for(steps);
     let interrupt = Interrupt::new().expect("a descriptor");
+    let marks = Noted::default();
     let work = Work {
         plan: &plan,
         supervisor: &supervisor,
         fence: &fence,
         interrupt: &interrupt,
-        jobs: NonZeroUsize::MIN,
+        pace,
+        marks: &marks,
+        earlier,
     };
     let outcome = work.run(&mut |_| {});
     let actions = supervisor.log.into_inner().expect("no panic");
-    Ran { outcome, actions, labels: fence.labels.into_inner().expect("no panic") }
+    let labels = fence.labels.into_inner().expect("no panic");
+    Ran { outcome, actions, labels, marks: marks.0.into_inner().expect("no panic") }
 }
 
 fn fails(script: &[(&str, &'static str)]) -> Scripted {
@@ -168,7 +198,8 @@ fn the_whole_fleet_restarts_holder_first_then_in_roster_order() {
             "Start c"
         ]
     );
-    assert_eq!(ran.labels[2..4], ["1/3 restarting a", "1/3 restarting a"]);
+    assert_eq!(ran.labels[2], "restarted the holder");
+    assert_eq!(ran.labels[3..6], ["1/3 restarting a", "1/3 restarting a", "1/3 restarted a"]);
     assert_eq!(ran.outcome.exit(), Exit::Done);
 }
 
@@ -203,11 +234,11 @@ fn without_a_holder_no_agent_is_started() {
     assert_eq!(ran.outcome.exit(), Exit::SomeFailed);
 }
 
-/// Two steps belong to the holder, so the fourth is the last one for agent `a`.
+/// Three steps belong to the holder, the third to say that it is done; then three to `a`.
 #[rstest]
 #[case::before_the_first(0, 0, false)]
-#[case::between_the_steps_of_a(3, 3, true)]
-#[case::after_a(4, 4, false)]
+#[case::between_the_steps_of_a(4, 3, true)]
+#[case::after_a(6, 4, false)]
 fn a_lost_lock_ends_it_there(#[case] steps: usize, #[case] fired: usize, #[case] asked: bool) {
     let ran = run(Verb::Restart, &[], Scripted::default(), steps);
     assert_eq!(ran.actions.len(), fired);
@@ -239,7 +270,9 @@ fn several_at_a_time_still_attempt_everyone() {
     let jobs = NonZeroUsize::new(3).expect("not zero");
     let (plan, supervisor, fence, interrupt) = (&plan, &supervisor, &fence, &interrupt);
     let mut events = Vec::new();
-    let outcome = Work { plan, supervisor, fence, interrupt, jobs }.run(&mut |event| {
+    let (pace, marks) = (Pace { jobs, ..PLAIN }, &Noted::default());
+    let work = Work { plan, supervisor, fence, interrupt, pace, marks, earlier: None };
+    let outcome = work.run(&mut |event| {
         events.push(match event {
             Event::Began { agent, .. } => format!("+{agent}"),
             Event::Ended { report, .. } => format!("-{}", report.agent),
@@ -247,6 +280,63 @@ fn several_at_a_time_still_attempt_everyone() {
     });
     let done = outcome.agents.iter().filter(|r| matches!(r.turn, Turn::Done(_))).count();
     assert_eq!((done, events.len()), (4, 10));
+}
+
+#[test]
+fn how_far_everyone_came_is_written_down() {
+    let ran = run(Verb::Restart, &[], fails(&[("b", "wait")]), PLENTY);
+    let of_agent = |place| {
+        let marks = ran.marks.iter().filter(|(who, _)| *who == Who::Agent(place));
+        marks.map(|(_, mark)| *mark).collect::<Vec<_>>()
+    };
+    assert_eq!(ran.marks.first(), Some(&(Who::Holder, Mark::Begun)));
+    assert_eq!(ran.marks[2], (Who::Holder, Mark::Done));
+    assert_eq!(of_agent(0), [Mark::Begun, Mark::Begun, Mark::Done]);
+    assert_eq!(of_agent(1), [Mark::Begun, Mark::Failed]);
+}
+
+#[test]
+fn an_agent_whose_end_nobody_could_write_down_is_not_done() {
+    // The holder's three, and the two that fire.
+    let ran = run(Verb::Restart, &[], Scripted::default(), 5);
+    assert_eq!(ran.marks.last(), Some(&(Who::Agent(0), Mark::Begun)));
+    assert_eq!(ran.outcome.exit(), Exit::LockLost);
+}
+
+#[rstest]
+#[case::a_canary_fails(2, false, &["b"], &["a", "b"], Exit::SomeFailed)]
+#[case::all_canaries_have_their_turn(2, false, &["a"], &["a", "b"], Exit::SomeFailed)]
+#[case::the_canaries_come_up(2, false, &["c"], &["a", "b", "c"], Exit::SomeFailed)]
+#[case::more_canaries_than_agents(9, false, &[], &["a", "b", "c"], Exit::Done)]
+#[case::the_first_failure_is_the_last(0, true, &["b"], &["a", "b"], Exit::SomeFailed)]
+#[case::without_failure_nothing_is_held(1, true, &[], &["a", "b", "c"], Exit::Done)]
+fn a_rollout_is_held_back(
+    #[case] canary: usize,
+    #[case] stop_on_failure: bool,
+    #[case] failing: &[&str],
+    #[case] reached: &[&str],
+    #[case] exit: Exit,
+) {
+    let pace = Pace { canary, stop_on_failure, ..PLAIN };
+    let script: Vec<_> = failing.iter().map(|name| (*name, "wait")).collect();
+    let ran = run_at(pace, None, Verb::Start, &[], fails(&script), PLENTY);
+    let starts: Vec<_> = reached.iter().map(|name| format!("Start {name}")).collect();
+    assert_eq!(ran.actions[1..], starts);
+    assert_eq!(ran.outcome.exit(), exit);
+    let held = matches!(ran.outcome.ending, Ending::HeldBack);
+    assert_eq!(held, reached.len() < 3);
+}
+
+#[test]
+fn what_another_has_done_is_not_done_again() {
+    let generation = lock_fs::Generation(7);
+    let earlier = Earlier { generation, ago: Duration::ZERO, done: vec![0], of: 3 };
+    let supervisor = Scripted::default();
+    let ran = run_at(PLAIN, Some(&earlier), Verb::Restart, &[], supervisor, PLENTY);
+    assert_eq!(ran.actions, ["Stop b", "Start b", "Stop c", "Start c"]);
+    assert_eq!(ran.labels[0], "2/3 restarting b");
+    assert!(matches!(ran.outcome.agents[0].turn, Turn::Earlier));
+    assert_eq!(ran.outcome.exit(), Exit::Done);
 }
 
 #[rstest]
@@ -264,9 +354,10 @@ fn a_panic_releases_the_lock(#[case] names: &[&str]) {
         assert!(path.exists());
         let fence = Held::new(&guard).expect("held");
         let interrupt = Interrupt::new().expect("a descriptor");
-        let jobs = NonZeroUsize::MIN;
-        let (plan, fence, interrupt) = (&plan, &fence, &interrupt);
-        Work { plan, supervisor: &Panicking, fence, interrupt, jobs }.run(&mut |_| {})
+        let (plan, fence, interrupt, supervisor) = (&plan, &fence, &interrupt, &Panicking);
+        let (pace, marks) = (PLAIN, &Noted::default());
+        let work = Work { plan, supervisor, fence, interrupt, pace, marks, earlier: None };
+        work.run(&mut |_| {})
     }));
     assert!(ran.is_err() && !path.exists());
     let guard = lock.acquire_quietly().expect("free again");

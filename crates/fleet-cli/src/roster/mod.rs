@@ -29,7 +29,7 @@ pub(crate) struct Roster {
 }
 
 /// One agent, with every default filled in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Agent {
     /// Unique in the roster, and safe as a file name.
     pub(crate) name: String,
@@ -48,7 +48,7 @@ pub(crate) struct Agent {
 }
 
 /// Keys that other tools put in the roster; read, and handed on in `status --json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct Kept {
     /// The host that the agent is meant for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,7 @@ use camino::Utf8Path;
 use self::instance::Instance;
 use self::launch::Launched;
 use self::table::Process;
+pub(crate) use self::table::boot_id;
 use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait};
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};

@@ -88,7 +88,7 @@ pub(super) fn session(id: u32) -> io::Result<Vec<Process>> {
 /// # Errors
 ///
 /// When `/proc` is not mounted.
-pub(super) fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     Ok(id.trim().to_owned())
 }
