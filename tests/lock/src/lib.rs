@@ -6,6 +6,7 @@ pub mod checker;
 mod dice;
 pub mod history;
 mod section;
+pub mod strace;
 
 pub use arena::Arena;
 pub use dice::Dice;
