@@ -15,6 +15,15 @@ pub struct Chores {
     failure: Option<Failure>,
 }
 
+/// A file that a machine has left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeftOpen {
+    /// Where it is.
+    pub slot: Slot,
+    /// Whether we hold the kernel's lock on it.
+    pub locked: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Task {
     /// Remove the name if it still leads to this inode, whose kernel lock we hold.
@@ -27,6 +36,20 @@ enum Task {
 }
 
 impl Chores {
+    /// What follows the end of a machine: lets go of the files that it has left open, except
+    /// those that an owner needs. Nothing, if there are none.
+    #[must_use]
+    pub fn letting_go(files: impl IntoIterator<Item = LeftOpen>) -> Option<Self> {
+        let mut chores = Self::new();
+        for LeftOpen { slot, locked } in files {
+            if locked {
+                chores.tasks.push_back(Task::Do(Effect::Unlock(slot)));
+            }
+            chores = chores.close(slot);
+        }
+        (!chores.is_empty()).then_some(chores)
+    }
+
     pub(crate) fn new() -> Self {
         Self::default()
     }

@@ -36,11 +36,12 @@ enum At {
     Stat,
     Read(Stat),
     Lock(Stat, Option<Box<Record>>),
-    /// It lost its last name between our open and our look.
-    Close,
+    /// There is nothing to be learned from it.
+    Close(Result<Examined, Failure>),
 }
 
-/// What became of the maker. In every case but `Gone` the file is left open.
+/// What became of the maker. In every case but `Gone` the file is left open; after a failure
+/// it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Examined {
     /// The name was removed in the meantime.
@@ -74,7 +75,7 @@ impl Examine {
             At::Open => Effect::Open { slot, name: self.role.name(), write: false },
             At::Stat => Effect::Stat(slot),
             At::Read(_) => Effect::Read(slot),
-            At::Close => Effect::Close(slot),
+            At::Close(_) => Effect::Close(slot),
             At::Lock(..) => Effect::Lock(slot, self.share()),
         }
     }
@@ -85,29 +86,27 @@ impl Examine {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Examined, Failure>> {
+        let effect = self.effect();
         self.at = match (self.at.clone(), event) {
             (At::Open, Event::Absent) => return done(Examined::Gone),
             (At::Open, Event::Done) => At::Stat,
-            (At::Close, _) => return done(Examined::Gone),
-            (At::Stat, Event::Stat(stat)) if stat.links == 0 => At::Close,
-            (At::Stat, Event::Stat(stat)) => {
-                if let Some(reason) = Refusal::of(stat.kind, stat.foreign) {
-                    let name = self.role.name();
-                    return Flow::Done(Err(Failure::Refused { name, reason }));
-                }
-                if self.ours == Some(stat.id) {
-                    return done(Examined::Ours(stat.id));
-                }
-                if !self.medium.has_kernel_locks() {
+            (At::Open, event) => return Flow::Done(Err(Failure::of(&effect, event))),
+            (At::Close(outcome), _) => return Flow::Done(outcome),
+            // It lost its last name between our open and our look.
+            (At::Stat, Event::Stat(stat)) if stat.links == 0 => At::Close(Ok(Examined::Gone)),
+            (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
+                Some(reason) => At::Close(Err(Failure::Refused { name: self.role.name(), reason })),
+                None if self.ours == Some(stat.id) => return done(Examined::Ours(stat.id)),
+                None if !self.medium.has_kernel_locks() => {
                     return done(by_mtime(context, now, *stat));
                 }
-                At::Read(*stat)
-            }
+                None => At::Read(*stat),
+            },
             (At::Read(stat), Event::Bytes(bytes)) => At::Lock(stat, ours(bytes)),
             (At::Read(stat), Event::Failed(_)) => At::Lock(stat, None),
             (At::Lock(stat, record), Event::Busy) => return done(Examined::Alive(stat, record)),
             (At::Lock(stat, _), Event::Done) => return done(Examined::Dead(stat.id)),
-            (_, event) => return Flow::Done(Err(Failure::of(&self.effect(), event))),
+            (_, event) => At::Close(Err(Failure::of(&effect, event))),
         };
         if let At::Lock(stat, None) = self.at
             && let young @ Examined::Young { .. } = by_mtime(context, now, stat)

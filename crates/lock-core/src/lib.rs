@@ -8,8 +8,8 @@
 //!
 //! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
 //!   place where times are compared.
-//! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Evict`] takes a lock
-//!   away on a person's order; [`Inspect`] only looks.
+//! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Glance`] tells an owner
+//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`] only looks.
 //! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
 //!
 //! [`Effect`]: effect::Effect
@@ -26,6 +26,7 @@ pub mod effect;
 mod evict;
 mod examine;
 mod generation;
+mod glance;
 mod hold;
 mod inside;
 mod inspect;
@@ -48,9 +49,10 @@ mod vigil;
 mod testing;
 
 pub use acquire::{Acquire, Acquired};
-pub use chores::Chores;
+pub use chores::{Chores, LeftOpen};
 pub use decide::Waiting;
 pub use evict::{Evict, Evicted};
 pub use generation::BLOCK as GENERATION_BLOCK;
+pub use glance::{Glance, Glimpse};
 pub use hold::{Held, Hold};
 pub use inspect::Inspect;

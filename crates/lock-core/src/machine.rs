@@ -2,11 +2,15 @@
 //!
 //! A driver owns a machine and repeats: ask [`Machine::effect`], perform it, read the clock,
 //! feed the [`Event`] to [`Machine::step`]; until the machine is [`Flow::Done`]. Effects of
-//! one machine never overlap; those of different machines may interleave in any way. When a
-//! machine is done the driver lets go of every slot that is still open, except what an
-//! owner needs: its ticket, and in the middle of a step its mutex. When a machine is dropped
-//! half way it lets go of every slot: unlocks first, then closes. That is also what the
-//! kernel does when a process dies, and each machine is safe against it at every effect.
+//! one machine never overlap; those of different machines may interleave in any way. A driver
+//! makes no call on the lock's files that is not an effect. So when a machine is done, what it
+//! has left open is let go of by another, [`Chores::letting_go`], except what an owner needs:
+//! its ticket, and in the middle of a step its mutex. Only a machine that is dropped half way
+//! is cleared up after without one: the driver lets go of every slot, unlocks first, then
+//! closes. That is also what the kernel does when a process dies, and each machine is safe
+//! against it at every effect.
+//!
+//! [`Chores::letting_go`]: crate::Chores::letting_go
 
 use alloc::boxed::Box;
 use alloc::string::String;

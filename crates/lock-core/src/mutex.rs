@@ -261,7 +261,7 @@ impl Enter {
                 let reap = Reap::new(self.medium, self.linkable(), dead);
                 self.go(At::Reap(reap))
             }
-            Err(failure) => self.fail(guard, failure),
+            Err(failure) => self.fail(Chores::new(), failure),
         }
     }
 

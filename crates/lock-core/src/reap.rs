@@ -173,7 +173,7 @@ impl Reap {
             }
             // Not asked about, and a reaper's ticket has no such name yet.
             Ok(Examined::Ours(_)) => self.let_go(rival, Ok(Reaped::Again)),
-            Err(failure) => self.let_go(rival, Err(failure)),
+            Err(failure) => self.let_go(Chores::new(), Err(failure)),
         }
     }
 

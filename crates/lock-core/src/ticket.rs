@@ -58,34 +58,41 @@ impl Prepare {
         event: &Event,
     ) -> Flow<Self, Result<Prepared, Failure>> {
         let effect = self.effect(context);
-        let outcome = match (&self.at, event) {
-            (At::Create, Event::Done) => return self.go(At::Lock),
-            (At::Create, Event::Unsupported) => return done(Prepared::Unsupported(Medium::Linked)),
-            (At::Create, Event::Absent) => return Flow::Done(Err(Failure::DirectoryGone)),
-            (At::Create, event) => return Flow::Done(Err(Failure::of(&effect, event))),
-            (At::Lock, Event::Done) => return self.go(At::Stat),
-            (At::Lock, Event::Unsupported) => Ok(Prepared::Unsupported(Medium::Unarbitrated)),
-            (At::Stat, Event::Stat(stat)) => {
-                return self.go(At::Write(stat.id, context.record(now).encode(0)));
-            }
-            (At::Write(id, _), Event::Done) => return done(Prepared::Ready(*id)),
-            (At::Undo(chores, outcome), event) => {
-                return match chores.clone().step(context, now, event.clone()) {
-                    Flow::Go(chores) => {
-                        let at = At::Undo(chores, outcome.clone());
-                        self.go(at)
-                    }
-                    Flow::Done(_) => Flow::Done(outcome.clone()),
+        match (self.at.clone(), event) {
+            (At::Create, Event::Done) => self.go(At::Lock),
+            (At::Create, Event::Unsupported) => done(Prepared::Unsupported(Medium::Linked)),
+            (At::Create, Event::Absent) => Flow::Done(Err(Failure::DirectoryGone)),
+            (At::Create, event) => Flow::Done(Err(Failure::of(&effect, event))),
+            (At::Lock, Event::Done) => self.go(At::Stat),
+            (At::Lock, event) => {
+                let outcome = match event {
+                    Event::Unsupported => Ok(Prepared::Unsupported(Medium::Unarbitrated)),
+                    event => Err(Failure::of(&effect, event)),
                 };
+                let chores = self.forget_name().close(Slot::Ticket);
+                self.go(At::Undo(chores, outcome))
             }
-            (_, event) => Err(Failure::of(&effect, event)),
-        };
-        // Nobody else has a use for a name with our token in it.
-        let chores = match self.medium {
+            (At::Stat, Event::Stat(stat)) => {
+                self.go(At::Write(stat.id, context.record(now).encode(0)))
+            }
+            (At::Write(id, _), Event::Done) => done(Prepared::Ready(id)),
+            (At::Stat | At::Write(..), event) => {
+                let chores = self.forget_name().let_go(Slot::Ticket, self.medium);
+                self.go(At::Undo(chores, Err(Failure::of(&effect, event))))
+            }
+            (At::Undo(chores, outcome), event) => match chores.step(context, now, event.clone()) {
+                Flow::Go(chores) => self.go(At::Undo(chores, outcome)),
+                Flow::Done(_) => Flow::Done(outcome),
+            },
+        }
+    }
+
+    /// Nobody else has a use for a name with our token in it.
+    fn forget_name(&self) -> Chores {
+        match self.medium {
             Medium::Anonymous => Chores::new(),
             _ => Chores::new().remove(Name::Ticket),
-        };
-        self.go(At::Undo(chores.close(Slot::Ticket), outcome))
+        }
     }
 
     fn go(mut self, at: At) -> Flow<Self, Result<Prepared, Failure>> {

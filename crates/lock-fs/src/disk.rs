@@ -1,12 +1,13 @@
 //! The one door to the files: performs effects, decides nothing.
 //!
-//! Each effect is one system call, retried only when a signal interrupted it. What the call
-//! answers becomes an event; which answers a machine can do something about is said here,
-//! next to the call that gives them.
+//! Each effect is one system call, retried only when a signal interrupted it, and nothing
+//! else is called. What the call answers becomes an event; which answers a machine can do
+//! something about is said here, next to the call that gives them.
 
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
+use lock_core::LeftOpen;
 use lock_core::effect::{Effect, Errno, Event, Name, Share, Slot};
 use lock_core::record::MAX_RECORD_BYTES;
 use lock_core::snapshot::{FileId, Kind, Stat};
@@ -17,14 +18,22 @@ use rustix::io::{self, Errno as Os, retry_on_intr};
 
 use crate::paths::Directory;
 
-const SLOTS: usize = 7;
+const SLOTS: [Slot; 7] = [
+    Slot::Ticket,
+    Slot::Mutex,
+    Slot::Reclaim,
+    Slot::Judged,
+    Slot::Guard,
+    Slot::Rival,
+    Slot::Generation,
+];
 
 /// The open files of one contender or owner.
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: Arc<Directory>,
     token: String,
-    slots: [Option<Open>; SLOTS],
+    slots: [Option<Open>; SLOTS.len()],
     /// Only the process that locked unlocks: a forked child shares our descriptors, and its
     /// unlock would be ours.
     pid: rustix::process::Pid,
@@ -42,7 +51,7 @@ impl Disk {
         Self {
             directory,
             token: token.to_owned(),
-            slots: [const { None }; SLOTS],
+            slots: [const { None }; SLOTS.len()],
             pid: rustix::process::getpid(),
         }
     }
@@ -57,20 +66,13 @@ impl Disk {
         self.call(effect).unwrap_or_else(|errno| failed(effect, errno))
     }
 
-    /// Lets go of every file but the ticket.
-    pub(crate) fn close_all_but_ticket(&mut self) {
-        for (index, open) in self.slots.iter_mut().enumerate() {
-            if index != Slot::Ticket as usize {
-                let_go(open.take(), self.pid);
-            }
-        }
-    }
-
-    /// Lets go of every file.
-    pub(crate) fn close_all(&mut self) {
-        for open in &mut self.slots {
-            let_go(open.take(), self.pid);
-        }
+    /// The files that are open, except in these slots.
+    pub(crate) fn left_open(&self, kept: &[Slot]) -> Vec<LeftOpen> {
+        let slots = SLOTS.into_iter().filter(|slot| !kept.contains(slot));
+        let open = |slot| self.slots.get(slot as usize)?.as_ref();
+        slots
+            .filter_map(|slot| open(slot).map(|open| LeftOpen { slot, locked: open.locked }))
+            .collect()
     }
 
     /// The whole path of a name, for messages.
@@ -84,8 +86,7 @@ impl Disk {
                 let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
                 let fd = retry_on_intr(|| {
                     rustix::fs::openat(&self.directory.fd, c".", flags, owner_only())
-                })
-                .map_err(|errno| self.because_removed(errno))?;
+                })?;
                 self.keep(slot, fd);
             }
             Effect::Create(slot, name) => {
@@ -115,7 +116,7 @@ impl Disk {
             }
             Effect::Close(slot) => {
                 let open = self.slots.get_mut(slot as usize).and_then(Option::take);
-                let_go(open, self.pid);
+                drop(open.ok_or(Os::BADF)?);
             }
             Effect::Read(slot) => return self.read(slot),
             Effect::Write(slot, ref text) => self.write(slot, text)?,
@@ -147,12 +148,6 @@ impl Disk {
             }
         }
         Ok(Event::Done)
-    }
-
-    /// ext4 answers EPERM to a nameless file in a directory that has been removed.
-    fn because_removed(&self, errno: Os) -> Os {
-        let removed = || rustix::fs::fstat(&self.directory.fd).is_ok_and(|stat| stat.st_nlink == 0);
-        if errno == Os::PERM && removed() { Os::NOENT } else { errno }
     }
 
     fn open(&self, name: Name, flags: OFlags) -> io::Result<OwnedFd> {
@@ -196,7 +191,7 @@ impl Disk {
 
     fn keep(&mut self, slot: Slot, fd: OwnedFd) {
         if let Some(place) = self.slots.get_mut(slot as usize) {
-            let_go(place.replace(Open { fd, locked: false }), self.pid);
+            *place = Some(Open { fd, locked: false });
         }
     }
 
@@ -226,20 +221,17 @@ impl Disk {
     }
 }
 
+/// Machines let go of what they have opened; this is for one that did not come to its end,
+/// because of a panic.
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.close_all();
-    }
-}
-
-/// Unlocks, then closes. Closing alone would be no release while another thread of ours is
-/// between fork and exec, where the child still has a copy of every descriptor.
-fn let_go(open: Option<Open>, pid: rustix::process::Pid) {
-    if let Some(Open { fd, locked: true }) = open
-        && rustix::process::getpid() == pid
-    {
-        // An unlock that fails leaves it to the close, which cannot be told of either.
-        let _ = rustix::fs::flock(fd, FlockOperation::Unlock);
+        let locked = self.slots.iter().flatten().filter(|open| open.locked);
+        for Open { fd, .. } in locked.filter(|_| rustix::process::getpid() == self.pid) {
+            // Closing alone would be no release while another thread of ours is between fork
+            // and exec, where the child still has a copy of every descriptor. An unlock that
+            // fails leaves it to the close, which cannot be told of either.
+            let _ = rustix::fs::flock(fd, FlockOperation::Unlock);
+        }
     }
 }
 
@@ -259,10 +251,13 @@ fn failed(effect: &Effect, errno: Os) -> Event {
         (Effect::Create(..) | Effect::Link(..), Os::EXIST) => Event::Exists,
         (Effect::Lock(..), Os::WOULDBLOCK) => Event::Busy,
         (Effect::Lock(..), Os::OPNOTSUPP | Os::NOSYS | Os::NOLCK | Os::INVAL) => Event::Unsupported,
-        // EISDIR is what kernels and file systems without O_TMPFILE make of its bits.
-        (Effect::CreateAnonymous(_), Os::OPNOTSUPP | Os::ISDIR | Os::INVAL | Os::NOSYS) => {
-            Event::Unsupported
-        }
+        // EISDIR is what kernels and file systems without O_TMPFILE make of its bits. EPERM is
+        // what ext4 says in a directory that has been removed; a file with a name is tried
+        // then, and there the answer is ENOENT.
+        (
+            Effect::CreateAnonymous(_),
+            Os::OPNOTSUPP | Os::ISDIR | Os::INVAL | Os::NOSYS | Os::PERM,
+        ) => Event::Unsupported,
         // FAT says EPERM.
         (Effect::Link(..), Os::PERM | Os::OPNOTSUPP | Os::NOSYS) => Event::Unsupported,
         (Effect::Open { .. } | Effect::Create(..), Os::LOOP) => Event::Symlink,

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lock_core::effect::Effect;
+use lock_core::Chores;
+use lock_core::effect::{Effect, Slot};
 use lock_core::machine::{Context, Flow, Machine};
 
 use crate::clock::Clock;
@@ -77,14 +78,21 @@ impl Driver<'_> {
     ) -> M::Output {
         self.run(machine, context, disk, |_| {})
     }
+
+    /// Lets go of what machines have left open, except for these slots.
+    pub(crate) fn let_go_but(&mut self, kept: &[Slot], context: &Context, disk: &mut Disk) {
+        if let Some(chores) = Chores::letting_go(disk.left_open(kept)) {
+            // An unlock that fails leaves it to the close, which tells nobody either.
+            let _ = self.finish(chores, context, disk);
+        }
+    }
 }
 
-/// Runs something on the disk, and lets go of every file that it leaves open but the ticket.
-pub(crate) fn settle<T>(disk: &mut Disk, run: impl FnOnce(&mut Disk) -> T) -> T {
-    let output = run(disk);
-    disk.close_all_but_ticket();
-    output
-}
+/// What an owner keeps open between two machines.
+pub(crate) const OWNERS: &[Slot] = &[Slot::Ticket];
+
+/// And in the middle of a step: without hard links the mutex is a file of its own.
+pub(crate) const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim];
 
 #[cfg(test)]
 mod tests {

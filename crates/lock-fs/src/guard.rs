@@ -8,13 +8,13 @@ use camino::Utf8Path;
 use lock_core::effect::Slot;
 use lock_core::machine::{Context, Failure, Ownership};
 use lock_core::record::{Generation, Record, Token};
-use lock_core::{Held, Hold};
+use lock_core::{Glance, Glimpse, Held, Hold};
 use rustix::fd::OwnedFd;
 
 use crate::disk::Disk;
-use crate::drive::settle;
+use crate::drive::{Driver, OWNERS, STEPPERS};
 use crate::error::Error;
-use crate::lock::Inner;
+use crate::lock::{Inner, Options};
 use crate::watch::{Cancel, Watcher};
 
 /// The lock, for as long as this lives.
@@ -130,26 +130,21 @@ impl Guard {
         let ownership = shared.ownership(&state)?;
         let now = shared.now();
         let hold = Hold::step(&shared.context, now, ownership, label);
-        match shared.run(&mut state.disk, hold) {
+        match shared.act(&mut state.disk, hold, OWNERS) {
             Ok(Held::Stepping { ownership, leave }) => {
                 state.ownership = Some(ownership);
                 // A panic of the work must not keep the mutex from everybody else.
                 let done = catch_unwind(AssertUnwindSafe(work));
-                let left = settle(&mut state.disk, |disk| shared.run(disk, leave));
+                let left = shared.inner.settle(leave, OWNERS, &shared.context, &mut state.disk);
                 let left = left.map_err(|failure| shared.error(failure, &state.disk));
                 drop(state);
                 let done = done.unwrap_or_else(|panic| resume_unwind(panic));
                 left.map(|()| done)
             }
-            other => {
-                state.disk.close_all_but_ticket();
-                let to = match other {
-                    Ok(Held::Lost { to }) => to,
-                    Ok(_) => None,
-                    Err(failure) => return Err(shared.error(failure, &state.disk)),
-                };
-                Err(shared.lose(&mut state, to))
-            }
+            Ok(Held::Lost { to }) => Err(shared.lose(&mut state, to)),
+            // Not how a step ends.
+            Ok(Held::Renewed(_) | Held::Released) => Err(shared.lose(&mut state, None)),
+            Err(failure) => Err(shared.error(failure, &state.disk)),
         }
     }
 
@@ -242,7 +237,7 @@ impl Shared {
             return;
         };
         let hold = Hold::renew(&self.context, self.now(), ownership);
-        match settle(&mut state.disk, |disk| self.run(disk, hold)) {
+        match self.act(&mut state.disk, hold, OWNERS) {
             Ok(Held::Renewed(ownership)) => state.ownership = Some(ownership),
             Ok(Held::Lost { to }) => {
                 self.lose(&mut state, to);
@@ -258,17 +253,16 @@ impl Shared {
         matches!(*self.fate(), Fate::Owning)
     }
 
-    /// Has the ticket's inode watched.
-    pub(crate) fn watch(&self, watcher: &mut Watcher) {
-        watcher.watch(self.state().disk.file(Slot::Ticket));
-    }
-
-    /// Whether the ticket has no name left, which is what being taken over looks like from
-    /// here. A hint to renew at once, and so to find out; one cheap call.
-    pub(crate) fn looks_lost(&self) -> bool {
-        let state = self.state();
-        let stat = state.disk.file(Slot::Ticket).map(rustix::fs::fstat);
-        matches!(stat, Some(Ok(stat)) if stat.st_nlink == 0)
+    /// Glances at the ticket, with the keeper's watcher. What is over is not looked at.
+    pub(crate) fn glance(&self, glance: Glance, watcher: &mut Watcher) -> Glimpse {
+        let mut state = self.state();
+        if state.ownership.is_none() {
+            return Glimpse::Named;
+        }
+        let Options { clock, tracer, .. } = &self.inner.options;
+        let cancel = &Cancel::never();
+        let mut driver = Driver { clock, tracer: tracer.as_ref(), watcher, cancel };
+        driver.finish(glance, &self.context, &mut state.disk)
     }
 
     fn release(&self) -> Result<Released, Error> {
@@ -281,9 +275,9 @@ impl Shared {
             return Ok(Released::AlreadyLost { to });
         };
         let hold = Hold::release(&self.context, self.now(), ownership);
-        let held = self.run(&mut state.disk, hold);
-        // Unlocks and closes the ticket, also when the release failed: then the next
-        // contender finds a dead owner, not a living one that will never let go.
+        // The ticket goes also when the release fails: then the next contender finds a dead
+        // owner, not a living one that will never let go.
+        let held = self.act(&mut state.disk, hold, &[]);
         let error = |failure, state: &State| self.error(failure, &state.disk);
         let released = match held {
             Ok(Held::Released) => Ok(Released::Released),
@@ -291,7 +285,6 @@ impl Shared {
             Ok(Held::Renewed(_) | Held::Stepping { .. }) => Ok(Released::AlreadyLost { to: None }),
             Err(failure) => Err(error(failure, &state)),
         };
-        state.disk.close_all();
         drop(state);
         self.decide(match &released {
             Ok(Released::AlreadyLost { to }) => Fate::Lost(to.clone()),
@@ -322,9 +315,20 @@ impl Shared {
         })
     }
 
-    fn run<M: lock_core::machine::Machine>(&self, disk: &mut Disk, machine: M) -> M::Output {
-        let never = Cancel::never();
-        self.inner.with_driver(&never, |driver| driver.finish(machine, &self.context, disk))
+    /// Runs one act of the owner, and lets go of what is not needed any more. `spared` is what
+    /// stays open after a failure.
+    fn act(&self, disk: &mut Disk, hold: Hold, spared: &[Slot]) -> Result<Held, Failure> {
+        self.inner.with_driver(&Cancel::never(), |driver| {
+            let held = driver.finish(hold, &self.context, disk);
+            let kept = match &held {
+                Ok(Held::Renewed(_)) => OWNERS,
+                Ok(Held::Stepping { .. }) => STEPPERS,
+                Ok(Held::Released | Held::Lost { .. }) => &[],
+                Err(_) => spared,
+            };
+            driver.let_go_but(kept, &self.context, disk);
+            held
+        })
     }
 
     fn error(&self, failure: Failure, disk: &Disk) -> Error {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lock_core::{Glance, Glimpse};
+
 use crate::guard::Shared;
 use crate::watch::{Cancel, Watcher};
 
@@ -131,19 +133,18 @@ impl Desk {
             let Some(guard) = ward.guard.upgrade() else {
                 continue;
             };
-            // The watch first, then the look: a takeover in between must not go unnoticed.
-            if !ward.watched {
-                guard.watch(watcher);
-                ward.watched = true;
-            }
             let due = now >= ward.renewal;
             if due {
                 ward.renewal = now + self.renew_every;
             }
-            todo.push((guard, due));
+            let glance = if ward.watched { Glance::again() } else { Glance::first() };
+            ward.watched = true;
+            todo.push((guard, glance, due));
         }
-        for (guard, due) in todo {
-            if due || guard.looks_lost() {
+        // Not while the wards are borrowed: a guard that is in the middle of a step lets
+        // nobody else near it, and must not keep others from being adopted.
+        for (guard, glance, due) in todo {
+            if guard.glance(glance, watcher) == Glimpse::Nameless || due {
                 guard.renew();
             }
         }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_core::effect::Name;
-use lock_core::machine::{Context, Failure, Medium, Takeover};
+use lock_core::effect::{Name, Slot};
+use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Generation, Host, Record, Token};
 use lock_core::snapshot::{KernelLock, Snapshot};
@@ -15,7 +15,7 @@ use lock_core::{Acquire, Evict, Evicted, Inspect};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::drive::{Driver, Tracer, settle};
+use crate::drive::{Driver, OWNERS, Tracer};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::keeper::Keeper;
@@ -146,7 +146,10 @@ impl Lock {
             }
         };
         let outcome = inner.with_driver(cancel, |driver| {
-            settle(&mut disk, |disk| driver.run(machine, &context, disk, &mut tell))
+            let outcome = driver.run(machine, &context, &mut disk, &mut tell);
+            let kept = if outcome.is_ok() { OWNERS } else { &[] };
+            driver.let_go_but(kept, &context, &mut disk);
+            outcome
         });
         let acquired = outcome.map_err(|failure| inner.error(failure, &disk, begun.boot))?;
         let medium = acquired.ownership.medium;
@@ -170,8 +173,7 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let machine = Inspect::new(&context);
         let now = inner.options.clock.now();
-        let outcome = inner
-            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &context, &mut disk));
+        let outcome = inner.settle(machine, &[], &context, &mut disk);
         let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
         let verdict = judge(&context.policy, &context.here, now, &lock, now.boot);
         Ok(Status { lock, now, verdict })
@@ -188,8 +190,7 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let machine = Evict::new(&context, only);
         let begun = inner.options.clock.now().boot;
-        let outcome = inner
-            .with_driver(&Cancel::never(), |driver| driver.finish(machine, &context, &mut disk));
+        let outcome = inner.settle(machine, &[], &context, &mut disk);
         outcome.map_err(|failure| inner.error(failure, &disk, begun))
     }
 }
@@ -239,6 +240,21 @@ impl Inner {
             medium,
         };
         (context, disk)
+    }
+
+    /// Runs a machine to its end, and lets go of what it leaves open, except for these slots.
+    pub(crate) fn settle<M: Machine>(
+        &self,
+        machine: M,
+        kept: &[Slot],
+        context: &Context,
+        disk: &mut Disk,
+    ) -> M::Output {
+        self.with_driver(&Cancel::never(), |driver| {
+            let output = driver.finish(machine, context, disk);
+            driver.let_go_but(kept, context, disk);
+            output
+        })
     }
 
     /// Lends a driver with a watcher that outlives the run: closing one can take the kernel

@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::chores::LeftOpen;
 use crate::effect::{Effect, Event, Name, Share, Slot};
 use crate::machine::Context;
 use crate::record::Token;
@@ -55,6 +56,11 @@ impl Disk {
 
     pub(crate) fn open_slots(&self, pid: u32) -> Vec<Slot> {
         self.slots(pid).map(|(slot, _)| slot).collect()
+    }
+
+    /// What a machine has left open, as its driver tells it.
+    pub(crate) fn left_open(&self, pid: u32) -> Vec<LeftOpen> {
+        self.slots(pid).map(|(slot, open)| LeftOpen { slot, locked: open.lock.is_some() }).collect()
     }
 
     /// Whether the name leads to an inode that the process has locked.

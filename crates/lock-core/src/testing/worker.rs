@@ -9,7 +9,7 @@ use crate::machine::{Context, Failure, Flow, Machine, Reason};
 use crate::record::Record;
 use crate::snapshot::Snapshot;
 use crate::testing::disk::Disk;
-use crate::{Acquire, Acquired, Held};
+use crate::{Acquire, Acquired, Glimpse, Held};
 
 /// More effects than any script needs: a machine that asks for more is in a loop.
 const ENDLESS: usize = 5_000;
@@ -186,6 +186,12 @@ impl Tell for Held {
 impl Tell for () {
     fn tell(&self) -> String {
         "done".to_string()
+    }
+}
+
+impl Tell for Glimpse {
+    fn tell(&self) -> String {
+        format!("{self:?}")
     }
 }
 

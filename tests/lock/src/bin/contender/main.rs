@@ -4,7 +4,7 @@
 //! | command | does |
 //! |---|---|
 //! | `open DIR` | goes on in another experiment |
-//! | `trap kill\|stop\|off NAME\|* NTH` | before the NTH such effect from now, ends or stops itself |
+//! | `trap kill\|stop\|off NAME\|* NTH` | before the NTH such effect from now, ends or stops itself; `*` is any, but the keeper's |
 //! | `trace` | says the effects since the last `trace` |
 //! | `acquire [AT]` | acquires, not before the instant AT |
 //! | `work US` | works, as the owner |

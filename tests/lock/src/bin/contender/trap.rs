@@ -1,6 +1,7 @@
 //! Ends or stops this process just before a chosen effect, and notes what effects there were.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 
 use lock_fs::{Effect, Tracer};
 use rustix::process::{Signal, getpid, kill_process};
@@ -23,8 +24,10 @@ struct State {
 
 struct Armed {
     signal: Signal,
-    /// What the effect must be called; empty for any.
+    /// What the effect must be called; empty for any of this thread, for the keeper's come
+    /// when they will.
     name: String,
+    thread: ThreadId,
     /// How many of them are left, this one included.
     left: u32,
 }
@@ -32,7 +35,8 @@ struct Armed {
 impl Trap {
     /// Springs at the `nth` effect from now that is called `name`, or at the `nth` at all.
     pub(crate) fn arm(&self, signal: Signal, name: &str, nth: u32) {
-        self.state().armed = Some(Armed { signal, name: name.to_owned(), left: nth });
+        let (name, thread) = (name.to_owned(), thread::current().id());
+        self.state().armed = Some(Armed { signal, name, thread, left: nth });
     }
 
     /// Springs no more.
@@ -60,7 +64,11 @@ impl Trap {
         let Some(armed) = &mut state.armed else {
             return;
         };
-        if !armed.name.is_empty() && armed.name != name.replace(' ', "") {
+        let is_meant = match armed.name.as_str() {
+            "" => armed.thread == thread::current().id(),
+            meant => meant == name.replace(' ', ""),
+        };
+        if !is_meant {
             return;
         }
         armed.left = armed.left.saturating_sub(1);

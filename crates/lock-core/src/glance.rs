@@ -1,0 +1,106 @@
+//! An owner's glance at its own ticket, between two renewals.
+//!
+//! A ticket that has lost its last name is what being taken over looks like from here. It is
+//! only a hint: whoever sees it renews at once, and so finds out for certain.
+
+use crate::effect::{Effect, Event, Slot};
+use crate::machine::{Context, Flow, Machine};
+use crate::time::Now;
+
+/// Looks whether the ticket still has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glance {
+    at: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Watch,
+    Stat,
+}
+
+/// What a glance shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Glimpse {
+    /// Nothing that speaks against our owning the lock.
+    Named,
+    /// The ticket has no name any more.
+    Nameless,
+}
+
+impl Glance {
+    /// Has the ticket watched from now on, and then looks: a takeover in between must not go
+    /// unnoticed.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { at: At::Watch }
+    }
+
+    /// Looks again, after the watch has told of a change.
+    #[must_use]
+    pub const fn again() -> Self {
+        Self { at: At::Stat }
+    }
+}
+
+impl Machine for Glance {
+    type Output = Glimpse;
+
+    fn effect(&self, _: &Context) -> Effect {
+        match self.at {
+            At::Watch => Effect::Watch(Slot::Ticket),
+            At::Stat => Effect::Stat(Slot::Ticket),
+        }
+    }
+
+    fn step(self, _: &Context, _: Now, event: Event) -> Flow<Self, Glimpse> {
+        match (self.at, event) {
+            // Where nothing can be watched, the renewals find out in time.
+            (At::Watch, _) => Flow::Go(Self { at: At::Stat }),
+            (At::Stat, Event::Stat(stat)) if stat.links == 0 => Flow::Done(Glimpse::Nameless),
+            (At::Stat, _) => Flow::Done(Glimpse::Named),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::effect::{Errno, Name};
+    use crate::testing::disk::Disk;
+    use crate::testing::owner;
+    use crate::testing::worker::Worker;
+
+    #[rstest]
+    #[case::first(Glance::first())]
+    #[case::again(Glance::again())]
+    fn an_evicted_owner_sees_that_its_ticket_has_no_name(#[case] glance: Glance) {
+        let mut disk = Disk::new();
+        let (context, _) = owner(&mut disk, "o");
+        let seen = Worker::new(context.clone(), glance.clone()).run(&mut disk);
+        assert_eq!(seen, Glimpse::Named);
+        disk.remove(Name::Lock);
+        assert_eq!(Worker::new(context, glance).run(&mut disk), Glimpse::Nameless);
+    }
+
+    #[test]
+    fn a_takeover_between_the_watch_and_the_look_is_seen() {
+        let mut disk = Disk::new();
+        let (context, _) = owner(&mut disk, "o");
+        let glance = Worker::new(context, Glance::first()).until(&mut disk, "Stat(Ticket)");
+        disk.remove(Name::Lock);
+        assert_eq!(glance.run(&mut disk), Glimpse::Nameless);
+    }
+
+    #[test]
+    fn who_cannot_look_leaves_it_to_the_renewal() {
+        let mut disk = Disk::new();
+        let (context, _) = owner(&mut disk, "o");
+        let mut glance = Worker::new(context, Glance::first());
+        glance.feed(&mut disk, Event::Unsupported);
+        glance.feed(&mut disk, Event::Failed(Errno(5)));
+        assert_eq!(glance.run(&mut disk), Glimpse::Named);
+    }
+}
