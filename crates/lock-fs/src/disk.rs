@@ -101,7 +101,10 @@ impl Disk {
                 let fd = self.open(name, mode | careful)?;
                 self.keep(slot, fd);
             }
-            Effect::Stat(slot) => return rustix::fs::fstat(self.fd(slot)?).map(|s| self.stat(&s)),
+            Effect::Stat(slot) => {
+                let stat = retry_on_intr(|| rustix::fs::fstat(self.fd(slot)?))?;
+                return Ok(self.stat(&stat));
+            }
             Effect::Lock(slot, share) => {
                 let how = match share {
                     Share::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -122,7 +125,9 @@ impl Disk {
             Effect::Write(slot, ref text) => self.write(slot, text)?,
             Effect::Sync(slot) => retry_on_intr(|| rustix::fs::fsync(self.fd(slot)?))?,
             Effect::SyncDirectory => retry_on_intr(|| rustix::fs::fsync(&self.directory.fd))?,
-            Effect::Touch(slot) => rustix::fs::futimens(self.fd(slot)?, &touched_now())?,
+            Effect::Touch(slot) => {
+                retry_on_intr(|| rustix::fs::futimens(self.fd(slot)?, &touched_now()))?;
+            }
             Effect::Look(name) => {
                 let path = self.name(name);
                 let stat = retry_on_intr(|| {
