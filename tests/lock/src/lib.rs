@@ -3,6 +3,7 @@
 
 mod arena;
 pub mod checker;
+pub mod conformance;
 mod dice;
 pub mod history;
 mod section;

@@ -12,12 +12,24 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::process::Command;
 
-pub use value::{Descriptor, descriptor, elements, field, parts, text};
+use camino::Utf8Path;
+
+pub use value::{Descriptor, descriptor, elements, field, parts, sift, text};
 
 /// How strace has to be run: every thread and child, when each call began and how long it took,
 /// which file each descriptor is, structures and strings in full, and nothing but calls.
 pub const OPTIONS: [&str; 8] = ["-f", "-qq", "-ttt", "-T", "-yy", "-v", "-s", "8192"];
+
+/// Has a program traced into a listing. The tracer is its parent, so that the listing is whole
+/// once the tracer has ended. `tampering` is for strace too.
+#[must_use]
+pub fn traced(program: &Utf8Path, listing: &Utf8Path, tampering: &[&str]) -> Command {
+    let mut command = Command::new("strace");
+    command.args(OPTIONS).args(["-o", listing.as_str()]).args(tampering).arg(program);
+    command
+}
 
 /// A system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,13 +157,16 @@ fn micros(seconds: &str) -> Option<u64> {
     Some(whole * 1_000_000 + fraction)
 }
 
-/// Takes the `<0.000012>` from the end; a call that never returns has none.
+/// Takes the `<0.000012>` from the end; a call that never returns has none, or `<unavailable>`.
 fn duration(result: &str) -> Result<(&str, Option<u64>), &'static str> {
     let Some((rest, took)) = result.strip_suffix('>').and_then(|rest| rest.rsplit_once(" <"))
     else {
         return Ok((result, None));
     };
-    Ok((rest, Some(micros(took).ok_or("no duration")?)))
+    match took {
+        "unavailable" => Ok((rest, None)),
+        took => Ok((rest, Some(micros(took).ok_or("no duration")?))),
+    }
 }
 
 fn outcome(result: &str) -> Outcome {

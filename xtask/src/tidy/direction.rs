@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lock-core", &[]),
     ("lock-fs", &["lock-core"]),
     ("lock-sim", &["lock-core"]),
-    ("lock-tests", &["lock-fs"]),
+    ("lock-tests", &["lock-core", "lock-fs"]),
     ("xtask", &[]),
 ];
 

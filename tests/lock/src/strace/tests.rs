@@ -28,6 +28,7 @@ fn a_call_has_a_time_arguments_and_an_outcome() {
 #[case::injected("= -1 EPERM (Operation not permitted) (INJECTED) <0.000010>", Outcome::Failed("EPERM".to_owned()))]
 #[case::signal("= ? ERESTARTNOHAND (To be restarted if no handler) <1.2>", Outcome::Interrupted)]
 #[case::never("= ?", Outcome::Never)]
+#[case::never_timed("= ? <unavailable>", Outcome::Never)]
 fn outcomes_are_told_apart(#[case] result: &str, #[case] outcome: Outcome) {
     assert_eq!(one(&format!("1 2.000000 getpid() {result}")).outcome, outcome);
 }
@@ -116,4 +117,11 @@ fn commas_in_strings_and_brackets_split_nothing() {
     assert_eq!(parts(r#"[{fd=3, events=1}], ",", f(a, b), 8"#).len(), 4);
     assert_eq!(elements("[{fd=3, events=1}, {fd=4}]"), ["{fd=3, events=1}", "{fd=4}"]);
     assert_eq!(parts(""), Vec::<&str>::new());
+}
+
+#[test]
+fn strings_are_sifted_out() {
+    let (strings, rest) = sift(r#"3</run>, "a\"b", "c\\", 0"#);
+    assert_eq!(strings, [r#""a\"b""#, r#""c\\""#]);
+    assert_eq!(rest, "3</run>, , , 0");
 }

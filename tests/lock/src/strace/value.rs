@@ -96,6 +96,25 @@ fn digits(
     u8::try_from(value).ok()
 }
 
+/// The strings among some values, in their quotes; and everything else.
+#[must_use]
+pub fn sift(values: &str) -> (Vec<&str>, String) {
+    let (mut strings, mut rest) = (Vec::new(), String::new());
+    let (mut opened, mut escaped) = (None, false);
+    for (at, c) in values.char_indices() {
+        match opened {
+            None if c == '"' => opened = Some(at),
+            None => rest.push(c),
+            Some(start) if c == '"' && !escaped => {
+                strings.extend(values.get(start..=at));
+                opened = None;
+            }
+            Some(_) => escaped = !escaped && c == '\\',
+        }
+    }
+    (strings, rest)
+}
+
 /// Splits at the bracket that closes what is open at the start.
 pub(super) fn until_closed(text: &str) -> Option<(&str, &str)> {
     let mut ends = outside_strings(text).filter(|(_, depth, c)| *depth < 0 && *c == ')');

@@ -4,6 +4,8 @@
 //! `lock_tests`), never by what the lock says of itself.
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod crowds;
 #[cfg(test)]
 mod fallbacks;

@@ -5,6 +5,7 @@ mod crew;
 mod leftovers;
 mod mount;
 mod scene;
+mod traced;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ pub(crate) use crew::{Crew, start};
 pub(crate) use leftovers::{Leftovers, LockLeft, MutexLeft, ReclaimLeft};
 pub(crate) use mount::{Mount, has_program, is_root, needs, say_aloud};
 pub(crate) use scene::{NOBODY, Scene, make_old, wall_ms};
+pub(crate) use traced::{Traced, settings};
 
 /// Longer than anything takes on a loaded machine; only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,150 @@
+//! The effects that are more than one call. None of these calls is on a path of the lock, nor on
+//! one of its files, except the one that sets a watch.
+//!
+//! | effect | calls |
+//! |---|---|
+//! | `Watch` | the first time `inotify_init1`; then `inotify_add_watch` |
+//! | `Sleep` | `ppoll`; if it was woken: `ppoll` without waiting, to know whether it was cancelled (where it can be); if not, `read` of the news until there are none |
+//! | `Signal` | `pidfd_open`, a look at `/proc/PID/stat`, `pidfd_send_signal` unless that process is too young, `close` |
+
+use lock_core::effect::{Effect, Errno, Event, Wake};
+use lock_core::time::Boot;
+
+use super::mismatch::{Mismatch, What};
+use super::replay::Replay;
+use super::tape::DRIFT_MS;
+use crate::strace::{Call, Outcome, descriptor, elements, field, text};
+
+const EVENTS: &str = "anon_inode:[eventfd]";
+const NEWS: &str = "anon_inode:inotify";
+
+impl<'a> Replay<'_, 'a> {
+    pub(super) fn watch(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
+        if let Some(call) = self.next_is("inotify_init1") {
+            self.play(effect, call);
+            if matches!(call.outcome, Outcome::Failed(_)) {
+                return Ok(Event::Unsupported);
+            }
+        }
+        self.one_call(effect)
+    }
+
+    pub(super) fn sleep(&mut self, effect: &Effect, until: Boot) -> Result<Event, Mismatch> {
+        let sleeps = self.expect_named(effect, "ppoll", "ppoll(the cancel and the news, until)")?;
+        self.check_limit(sleeps, until)?;
+        let mut last = sleeps;
+        // The kernel goes on by itself after a stop.
+        while last.outcome == Outcome::Interrupted
+            && let Some(again) = self.next_is("restart_syscall").or_else(|| self.next_is("ppoll"))
+        {
+            self.play(effect, again);
+            last = again;
+        }
+        if last.number() == Some(0) {
+            return Ok(Event::Woken(Wake::Due));
+        }
+        let polled = elements(sleeps.arg(0));
+        let has = |kind: &str| polled.iter().any(|fd| is_kind(field(fd, "fd"), kind));
+        if has(EVENTS) && last.number().is_some() {
+            let asks = "ppoll(the cancel, at once)";
+            if self.expect_named(effect, "ppoll", asks)?.number() != Some(0) {
+                return Ok(Event::Woken(Wake::Cancelled));
+            }
+        }
+        let mut wake = Wake::Changed;
+        while has(NEWS) {
+            let read = self.expect_named(effect, "read", "read(inotify)")?;
+            match text(read.arg(1)).filter(|_| read.number() > Some(0)) {
+                Some(news) if tells_of_a_close(&news) => wake = Wake::Closed,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(Event::Woken(wake))
+    }
+
+    /// The limit must be what is left until the deadline, as near as the clocks are known.
+    fn check_limit(&self, sleeps: &Call, until: Boot) -> Result<(), Mismatch> {
+        let limit = field(sleeps.arg(2), "tv_sec").zip(field(sleeps.arg(2), "tv_nsec"));
+        let limit = limit.and_then(|(seconds, nanos)| {
+            let (seconds, nanos): (u64, u64) = (seconds.parse().ok()?, nanos.parse().ok()?);
+            Some(seconds * 1000 + nanos / 1_000_000)
+        });
+        let began = self.tape.now(sleeps.began).boot.0;
+        let slack = self.slack + DRIFT_MS;
+        let fits = limit.is_some_and(|limit| {
+            let end = began + limit;
+            end.abs_diff(until.0) <= slack || (limit == 0 && until.0 <= began + slack)
+        });
+        let left = until.0.saturating_sub(began);
+        fits.then_some(()).ok_or_else(|| self.mismatch(What::Limit(sleeps.clone(), left)))
+    }
+
+    pub(super) fn signal(&mut self, effect: &Effect, pid: u32) -> Result<Event, Mismatch> {
+        let open = self.expect_named(effect, "pidfd_open", &format!("pidfd_open({pid}, 0)"))?;
+        let Some(process) = open.opened() else {
+            return self.outcome_of_signal(open);
+        };
+        let stat = format!("/proc/{pid}/stat");
+        let looks_at = |call: &&Call| {
+            call.arguments.contains(&format!("\"{stat}\""))
+                || descriptor(call.arg(0)).is_some_and(|file| file.path == stat)
+        };
+        while let Some(call) = self.tape.peek(self.thread).filter(looks_at) {
+            self.play(effect, call);
+        }
+        let event = match self.next_is("pidfd_send_signal") {
+            Some(call) => {
+                self.play(effect, call);
+                self.outcome_of_signal(call)?
+            }
+            None => Event::Absent,
+        };
+        let close = self.expect_named(effect, "close", "close(pidfd)")?;
+        let closes = descriptor(close.arg(0)).and_then(|file| file.number);
+        let closes = closes == process.number;
+        closes.then_some(event).ok_or_else(|| self.another(effect, "close(pidfd)"))
+    }
+
+    fn outcome_of_signal(&self, call: &Call) -> Result<Event, Mismatch> {
+        match &call.outcome {
+            Outcome::Returned(_) => Ok(Event::Done),
+            Outcome::Failed(error) if error == "ESRCH" => Ok(Event::Absent),
+            Outcome::Failed(error) if error == "EPERM" => Ok(Event::Failed(Errno(1))),
+            _ => Err(self.mismatch(What::Outcome(call.clone()))),
+        }
+    }
+
+    fn next_is(&self, name: &str) -> Option<&'a Call> {
+        self.tape.peek(self.thread).filter(|call| call.name == name)
+    }
+
+    fn expect_named(
+        &mut self,
+        effect: &Effect,
+        name: &str,
+        wanted: &str,
+    ) -> Result<&'a Call, Mismatch> {
+        let call = self.next_is(name).ok_or_else(|| self.another(effect, wanted))?;
+        self.play(effect, call);
+        Ok(call)
+    }
+}
+
+fn is_kind(fd: Option<&str>, kind: &str) -> bool {
+    fd.and_then(descriptor).is_some_and(|file| file.path == kind)
+}
+
+/// Whether one of the events in a buffer from inotify is `IN_CLOSE_WRITE`.
+fn tells_of_a_close(mut news: &[u8]) -> bool {
+    const CLOSE_WRITE: u32 = 8;
+    while let Some((header, rest)) = news.split_first_chunk::<16>() {
+        let [_, _, _, _, m0, m1, m2, m3, _, _, _, _, l0, l1, l2, l3] = *header;
+        if u32::from_ne_bytes([m0, m1, m2, m3]) & CLOSE_WRITE != 0 {
+            return true;
+        }
+        let name = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+        news = rest.get(name..).unwrap_or_default();
+    }
+    false
+}

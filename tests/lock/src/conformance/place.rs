@@ -1,0 +1,171 @@
+//! Where a lock lies, and which of its files a process has open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use camino::Utf8Path;
+use lock_core::LeftOpen;
+use lock_core::effect::{Name, Slot};
+use lock_core::record::Token;
+
+use crate::strace::{self, Call};
+
+/// A lock's directory, and its name there.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    run: String,
+    lock: String,
+}
+
+/// Calls whose strings are data, not paths. Their descriptors are looked at all the same.
+const TAKE_NO_PATH: [&str; 12] = [
+    "execve", "pread64", "prctl", "pwrite64", "read", "readv", "recvfrom", "recvmsg", "sendmsg",
+    "sendto", "write", "writev",
+];
+
+impl Place {
+    /// Of the lock at an absolute path.
+    pub(crate) fn new(lock: &Utf8Path) -> Self {
+        let run = lock.parent().map(Utf8Path::to_string).unwrap_or_default();
+        Self { run, lock: lock.file_name().unwrap_or_default().to_owned() }
+    }
+
+    /// The directory.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The file that stands for a name, as `docs/protocol.md` has them.
+    pub(crate) fn file(&self, name: Name, token: &Token) -> String {
+        let suffix = match name {
+            Name::Lock => String::new(),
+            Name::Mutex => ".mutex".to_owned(),
+            Name::Reclaim => ".mutex.reclaim".to_owned(),
+            Name::Takeover => ".takeover".to_owned(),
+            Name::Ticket => format!("{}{token}", Self::TICKET),
+            Name::Generation => ".generation".to_owned(),
+            Name::GenerationDraft => ".generation.new".to_owned(),
+        };
+        self.lock.clone() + &suffix
+    }
+
+    const TICKET: &str = ".ticket.";
+
+    /// The token in a ticket's own name.
+    pub(crate) fn token(&self, file: &str) -> Option<Token> {
+        let rest = file.strip_prefix(&self.lock)?.strip_prefix(Self::TICKET)?;
+        Token::new(rest)
+    }
+
+    /// Whether a call names one of the lock's paths, or has one of its files in its hands.
+    pub(crate) fn concerns(&self, call: &Call) -> bool {
+        let (strings, rest) = strace::sift(&call.arguments);
+        let Self { run, lock } = self;
+        let files = [format!("<{run}>"), format!("<{run}/{lock}"), format!("<{run}/#")];
+        if files.iter().any(|file| rest.contains(file)) {
+            return true;
+        }
+        let names = !TAKE_NO_PATH.contains(&call.name.as_str());
+        names && strings.into_iter().filter_map(strace::text).any(|path| self.is_path(&path))
+    }
+
+    /// The directory itself, a path of the lock by whatever way, or a file by its descriptor.
+    fn is_path(&self, path: &[u8]) -> bool {
+        let path = Utf8Path::new(std::str::from_utf8(path).unwrap_or_default());
+        let is_file = path.file_name().is_some_and(|file| file.starts_with(&self.lock));
+        let by_number = path.as_str().strip_prefix(BY_NUMBER);
+        path == self.run || is_file || by_number.is_some_and(|number| !number.is_empty())
+    }
+}
+
+/// How an open file is named by its descriptor.
+pub(crate) const BY_NUMBER: &str = "/proc/self/fd/";
+
+/// What a process uses a descriptor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The lock's directory: paths are resolved from there.
+    Directory,
+    /// A directory that was removed, and another opened in its place.
+    Gone,
+    /// A machine's open file.
+    Slot(Slot),
+    /// A copy of the ticket, for the lock's work.
+    Copy,
+}
+
+/// The open files of a process that concern the lock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    roles: BTreeMap<i32, Role>,
+    locked: BTreeSet<Slot>,
+}
+
+impl Files {
+    /// What a descriptor is for, if it is for anything.
+    pub(crate) fn role(&self, number: i32) -> Option<Role> {
+        self.roles.get(&number).copied()
+    }
+
+    pub(crate) fn open(&mut self, number: i32, role: Role) {
+        self.roles.insert(number, role);
+    }
+
+    /// Another directory; the one that was open is done with.
+    pub(crate) fn open_directory(&mut self, number: i32) {
+        for role in self.roles.values_mut().filter(|role| **role == Role::Directory) {
+            *role = Role::Gone;
+        }
+        self.open(number, Role::Directory);
+    }
+
+    pub(crate) fn close(&mut self, role: Role) {
+        self.roles.retain(|_, other| *other != role);
+        if let Role::Slot(slot) = role {
+            self.locked.remove(&slot);
+        }
+    }
+
+    pub(crate) fn lock(&mut self, slot: Slot) {
+        self.locked.insert(slot);
+    }
+
+    pub(crate) fn unlock(&mut self, slot: Slot) {
+        self.locked.remove(&slot);
+    }
+
+    /// What is open, in the order of the slots, except in these.
+    pub(crate) fn left_open(&self, kept: &[Slot]) -> Vec<LeftOpen> {
+        let slots = self.roles.values().filter_map(|role| match role {
+            Role::Slot(slot) if !kept.contains(slot) => Some(*slot),
+            _ => None,
+        });
+        let slots: BTreeSet<_> = slots.collect();
+        slots
+            .into_iter()
+            .map(|slot| LeftOpen { slot, locked: self.locked.contains(&slot) })
+            .collect()
+    }
+
+    /// Everything that is open, in words.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.roles.values().map(ToString::to_string).collect()
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "dir",
+            Self::Gone => "gone",
+            Self::Copy => "copy",
+            Self::Slot(Slot::Ticket) => "ticket",
+            Self::Slot(Slot::Mutex) => "mutex",
+            Self::Slot(Slot::Reclaim) => "reclaim",
+            Self::Slot(Slot::Judged) => "judged",
+            Self::Slot(Slot::Guard) => "guard",
+            Self::Slot(Slot::Rival) => "rival",
+            Self::Slot(Slot::Generation) => "generation",
+        })
+    }
+}

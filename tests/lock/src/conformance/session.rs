@@ -1,0 +1,289 @@
+//! One process from its start to its end: which machine is behind each call.
+//!
+//! What the process was to do is known, so each machine of its own begins in turn, when the one
+//! before is done and some thread makes the next call on the lock. The keeper's machines are
+//! told by their first call, for they come when their time has come.
+
+use std::collections::VecDeque;
+
+use lock_core::effect::Slot;
+use lock_core::machine::{Context, Failure, Machine, Medium, Ownership};
+use lock_core::record::Token;
+use lock_core::time::Now;
+use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect};
+
+use super::answer::Trust;
+use super::mismatch::{Mismatch, What};
+use super::place::{Files, Place};
+use super::replay::Replay;
+use super::report::{End, Report};
+use super::setup::{self, Who};
+use super::tape::{Tape, record};
+use super::words;
+use super::{Act, Subject};
+use crate::strace::{self, Call};
+
+const OWNERS: &[Slot] = &[Slot::Ticket];
+const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim];
+
+/// A process as far as it has been explained.
+pub(crate) struct Session<'a> {
+    place: Place,
+    tape: Tape<'a>,
+    files: Files,
+    trust: Option<Trust>,
+    acts: VecDeque<Act>,
+    context: Context,
+    ownership: Option<Ownership>,
+    /// The way out of a step, and the thread that is in it.
+    leave: Option<(u32, Chores)>,
+    /// Its ticket has lost its name, and the next renewal must say so.
+    nameless: bool,
+    /// The directory has been opened anew once, as an acquire does when it is gone.
+    reopened: bool,
+    report: Report,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(subject: &Subject, calls: &'a [Call], ahead: i64) -> Self {
+        let place = Place::new(&subject.lock);
+        let tape = Tape::new(calls, &place, ahead);
+        let context = Context {
+            policy: subject.policy,
+            here: subject.host.clone(),
+            pid: tape.process(),
+            token: unknown(),
+            command: subject.command.clone(),
+            medium: Medium::Anonymous,
+        };
+        Self {
+            place,
+            tape,
+            files: Files::default(),
+            trust: None,
+            acts: subject.acts.iter().cloned().collect(),
+            context,
+            ownership: None,
+            leave: None,
+            nameless: false,
+            reopened: false,
+            report: Report::default(),
+        }
+    }
+
+    /// Explains every call on the lock, to the end.
+    pub(crate) fn run(mut self) -> Result<Report, Mismatch> {
+        while let Some(call) = self.tape.next_concerning() {
+            match self.is_set_up(call) {
+                true => self.tape.play(call),
+                false if self.tape.is_child(call.thread) => return Err(self.unasked(call)),
+                false => self.machine(call)?,
+            }
+        }
+        // Whoever owns nothing has nothing to step through or to release.
+        let does_nothing = |act: &Act| matches!(act, Act::Step(_) | Act::Release);
+        let undone = self.acts.iter().find(|act| self.ownership.is_some() || !does_nothing(act));
+        let left = self.files.names();
+        match (undone, &self.leave, left.is_empty()) {
+            (Some(act), ..) => Err(self.mismatch(What::Undone(act.to_string()))),
+            (_, Some(_), _) => Err(self.mismatch(What::Undone("the end of the step".to_owned()))),
+            (.., false) => Err(self.mismatch(What::LeftOpen(left))),
+            _ if self.nameless => Err(self.mismatch(What::NotRenewed)),
+            _ => Ok(self.report),
+        }
+    }
+
+    /// Whether a call needs no effect; then it is remembered for what it opens or closes.
+    fn is_set_up(&mut self, call: &Call) -> bool {
+        let who = match self.tape.is_child(call.thread) {
+            true => Who::Child,
+            false => Who::Process,
+        };
+        let seen = words::seen(call, &self.place, &self.files);
+        let Some(allowed) = setup::allowed(&seen, who) else {
+            return false;
+        };
+        self.trust = setup::remember(allowed, call, &mut self.files).or(self.trust);
+        self.report.set_up.push((seen, allowed.reason));
+        true
+    }
+
+    /// The machine of which this is the first call.
+    fn machine(&mut self, first: &Call) -> Result<(), Mismatch> {
+        let thread = first.thread;
+        self.tape.wind_to(first);
+        if self.tape.is_keeper(thread) {
+            return self.keeper(thread, first);
+        }
+        if let Some((stepping, leave)) = self.leave.take() {
+            if stepping != thread {
+                return Err(self.unasked(first));
+            }
+            let left = self.replay("step's end", thread, |_| leave.clone())?;
+            self.report.ends.push(End::Left(left));
+            return self.let_go_but(OWNERS, thread);
+        }
+        match self.acts.pop_front() {
+            Some(Act::Acquire) => self.acquire(thread),
+            Some(Act::Inspect) => self.inspect(thread),
+            Some(Act::Evict(only)) => self.evict(thread, only),
+            Some(Act::Step(label)) => self.hold("step", thread, |context, now, ownership| {
+                Hold::step(context, now, ownership, &label)
+            }),
+            Some(Act::Release) => self.hold("release", thread, Hold::release),
+            None => Err(self.unasked(first)),
+        }
+    }
+
+    /// What the keeper does of itself: a glance at the ticket, or a renewal.
+    fn keeper(&mut self, thread: u32, first: &Call) -> Result<(), Mismatch> {
+        let seen = words::seen(first, &self.place, &self.files);
+        let glance = match seen.as_str() {
+            seen if seen.starts_with("inotify_add_watch(") => Glance::first(),
+            "fstat(ticket)" => Glance::again(),
+            _ => return self.hold("renew", thread, Hold::renew),
+        };
+        if self.nameless {
+            return Err(self.mismatch(What::NotRenewed));
+        }
+        let glimpse = self.replay("glance", thread, |_| glance.clone())?;
+        self.nameless = glimpse == Glimpse::Nameless;
+        self.report.ends.push(End::Glanced(glimpse));
+        Ok(())
+    }
+
+    fn acquire(&mut self, thread: u32) -> Result<(), Mismatch> {
+        self.begin(thread);
+        let context = self.context.clone();
+        let outcome = self.replay("acquire", thread, |now| Acquire::new(&context, now))?;
+        let kept = if outcome.is_ok() { OWNERS } else { &[] };
+        self.let_go_but(kept, thread)?;
+        // The directory is opened anew and everything tried again, once.
+        if matches!(outcome, Err(Failure::DirectoryGone)) && !self.reopened {
+            self.reopened = true;
+            self.acts.push_front(Act::Acquire);
+        }
+        if let Ok(acquired) = &outcome {
+            self.ownership = Some(acquired.ownership.clone());
+        }
+        self.report.ends.push(End::Acquired(outcome));
+        Ok(())
+    }
+
+    fn inspect(&mut self, thread: u32) -> Result<(), Mismatch> {
+        self.begin(thread);
+        let context = self.context.clone();
+        let outcome = self.replay("inspect", thread, |_| Inspect::new(&context))?;
+        self.report.ends.push(End::Inspected(outcome));
+        self.let_go_but(&[], thread)
+    }
+
+    fn evict(
+        &mut self,
+        thread: u32,
+        only: Option<lock_core::record::Generation>,
+    ) -> Result<(), Mismatch> {
+        self.begin(thread);
+        let context = self.context.clone();
+        let outcome = self.replay("evict", thread, |_| Evict::new(&context, only))?;
+        self.report.ends.push(End::Evicted(outcome));
+        self.let_go_but(&[], thread)
+    }
+
+    /// An act of the owner.
+    fn hold(
+        &mut self,
+        what: &'static str,
+        thread: u32,
+        make: impl Fn(&Context, Now, Ownership) -> Hold,
+    ) -> Result<(), Mismatch> {
+        let context = self.context.clone();
+        let Some(ownership) = self.ownership.clone() else {
+            let first = self.tape.next_concerning();
+            return Err(first.map_or_else(
+                || self.mismatch(What::Undone(what.to_owned())),
+                |first| self.unasked(first),
+            ));
+        };
+        let outcome = self.replay(what, thread, |now| make(&context, now, ownership.clone()))?;
+        self.nameless = false;
+        let kept = match &outcome {
+            Ok(Held::Renewed(ownership)) => {
+                self.ownership = Some(ownership.clone());
+                OWNERS
+            }
+            Ok(Held::Stepping { ownership, leave }) => {
+                self.ownership = Some(ownership.clone());
+                self.leave = Some((thread, leave.clone()));
+                STEPPERS
+            }
+            Ok(Held::Released | Held::Lost { .. }) => {
+                self.ownership = None;
+                &[]
+            }
+            Err(_) if what == "release" => {
+                self.ownership = None;
+                &[]
+            }
+            Err(_) => OWNERS,
+        };
+        self.report.ends.push(End::Held(outcome));
+        self.let_go_but(kept, thread)
+    }
+
+    /// A new contender, whose token is in whatever it first writes or creates.
+    fn begin(&mut self, thread: u32) {
+        let token = self.tape.rest(thread).find_map(|call| match call.name.as_str() {
+            "openat" => {
+                let file = strace::text(call.arg(1))?;
+                self.place.token(std::str::from_utf8(&file).ok()?)
+            }
+            _ => record(call).map(|record| record.token),
+        });
+        self.context.token = token.unwrap_or_else(unknown);
+    }
+
+    fn let_go_but(&mut self, kept: &[Slot], thread: u32) -> Result<(), Mismatch> {
+        match Chores::letting_go(self.files.left_open(kept)) {
+            None => Ok(()),
+            Some(chores) => self.replay("let go", thread, |_| chores.clone()).map(|_| ()),
+        }
+    }
+
+    fn replay<M: Machine + Clone>(
+        &mut self,
+        what: &'static str,
+        thread: u32,
+        make: impl Fn(Now) -> M,
+    ) -> Result<M::Output, Mismatch> {
+        let Some(trust) = self.trust else {
+            return Err(self.mismatch(What::NoDirectory));
+        };
+        let mut replay = Replay {
+            tape: &mut self.tape,
+            place: &self.place,
+            files: &mut self.files,
+            context: &self.context,
+            trust,
+            thread,
+            what,
+            pairs: &mut self.report.pairs,
+            slack: 0,
+        };
+        replay.run(make)
+    }
+
+    fn unasked(&self, call: &Call) -> Mismatch {
+        let seen = words::seen(call, &self.place, &self.files);
+        self.mismatch(What::Unasked { seen, call: call.clone() })
+    }
+
+    fn mismatch(&self, what: What) -> Mismatch {
+        Mismatch::new(what, &self.report.pairs)
+    }
+}
+
+/// The token of a contender that got nowhere, and so has written none.
+fn unknown() -> Token {
+    Token::from(uuid::Uuid::nil())
+}

@@ -1,0 +1,146 @@
+//! Calls that fail: each one once, and those that a poorer file system does not have at all. What
+//! the machines would then have done is what is done.
+
+use std::fs;
+
+use lock_fs::Settings;
+use lock_tests::conformance::{Act, Report};
+use lock_tests::strace::Call;
+use rstest::rstest;
+
+use super::{CYCLE, has_strace, used};
+use crate::kit::{Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced};
+
+const DEAD_OWNER: Leftovers =
+    Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
+
+/// A contender acquires, takes a step and releases, as far as it comes.
+fn go_through(scene: &Scene, tampering: &[&str]) -> (Vec<Call>, Report) {
+    let mut traced = Traced::contender(scene, Settings::default(), &[], tampering);
+    let mut acts = vec![Act::Acquire];
+    if traced.child.ask("acquire")["ok"] == true {
+        traced.child.ask("step on 0");
+        traced.child.ask("release");
+        acts.extend([Act::Step("on".to_owned()), Act::Release]);
+    }
+    let calls = traced.calls();
+    match traced.explain(&calls, &acts) {
+        Ok(report) => (calls, report),
+        Err(mismatch) => traced.child.fail(&format!("{tampering:?}: {mismatch}")),
+    }
+}
+
+/// What strace is told to have just this call fail: its name, and which of its thread's it is.
+fn only(calls: &[Call], line: usize, error: &str) -> String {
+    let call = calls.iter().find(|call| call.line == line).expect("because it was explained");
+    let same = |other: &&Call| other.thread == call.thread && other.name == call.name;
+    let nth = calls.iter().filter(same).filter(|other| other.line <= line).count();
+    format!("inject={}:error={error}:when={nth}", call.name)
+}
+
+/// The calls that were explained, each refused in turn; how the contender then ended.
+fn refuse_each(template: &Scene, error: &str) -> Vec<Vec<String>> {
+    let (calls, report) = go_through(&Scene::copy_of(&template.arena), &[]);
+    let refused = report.pairs.iter().map(|pair| {
+        let scene = Scene::copy_of(&template.arena);
+        let injection = only(&calls, pair.line, error);
+        go_through(&scene, &["-e", &injection]).1.story()
+    });
+    refused.collect()
+}
+
+/// Interrupted, each call is made again, and that is all.
+#[rstest]
+#[case::free(used)]
+#[case::worst(|| Leftovers::WORST.scene())]
+fn each_call_interrupted(#[case] scene: fn() -> Scene) {
+    if !has_strace() {
+        return;
+    }
+    for story in refuse_each(&scene(), "EINTR") {
+        let [.., stepping, stepped, released] = story.as_slice() else {
+            panic!("{story:?}");
+        };
+        assert_eq!([stepping, stepped, released], ["stepping", "stepped", "released"]);
+    }
+}
+
+#[rstest]
+#[case::free(used)]
+#[case::first_use(Scene::new)]
+#[case::dead_owner(|| DEAD_OWNER.scene())]
+#[case::worst(|| Leftovers::WORST.scene())]
+fn each_call_refused(#[case] scene: fn() -> Scene) {
+    if !has_strace() {
+        return;
+    }
+    let stories = refuse_each(&scene(), "EIO");
+    let failed = stories.iter().flatten().filter(|end| end.starts_with("failed"));
+    assert!(failed.count() > stories.len() / 2, "{stories:#?}");
+}
+
+/// Without `linkat` or `flock`, from the beginning and for good.
+#[rstest]
+#[case::no_links_free("inject=linkat:error=EPERM", used, "Create(Mutex, Mutex)")]
+#[case::no_links_dead(
+    "inject=linkat:error=EPERM",
+    || DEAD_OWNER.scene(),
+    "Rename(Takeover, Lock)"
+)]
+#[case::no_links_worst(
+    "inject=linkat:error=EPERM",
+    || Leftovers::WORST.scene(),
+    "Rename(Reclaim, Mutex)"
+)]
+#[case::no_locks("inject=flock:error=EOPNOTSUPP", used, "Create(Mutex, Mutex)")]
+fn a_file_system_that_lacks(
+    #[case] injection: &str,
+    #[case] scene: fn() -> Scene,
+    #[case] effect: &str,
+) {
+    if !has_strace() {
+        return;
+    }
+    let (_, report) = go_through(&scene(), &["-e", injection]);
+    assert_eq!(report.story().last().map(String::as_str), Some("released"));
+    assert!(report.has(effect), "{effect}");
+}
+
+/// The one `openat` of a file without a name is found in a run that had it.
+#[rstest]
+#[case::said_so("EOPNOTSUPP")]
+#[case::not_permitted("EPERM")]
+fn a_file_system_without_nameless_files(#[case] error: &str) {
+    if !has_strace() {
+        return;
+    }
+    let template = used();
+    let (calls, report) = go_through(&Scene::copy_of(&template.arena), &[]);
+    let first = report.pairs.first().expect("because it acquired");
+    assert_eq!(first.effect.to_string(), "CreateAnonymous(Ticket)");
+    let injection = only(&calls, first.line, error);
+    let scene = Scene::copy_of(&template.arena);
+    let (_, report) = go_through(&scene, &["-e", &injection]);
+    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);
+    assert!(report.has("Create(Ticket, Ticket)") && report.has("Unlink(Ticket)"));
+    scene.assert_clean("a contender");
+}
+
+/// It is made and opened anew, and everything tried again.
+#[test]
+fn a_run_directory_that_is_removed() {
+    if !has_strace() {
+        return;
+    }
+    let scene = used();
+    let mut traced = Traced::usual(&scene);
+    traced.child.must("acquire");
+    traced.child.release();
+    fs::remove_dir_all(scene.arena.run()).expect("because it is ours");
+    traced.child.must("acquire");
+    traced.child.release();
+    let report = traced.explained(&[CYCLE, CYCLE].concat());
+    let gone = "failed: the run directory is gone";
+    assert_eq!(report.story(), ["acquired", "released", gone, "acquired", "released"]);
+    assert!(report.set_up.iter().any(|(call, _)| call == "close(gone)"), "{:?}", report.set_up);
+}

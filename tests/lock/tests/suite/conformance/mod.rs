@@ -1,0 +1,35 @@
+//! The model is the program: every system call that a contender makes on the lock's paths is an
+//! effect of the machines, and every effect is a call. `lock_tests::conformance` says how that is
+//! seen; a scene here only leads the contender where it is to be seen, and proves by how the
+//! machines ended that it came there.
+
+mod failing;
+mod owning;
+mod taking;
+mod waiting;
+
+use lock_fs::Settings;
+use lock_tests::conformance::{Act, Report};
+
+use crate::kit::{Child, Scene, Traced, has_program, needs};
+
+const CYCLE: [Act; 2] = [Act::Acquire, Act::Release];
+
+fn has_strace() -> bool {
+    needs(has_program("strace"), "strace")
+}
+
+/// A scene in which there has been an owner before.
+fn used() -> Scene {
+    let scene = Scene::new();
+    Child::contender(&scene.arena, &[]).must("cycle 0");
+    scene
+}
+
+/// A traced contender acquires what is there to be had, and releases it.
+fn cycle(scene: &Scene, settings: Settings) -> Report {
+    let mut traced = Traced::contender(scene, settings, &[], &[]);
+    traced.child.must("acquire");
+    traced.child.release();
+    traced.explained(&CYCLE)
+}
