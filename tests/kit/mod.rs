@@ -5,6 +5,7 @@
 //! environment and is killed when the sandbox is dropped.
 
 mod call;
+mod redact;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use self::call::{Call, Gate, Running};
+pub(crate) use self::redact::redacted;
 
 /// Longer than anything takes on a loaded machine; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,12 +96,13 @@ impl Sandbox {
         self.path(LOCK)
     }
 
-    /// What lies in the run directory beside what the agents left, for "nothing is left".
+    /// What lies in the run directory beside the journal and what the agents left, for
+    /// "nothing is left".
     pub(crate) fn lock_files(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path("fleet/run")) else { return Vec::new() };
         let names = entries.map(|entry| entry.expect("an entry").file_name());
         let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-        names.retain(|name| name.starts_with("restart.lock"));
+        names.retain(|name| name.starts_with("restart.lock") && !name.contains(".journal"));
         names.sort();
         names
     }

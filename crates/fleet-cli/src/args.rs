@@ -1,15 +1,14 @@
 //! The command line, as clap reads it.
 
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use rustix::process::Signal;
 
-use crate::{duration, exit, signals};
+use crate::lock::args::LockCommand;
+use crate::{duration, exit};
 
 /// Restart a fleet of long-lived agents, one restart at a time.
 #[derive(Debug, Parser)]
@@ -191,63 +190,6 @@ pub(crate) enum OnTimeout {
     Stop,
     /// Give up: exit 75
     Fail,
-}
-
-/// The lock's own commands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum LockCommand {
-    /// Run a command under a lock
-    ///
-    /// Waits for the lock, runs CMD, and releases the lock when CMD ends. Signals are
-    /// forwarded to CMD. If this process is killed, CMD is killed too.
-    #[command(after_help = exit::LOCK_RUN_HELP)]
-    Run(LockRun),
-    /// Show who holds a lock, since when, and doing what
-    Status {
-        #[command(flatten)]
-        lock: LockPath,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Take a lock away from its owner
-    ///
-    /// The owner is not ended; it is told that it lost the lock, and stops before its next
-    /// step.
-    Break {
-        #[command(flatten)]
-        lock: LockPath,
-        /// Only if it is still this ownership; `fleet lock status` shows its number
-        #[arg(long, value_name = "N")]
-        generation: Option<u64>,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-/// Which lock.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct LockPath {
-    /// The lock file [default: the home's restart lock]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) lock: Option<Utf8PathBuf>,
-}
-
-/// `lock run`.
-#[derive(Debug, Args)]
-pub(crate) struct LockRun {
-    #[command(flatten)]
-    pub(crate) lock: LockPath,
-
-    /// Send CMD this signal at once if the lock is lost
-    #[arg(long, value_name = "SIGNAL", value_parser = signals::parse)]
-    pub(crate) kill_on_loss: Option<Signal>,
-
-    /// The command and its arguments
-    #[arg(value_name = "CMD", last = true, required = true)]
-    pub(crate) command: Vec<OsString>,
-
-    #[command(flatten)]
-    pub(crate) options: LockOptions,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use lock_fs::PolicyError;
 
 use crate::exit::Exit;
 use crate::home::HomeError;
+use crate::journal::JournalError;
 use crate::plan::UnknownAgent;
 use crate::roster::RosterError;
 use crate::supervisor::SupervisorMissing;
@@ -32,6 +33,9 @@ pub(crate) enum Error {
     /// The lock.
     #[error(transparent)]
     Lock(#[from] lock_fs::Error),
+    /// The lock's journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A signal ended the wait for the lock.
     #[error("{} ended the wait for {path}; nothing was done", crate::signals::name(*.signal))]
     WaitInterrupted {
@@ -72,6 +76,7 @@ impl Error {
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Lock(error) => lock_exit(error),
+            Self::Journal(JournalError { source, .. }) => io_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Signals(source) | Self::Watch { source, .. } => io_exit(source),
             Self::Run { source, .. } => run_exit(source),

@@ -20,7 +20,7 @@ use crate::report::Screen;
 use crate::restart::{Fence, Pace, Work};
 use crate::standing::{Earlier, Moment, Request, Resume, Standing};
 use crate::supervisor::{self, Patience, State, Supervisor, SupervisorError};
-use crate::{roster, signals};
+use crate::{processes, roster, signals};
 
 /// What is wished for beside the verb.
 #[derive(Clone, Copy, Debug)]
@@ -69,17 +69,19 @@ pub(crate) fn change(
     let plan = Plan::new(&roster, verb, &change.agents)?;
     let supervisor = supervisor::open(&roster, home, patience)?;
     let path = home.restart_lock();
-    let lock = locking::open(&path, &change.lock, shown(verb, &change.agents))?;
+    let command = shown(verb, &change.agents);
+    let lock = locking::open(&path, &change.lock, command.clone())?;
 
     let interrupt = listen().map_err(Error::Signals)?;
-    let acquired = locking::acquire(&lock, &path, &change.lock, &interrupt, screen)?;
+    let acquired = locking::acquire(&lock, &path, command, &change.lock, &interrupt, screen)?;
     let (token, generation) = (acquired.guard.token().clone(), acquired.guard.generation());
 
     let start = begin(home, &plan, wish, &acquired, screen);
     let (standing, earlier) = match start {
         Start::Joined(exit) => {
-            let _ = acquired.guard.release()?;
-            return Ok(exit);
+            let (released, problem) = acquired.guard.release(Some(exit));
+            screen.journal(problem);
+            return released.map(|_| exit).map_err(Error::from);
         }
         Start::Work(standing, earlier) => (standing, earlier),
     };
@@ -106,7 +108,8 @@ pub(crate) fn change(
     if let Some((plan, problem)) = logbook.failed() {
         screen.plan_not_kept(&plan, &problem);
     }
-    let released = acquired.guard.release();
+    let (released, problem) = acquired.guard.release(Some(outcome.exit()));
+    screen.journal(problem);
     let exit = settle(&mut outcome, &path, released);
     screen.outcome(&path, &token, generation, &outcome);
     Ok(exit)
@@ -139,7 +142,7 @@ fn begin(
     let request = Request::new(plan);
     // What cannot be read cannot be gone on with; that it cannot be written will be said.
     let last = logbook::read(&home.plan()).ok().flatten();
-    let boot = supervisor::boot_id().unwrap_or_default();
+    let boot = processes::boot_id().unwrap_or_default();
     let moment = Moment { boot: &boot, now: Clock::default().now().boot };
     if wish.join
         && let Some(last) = &last
@@ -179,7 +182,7 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let look = |agent| supervisor.state(agent).unwrap_or_else(unknown);
     let states: Vec<State> = roster.agents.iter().map(look).collect();
     let held = lock.as_ref().is_some_and(|lock| !matches!(lock.verdict, Verdict::Stale(_)));
-    let boot = supervisor::boot_id().unwrap_or_default();
+    let boot = processes::boot_id().unwrap_or_default();
     let left = logbook::read(&home.plan()).ok().flatten();
     let left = left.filter(|left| left.is_unfinished(held, &boot));
     screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster.agents, &states);

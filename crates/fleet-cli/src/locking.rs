@@ -7,15 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{
-    Clock, Generation, Guard, Lock, Notice, Options, Policy, Record, Settings, Status, Verdict,
-};
+use lock_fs::{Clock, Generation, Guard, Lock, Options, Policy, Settings, Status, Verdict};
 
 use crate::args::{LockOptions, OnTimeout};
+use crate::entrance::Entrance;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
+use crate::journal::Journal;
 use crate::report::{Screen, Teller};
 use crate::restart::Fence;
+use crate::tenure::Tenure;
 
 /// Names the lock at `path`, as `options` say it is to be used; `command` is what others see
 /// us do.
@@ -24,6 +25,16 @@ use crate::restart::Fence;
 ///
 /// When the options do not fit together, or no lock can be there.
 pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> Result<Lock, Error> {
+    let policy = policy(options)?;
+    Ok(Lock::open(path, Options { policy, command, ..Options::default() })?)
+}
+
+/// What `options` say about when to wait for an owner, and for how long.
+///
+/// # Errors
+///
+/// When they do not fit together.
+pub(crate) fn policy(options: &LockOptions) -> Result<Policy, Error> {
     let settings = Settings {
         max_wait: options.max_wait,
         no_wait: options.no_wait,
@@ -35,15 +46,14 @@ pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> R
         },
         ..Settings::with_stale_after(options.stale_after)
     };
-    let policy = Policy::new(settings)?;
-    Ok(Lock::open(path, Options { policy, command, ..Options::default() })?)
+    Ok(Policy::new(settings)?)
 }
 
 /// A lock that we have, and what came before.
 #[derive(Debug)]
 pub(crate) struct Acquired {
     /// The lock.
-    pub(crate) guard: Guard,
+    pub(crate) guard: Tenure,
     /// Whom we have waited for.
     pub(crate) seen: Vec<Generation>,
     /// Whom it was taken over from.
@@ -53,7 +63,8 @@ pub(crate) struct Acquired {
 /// How often a terminal is told how long the wait will still be.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// Waits for the lock, telling `screen` what for.
+/// Waits for the lock, telling `screen` what for, and the journal what came of it. `command`
+/// is what others see us do.
 ///
 /// # Errors
 ///
@@ -61,15 +72,41 @@ const REFRESH: Duration = Duration::from_secs(1);
 pub(crate) fn acquire(
     lock: &Lock,
     path: &Utf8Path,
+    command: String,
     options: &LockOptions,
     interrupt: &Interrupt,
     screen: &mut Screen,
 ) -> Result<Acquired, Error> {
+    let mut entrance = Entrance::new(Journal::new(path, lock.host(), command));
+    let acquired = wait(lock, path, options, interrupt, screen, &mut entrance);
+    screen.end_waiting();
+    let error = match (acquired, interrupt.signal()) {
+        (Ok(guard), None) => {
+            let acquired = entrance.succeeded(guard);
+            screen.journal(acquired.guard.problem());
+            return Ok(acquired);
+        }
+        (Err(error), None) => Error::from(error),
+        // It may have come after the wait; then there is a guard, whose drop releases.
+        (_, Some(signal)) => Error::WaitInterrupted { path: path.to_owned(), signal },
+    };
+    screen.journal(entrance.failed(&error));
+    Err(error)
+}
+
+/// The wait itself: a terminal is told of it again and again.
+fn wait(
+    lock: &Lock,
+    path: &Utf8Path,
+    options: &LockOptions,
+    interrupt: &Interrupt,
+    screen: &mut Screen,
+    entrance: &mut Entrance,
+) -> Result<Guard, lock_fs::Error> {
     let live = screen.is_live();
     let teller = Mutex::new(Teller::new(screen, path, options));
     let tell = || teller.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut seen, mut from) = (Vec::new(), None);
-    let acquired = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let (waiting, waited) = channel::<()>();
         if live {
             scope.spawn(|| {
@@ -80,31 +117,13 @@ pub(crate) fn acquire(
             });
         }
         let clock = Clock::default();
-        let wait = interrupt.lock_wait();
-        let acquired = lock.acquire(wait, &mut |notice| {
-            match &notice {
-                Notice::Waiting { owner, .. } => seen.extend(generation(owner.as_deref())),
-                Notice::TookOver(takeover) => from = generation(takeover.from.as_deref()),
-                _ => {}
-            }
+        let acquired = lock.acquire(interrupt.lock_wait(), &mut |notice| {
+            entrance.note(&notice);
             tell().tell(notice, clock.now());
         });
         drop(waiting);
         acquired
-    });
-    screen.end_waiting();
-    match (acquired, interrupt.signal()) {
-        // It may have come after the wait; then there is a guard, whose drop releases.
-        (_, Some(signal)) => Err(Error::WaitInterrupted { path: path.to_owned(), signal }),
-        (acquired, None) => {
-            seen.dedup();
-            Ok(Acquired { guard: acquired?, seen, from })
-        }
-    }
-}
-
-fn generation(owner: Option<&Record>) -> Option<Generation> {
-    owner?.detail.as_ref().map(|detail| detail.generation)
+    })
 }
 
 /// Looks at the lock at `path` and changes nothing, not even by making its directory. `None`
@@ -129,18 +148,18 @@ pub(crate) fn directory_exists(path: &Utf8Path) -> bool {
 /// The lock we hold, as a restart sees it.
 #[derive(Debug)]
 pub(crate) struct Held<'g> {
-    guard: &'g Guard,
+    tenure: &'g Tenure,
     ticket: OwnedFd,
 }
 
 impl<'g> Held<'g> {
-    /// The fence that `guard` is.
+    /// The fence that `tenure` is.
     ///
     /// # Errors
     ///
     /// When the lock is lost already.
-    pub(crate) fn new(guard: &'g Guard) -> Result<Self, lock_fs::Error> {
-        Ok(Self { guard, ticket: guard.ticket()? })
+    pub(crate) fn new(tenure: &'g Tenure) -> Result<Self, lock_fs::Error> {
+        Ok(Self { tenure, ticket: tenure.ticket()? })
     }
 }
 
@@ -148,7 +167,7 @@ impl Fence for Held<'_> {
     type Error = lock_fs::Error;
 
     fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), lock_fs::Error> {
-        self.guard.step(label, work)
+        self.tenure.step(label, work)
     }
 
     fn ticket(&self) -> BorrowedFd<'_> {

@@ -2,18 +2,21 @@
 
 mod args;
 mod duration;
+mod entrance;
 mod error;
 mod exit;
 mod fleet;
 mod home;
 mod interrupt;
-mod lock_commands;
-mod lock_run;
+mod journal;
+mod lock;
 mod locking;
 mod logbook;
+mod moment;
 mod outcome;
 mod owner;
 mod plan;
+mod processes;
 mod report;
 mod restart;
 mod roster;
@@ -22,6 +25,7 @@ mod signals;
 mod spawn;
 mod standing;
 mod supervisor;
+mod tenure;
 
 use std::process::ExitCode;
 

@@ -5,15 +5,16 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{CommandFactory, Parser};
 
-use crate::args::{Cli, Command, LockCommand, LockPath};
+use crate::args::{Cli, Command};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fleet::Wish;
 use crate::home::{self, Environment, Home};
+use crate::lock::args::LockPath;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch};
-use crate::{fleet, lock_commands, lock_run};
+use crate::{fleet, lock};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -58,15 +59,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
             fleet::change(Verb::Stop, &find.home()?, &change, Wish::PLAIN, patience, screen)
         }
         Command::Status { .. } => fleet::status(&find.home()?, screen),
-        Command::Lock(LockCommand::Run(args)) => {
-            lock_run::run(&find.lock(&args.lock)?, &args, screen)
-        }
-        Command::Lock(LockCommand::Status { lock, .. }) => {
-            lock_commands::status(&find.lock(&lock)?, screen)
-        }
-        Command::Lock(LockCommand::Break { lock, generation, .. }) => {
-            lock_commands::break_lock(&find.lock(&lock)?, generation, screen)
-        }
+        Command::Lock(command) => lock::dispatch(command, &find, screen),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
@@ -77,17 +70,27 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
 }
 
 /// How to find what the command line leaves to the environment.
-struct Find {
+pub(crate) struct Find {
     flag: Option<Utf8PathBuf>,
     environment: Environment,
 }
 
 impl Find {
-    fn home(&self) -> Result<Home, Error> {
+    /// The home.
+    ///
+    /// # Errors
+    ///
+    /// When nothing names one.
+    pub(crate) fn home(&self) -> Result<Home, Error> {
         Ok(Home::find(self.flag.clone(), &self.environment)?)
     }
 
-    fn lock(&self, args: &LockPath) -> Result<Utf8PathBuf, Error> {
+    /// The lock that is meant.
+    ///
+    /// # Errors
+    ///
+    /// When nothing names one.
+    pub(crate) fn lock(&self, args: &LockPath) -> Result<Utf8PathBuf, Error> {
         match &args.lock {
             Some(path) => Ok(home::absolute(path)?),
             None => Ok(self.home()?.restart_lock()),
@@ -100,10 +103,8 @@ fn json(command: &Command) -> bool {
         Command::Restart { change, .. }
         | Command::Start { change, .. }
         | Command::Stop { change, .. } => change.output.json,
-        Command::Status { output }
-        | Command::Lock(LockCommand::Status { output, .. } | LockCommand::Break { output, .. }) => {
-            output.json
-        }
-        Command::Lock(LockCommand::Run(_)) | Command::Completions { .. } => false,
+        Command::Status { output } => output.json,
+        Command::Lock(command) => command.json(),
+        Command::Completions { .. } => false,
     }
 }

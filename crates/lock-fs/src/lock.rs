@@ -98,6 +98,12 @@ impl Lock {
         Ok(Self { inner: Arc::new(Inner { directory, options, host, watchers, keeper }) })
     }
 
+    /// Where we are, as this lock's records name it.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
     /// Becomes the lock's owner: at once if it is free or its owner is dead, else after
     /// waiting as the policy says.
     ///

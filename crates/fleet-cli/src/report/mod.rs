@@ -4,6 +4,7 @@
 //! of every `--json` output.
 
 mod data;
+mod history;
 mod screen;
 mod table;
 mod waiting;
@@ -17,6 +18,7 @@ pub(crate) use self::waiting::Teller;
 use crate::duration::format;
 use crate::error::{self, Error};
 use crate::home::Home;
+use crate::journal::Problem;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Stopped, Turn};
 use crate::owner::{self, Which, Who};
 use crate::plan::Verb;
@@ -29,6 +31,13 @@ impl Screen {
     /// A command that could not be carried out.
     pub(crate) fn error(&mut self, error: &Error) {
         self.complain(&error::chain(error));
+    }
+
+    /// What kept a line out of a journal, if something did.
+    pub(crate) fn journal(&mut self, problem: Option<Problem>) {
+        if let Some(problem) = problem {
+            self.remark(&problem.to_string());
+        }
     }
 
     /// The lock was lost while `lock run`'s command ran, or was found lost after its end.

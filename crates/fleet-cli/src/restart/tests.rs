@@ -11,11 +11,13 @@ use rstest::rstest;
 
 use super::*;
 use crate::exit::Exit;
+use crate::journal::{self, Journal, What};
 use crate::locking::Held;
 use crate::plan::Verb;
 use crate::roster::tests::fleet_of;
 use crate::roster::{Agent, Roster};
 use crate::supervisor::{Settled, State};
+use crate::tenure::Tenure;
 
 /// Writes down what it is asked to do; fails where the script says so.
 #[derive(Default)]
@@ -351,8 +353,11 @@ fn a_panic_releases_the_lock(#[case] names: &[&str]) {
     let plan = Plan::new(&roster, Verb::Start, &names).expect("known");
     let ran = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let guard = lock.acquire_quietly().expect("free");
+        let journal = Journal::new(&path, lock.host(), "test".to_owned());
+        let now = journal.now();
+        let tenure = Tenure::new(guard, journal, now);
         assert!(path.exists());
-        let fence = Held::new(&guard).expect("held");
+        let fence = Held::new(&tenure).expect("held");
         let interrupt = Interrupt::new().expect("a descriptor");
         let (plan, fence, interrupt, supervisor) = (&plan, &fence, &interrupt, &Panicking);
         let (pace, marks) = (PLAIN, &Noted::default());
@@ -360,6 +365,9 @@ fn a_panic_releases_the_lock(#[case] names: &[&str]) {
         work.run(&mut |_| {})
     }));
     assert!(ran.is_err() && !path.exists());
+    let history = journal::history(&path).expect("read");
+    let last = history.entries.last().expect("the release is written down");
+    assert!(matches!(last.what, What::Released { exit: None, .. }), "{last:?}");
     let guard = lock.acquire_quietly().expect("free again");
     assert!(matches!(guard.release(), Ok(Released::Released)));
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-pub(crate) use self::process::{Processes, boot_id, launch};
+pub(crate) use self::process::{Processes, launch};
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::plan::Verb;

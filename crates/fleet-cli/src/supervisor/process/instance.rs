@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-use super::table::{self, Process};
+use crate::processes::{self, Process};
 use crate::supervisor::SupervisorError;
 
 /// The variable that every process of a run inherits; names the run.
@@ -39,7 +39,7 @@ impl Instance {
     /// When `/proc` does not tell us who we are.
     pub(super) fn this_process(run: String) -> io::Result<Self> {
         let this = Process::find(std::process::id()).ok_or(ErrorKind::NotFound)?;
-        let boot_id = table::boot_id()?;
+        let boot_id = processes::boot_id()?;
         Ok(Self { pid: this.pid, start_ticks: this.start_ticks, boot_id, run, stopping: false })
     }
 
@@ -76,10 +76,10 @@ impl Instance {
     ///
     /// When `/proc` cannot be read.
     pub(super) fn members(&self) -> io::Result<Vec<Process>> {
-        if self.boot_id != table::boot_id()? {
+        if self.boot_id != processes::boot_id()? {
             return Ok(Vec::new());
         }
-        let session = table::session(self.pid)?;
+        let session = processes::session(self.pid)?;
         let leader = session.iter().find(|process| process.pid == self.pid);
         // A session keeps its number as long as a member lives. So if another process now
         // leads a session of this number, ours ended before. If nobody leads it, it may be
@@ -88,7 +88,7 @@ impl Instance {
             Some(leader) => leader.start_ticks == self.start_ticks,
             None => process.was_started_with(RUN_VARIABLE, &self.run),
         };
-        let alive = session.iter().filter(|process| !process.zombie);
+        let alive = session.iter().filter(|process| !process.is_zombie());
         Ok(alive.copied().filter(ours).collect())
     }
 

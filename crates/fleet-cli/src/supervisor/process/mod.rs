@@ -11,7 +11,6 @@
 mod instance;
 pub(crate) mod launch;
 mod stop;
-mod table;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,12 +21,11 @@ use camino::Utf8Path;
 
 use self::instance::Instance;
 use self::launch::Launched;
-use self::table::Process;
-pub(crate) use self::table::boot_id;
 use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait};
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
 use crate::plan::Verb;
+use crate::processes::Process;
 use crate::roster::Agent;
 
 /// How much of a log's end a message quotes.

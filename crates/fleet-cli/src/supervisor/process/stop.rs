@@ -7,8 +7,8 @@ use rustix::process::Signal;
 
 use super::instance::Instance;
 use super::reading_proc;
-use super::table::Process;
 use crate::interrupt::{Interrupt, Woken};
+use crate::processes::Process;
 use crate::supervisor::{Settled, SupervisorError};
 
 /// How long SIGKILL may take to have an effect before we say that it has none.

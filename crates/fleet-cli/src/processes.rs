@@ -9,22 +9,24 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// One process, named so that a later one with the same pid is not mistaken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process {
+pub(crate) struct Process {
     /// Its id, which the kernel gives away again once it is gone.
-    pub(super) pid: u32,
+    pub(crate) pid: u32,
     /// When it started, in clock ticks since boot: with the pid, unique within a boot.
-    pub(super) start_ticks: u64,
+    pub(crate) start_ticks: u64,
+    /// Its parent's id.
+    pub(crate) parent: u32,
     /// Its process group.
-    pub(super) group: u32,
+    pub(crate) group: u32,
     /// Its session.
-    pub(super) session: u32,
-    /// Whether it only waits to be reaped.
-    pub(super) zombie: bool,
+    pub(crate) session: u32,
+    /// The letter that `ps` shows for its state: `T` is stopped.
+    pub(crate) state: char,
 }
 
 impl Process {
     /// The process `pid`, if there is one.
-    pub(super) fn find(pid: u32) -> Option<Self> {
+    pub(crate) fn find(pid: u32) -> Option<Self> {
         // A process can end while we look at it; then there is none.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         parse_stat(&stat)
@@ -34,7 +36,7 @@ impl Process {
     ///
     /// The pid may have been given to another process between our look and the open, so we
     /// look again: what has the pid and the start time *now* is what the descriptor is for.
-    pub(super) fn watch(&self) -> Option<OwnedFd> {
+    pub(crate) fn watch(&self) -> Option<OwnedFd> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw)?;
         let watch = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let now = Self::find(self.pid)?;
@@ -42,7 +44,7 @@ impl Process {
     }
 
     /// Sends a signal to this very process; one that has ended needs none.
-    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         match self.watch().map(|watch| pidfd_send_signal(watch, signal)) {
             None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
             Some(Err(error)) => Err(error.into()),
@@ -50,15 +52,20 @@ impl Process {
     }
 
     /// Whether its environment, as it was started, holds `variable=value`.
-    pub(super) fn was_started_with(&self, variable: &str, value: &str) -> bool {
+    pub(crate) fn was_started_with(&self, variable: &str, value: &str) -> bool {
         let wanted = format!("{variable}={value}");
         std::fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| {
             environ.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
         })
     }
 
+    /// Whether it only waits to be reaped.
+    pub(crate) const fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
     /// How long ago it started.
-    pub(super) fn uptime(&self) -> Duration {
+    pub(crate) fn uptime(&self) -> Duration {
         let now = clock_gettime(ClockId::Boottime);
         let now = Duration::try_from(now).unwrap_or_default();
         let hertz = rustix::param::clock_ticks_per_second().max(1);
@@ -72,13 +79,21 @@ impl Process {
 /// # Errors
 ///
 /// When `/proc` cannot be listed.
-pub(super) fn session(id: u32) -> io::Result<Vec<Process>> {
+pub(crate) fn session(id: u32) -> io::Result<Vec<Process>> {
+    Ok(all()?.into_iter().filter(|process| process.session == id).collect())
+}
+
+/// Every process that we can see, zombies included.
+///
+/// # Errors
+///
+/// When `/proc` cannot be listed.
+pub(crate) fn all() -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
-        let process = pid.and_then(Process::find);
-        found.extend(process.filter(|process| process.session == id));
+        found.extend(pid.and_then(Process::find));
     }
     Ok(found)
 }
@@ -101,7 +116,8 @@ fn parse_stat(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = tail.split_whitespace().collect();
     Some(Process {
         pid: pid.parse().ok()?,
-        zombie: matches!(*fields.first()?, "Z" | "X"),
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
@@ -115,13 +131,15 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::plain("4711 (sh) S", false)]
-    #[case::spaces_and_parentheses("4711 (a) b) (c) S", false)]
-    #[case::zombie("4711 (sh) Z", true)]
-    fn stat_lines(#[case] head: &str, #[case] zombie: bool) {
+    #[case::plain("4711 (sh) S", 'S')]
+    #[case::spaces_and_parentheses("4711 (a) b) (c) S", 'S')]
+    #[case::zombie("4711 (sh) Z", 'Z')]
+    fn stat_lines(#[case] head: &str, #[case] state: char) {
         let line = format!("{head} 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887 1 2 3\n");
-        let process = Process { pid: 4711, start_ticks: 99_887, group: 20, session: 30, zombie };
+        let (group, session, start_ticks) = (20, 30, 99_887);
+        let process = Process { pid: 4711, start_ticks, parent: 1, group, session, state };
         assert_eq!(parse_stat(&line), Some(process));
+        assert_eq!(process.is_zombie(), state == 'Z');
     }
 
     #[rstest]
@@ -135,7 +153,7 @@ mod tests {
     #[test]
     fn this_very_process_is_found() {
         let this = Process::find(std::process::id()).expect("we run");
-        assert!(!this.zombie && this.watch().is_some());
+        assert!(!this.is_zombie() && this.watch().is_some());
         let other = Process { start_ticks: this.start_ticks + 1, ..this };
         assert!(other.watch().is_none(), "a reused pid must not be mistaken");
     }

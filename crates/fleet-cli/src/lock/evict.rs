@@ -1,38 +1,39 @@
-//! `lock status` and `lock break`.
+//! `lock break`.
 
 use camino::Utf8Path;
 use lock_fs::{Evicted, Generation, Lock, Options};
 
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::journal::{Journal, Other, What};
 use crate::locking;
 use crate::report::Screen;
 
-/// Shows who holds the lock at `path`.
-///
-/// # Errors
-///
-/// When it cannot be looked at.
-pub(crate) fn status(path: &Utf8Path, screen: &mut Screen) -> Result<Exit, Error> {
-    let look = locking::look(path)?;
-    screen.lock_status(path, look.as_ref());
-    Ok(Exit::Done)
-}
+/// What others see us do.
+const COMMAND: &str = "fleet lock break";
 
 /// Takes the lock at `path` away; with `only`, if it is still that ownership.
 ///
 /// # Errors
 ///
 /// When it cannot be taken away.
-pub(crate) fn break_lock(
+pub(crate) fn evict(
     path: &Utf8Path,
     only: Option<u64>,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
     let evicted = match locking::directory_exists(path) {
         true => {
-            let options = Options { command: "fleet lock break".to_owned(), ..Options::default() };
-            Lock::open(path, options)?.evict(only.map(Generation))?
+            let options = Options { command: COMMAND.to_owned(), ..Options::default() };
+            let lock = Lock::open(path, options)?;
+            let evicted = lock.evict(only.map(Generation))?;
+            if let Evicted::Done(from) = &evicted {
+                let journal = Journal::new(path, lock.host(), COMMAND.to_owned());
+                let from = from.as_ref().map(Other::from);
+                journal.write(journal.now(), None, What::Broken { from });
+                screen.journal(journal.problem());
+            }
+            evicted
         }
         false => Evicted::WasFree,
     };

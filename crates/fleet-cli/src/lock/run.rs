@@ -10,17 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use lock_fs::{Guard, Record, Released};
+use lock_fs::{Record, Released};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::args::LockRun;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
+use crate::lock::args::LockRun;
 use crate::locking;
 use crate::report::Screen;
 use crate::signals::{self, Received};
 use crate::spawn::spawn_under_lock;
+use crate::tenure::Tenure;
 
 /// A key's signal goes to the whole foreground group, but what arrives between fork and exec
 /// is caught by *our* handler in the child, and lost. So for this long after the start a
@@ -37,12 +38,13 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         Some((program, arguments)) => (program, arguments),
         None => return Ok(Exit::Usage),
     };
-    let lock = locking::open(path, &args.options, shown(&args.command))?;
+    let shown = shown(&args.command);
+    let lock = locking::open(path, &args.options, shown.clone())?;
     let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
     let receiver = Arc::clone(&relay);
     signals::listen(&signals::FORWARDED, move |signal| receiver.receive(signal))
         .map_err(Error::Signals)?;
-    let acquired = locking::acquire(&lock, path, &args.options, &relay.interrupt, screen)?;
+    let acquired = locking::acquire(&lock, path, shown, &args.options, &relay.interrupt, screen)?;
     let guard = acquired.guard;
 
     let ticket = guard.ticket()?;
@@ -68,17 +70,18 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
 /// Waits for the command's end, and for the loss of the lock meanwhile.
 fn attend(
     mut child: Child,
-    guard: Guard,
+    tenure: Tenure,
     relay: &Relay,
     kill_on_loss: Option<Signal>,
     screen: &mut Screen,
     named: impl Fn() -> String,
 ) -> Result<Exit, Error> {
-    let path = guard.path().to_owned();
-    let loss = guard.loss();
-    std::thread::scope(|scope| {
+    let path = tenure.path().to_owned();
+    let (loss, log) = (tenure.loss(), tenure.log());
+    let (ended, released, problem, lost) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let lost_to: Option<Box<Record>> = loss.wait(None)?;
+            log.lost(lost_to.as_deref());
             let still_runs = relay.is_running();
             if let (true, Some(signal)) = (still_runs, kill_on_loss) {
                 relay.send(signal);
@@ -89,13 +92,16 @@ fn attend(
         let ended = child.wait();
         relay.finish();
         // Releasing ends the watch: with a loss, if there was one.
-        let released = guard.release();
+        let exit = ended.as_ref().ok().map(|status| exit_of(*status));
+        let (released, problem) = tenure.release(exit);
         let lost = watch.join().ok().flatten().is_some();
-        let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
-        // A loss that it tells of is the watch's to report.
-        let _: Released = released?;
-        Ok(if lost { Exit::LockLost } else { exit_of(status) })
-    })
+        (ended, released, problem, lost)
+    });
+    screen.journal(problem);
+    let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
+    // A loss that it tells of is the watch's to report.
+    let _: Released = released?;
+    Ok(if lost { Exit::LockLost } else { exit_of(status) })
 }
 
 /// Where our signals go: they end the wait for the lock, then they are the command's.

@@ -1,0 +1,89 @@
+//! The way into a lock, as its journal has it.
+
+use lock_fs::{Boot, Generation, Guard, Notice, Now, Record};
+
+use crate::error::Error;
+use crate::journal::{GaveUp, Journal, Other, Problem, Reason, What};
+use crate::locking::Acquired;
+use crate::tenure::{Tenure, millis};
+
+/// A contender that writes down how it fares.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    journal: Journal,
+    begun: Boot,
+    /// Whether its wait is written down.
+    waits: bool,
+    /// Whom it has waited for.
+    seen: Vec<Generation>,
+    /// Whom it took over from, and why.
+    took_over: Option<(Reason, Option<Other>)>,
+}
+
+impl Entrance {
+    /// One that begins now.
+    pub(crate) fn new(journal: Journal) -> Self {
+        let begun = journal.now().boot;
+        Self { journal, begun, waits: false, seen: Vec::new(), took_over: None }
+    }
+
+    /// Something happened on the way.
+    pub(crate) fn note(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Waiting { owner, .. } => {
+                self.seen.extend(owner.as_deref().and_then(Record::generation));
+                self.seen.dedup();
+                // Once is enough, or many that wait for many would fill the journal.
+                if !std::mem::replace(&mut self.waits, true) {
+                    let owner = owner.as_deref().map(Other::from);
+                    self.journal.write(self.journal.now(), None, What::Waiting { owner });
+                }
+            }
+            Notice::TookOver(takeover) => {
+                let from = takeover.from.as_deref().map(Other::from);
+                self.took_over = Some((Reason::from(takeover), from));
+            }
+            _ => {}
+        }
+    }
+
+    /// It has the lock.
+    pub(crate) fn succeeded(self, guard: Guard) -> Acquired {
+        let now = self.journal.now();
+        let waited_ms = self.waited_ms(now);
+        let guard = Tenure::new(guard, self.journal, now);
+        let (what, from) = match self.took_over {
+            None => (What::Acquired { waited_ms }, None),
+            Some((reason, from)) => {
+                let generation = from.as_ref().and_then(|from| from.generation);
+                (What::TookOver { waited_ms, reason, from }, generation.map(Generation))
+            }
+        };
+        guard.begun(what);
+        Acquired { guard, seen: self.seen, from }
+    }
+
+    /// It ends without the lock.
+    pub(crate) fn failed(self, error: &Error) -> Option<Problem> {
+        use lock_fs::Error as Lock;
+        let (reason, owner) = match error {
+            Error::Lock(
+                error @ (Lock::Busy { owner, .. }
+                | Lock::TimedOut { owner, .. }
+                | Lock::Survived { owner, .. }
+                | Lock::MutexHeld { holder: owner, .. }),
+            ) => (GaveUp::from(error), owner.as_deref().map(Other::from)),
+            Error::WaitInterrupted { .. } => (GaveUp::Interrupted, None),
+            _ => (GaveUp::Error, None),
+        };
+        let now = self.journal.now();
+        let waited_ms = self.waited_ms(now);
+        self.journal.write(now, None, What::GaveUp { waited_ms, reason, owner });
+        // Where the lock itself could not be made, the journal's trouble is no news.
+        self.journal.problem().filter(|_| reason != GaveUp::Error)
+    }
+
+    fn waited_ms(&self, now: Now) -> u64 {
+        millis(now.boot.since(self.begun))
+    }
+}

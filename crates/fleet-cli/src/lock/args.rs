@@ -1,0 +1,104 @@
+//! The command lines of the lock's own commands.
+
+use std::ffi::OsString;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Subcommand};
+use rustix::process::Signal;
+
+use crate::args::{LockOptions, Output};
+use crate::moment::{self, Since};
+use crate::{exit, signals};
+
+/// The lock's own commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Run a command under a lock
+    ///
+    /// Waits for the lock, runs CMD, and releases the lock when CMD ends. Signals are
+    /// forwarded to CMD. If this process is killed, CMD is killed too.
+    #[command(after_help = exit::LOCK_RUN_HELP)]
+    Run(LockRun),
+    /// Show who holds a lock, since when, and doing what
+    Status {
+        #[command(flatten)]
+        lock: LockPath,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what became of a lock: who had it, took it over, waited for it
+    ///
+    /// Reads the journal that `fleet` keeps beside the lock, LOCK.journal. It is bounded: the
+    /// oldest lines go first.
+    History(HistoryArgs),
+    /// Take a lock away from its owner
+    ///
+    /// The owner is not ended; it is told that it lost the lock, and stops before its next
+    /// step.
+    Break {
+        #[command(flatten)]
+        lock: LockPath,
+        /// Only if it is still this ownership; `fleet lock status` shows its number
+        #[arg(long, value_name = "N")]
+        generation: Option<u64>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Which lock.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LockPath {
+    /// The lock file [default: the home's restart lock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lock: Option<Utf8PathBuf>,
+}
+
+/// `lock run`.
+#[derive(Debug, Args)]
+pub(crate) struct LockRun {
+    #[command(flatten)]
+    pub(crate) lock: LockPath,
+
+    /// Send CMD this signal at once if the lock is lost
+    #[arg(long, value_name = "SIGNAL", value_parser = signals::parse)]
+    pub(crate) kill_on_loss: Option<Signal>,
+
+    /// The command and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub(crate) options: LockOptions,
+}
+
+/// `lock history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    #[command(flatten)]
+    pub(crate) lock: LockPath,
+
+    /// Only what happened since then: a time, as in `2026-05-01 14:30`, or how long ago, as
+    /// in `90m`
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
+    pub(crate) since: Option<Since>,
+
+    /// Only the latest N transitions
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    pub(crate) lines: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+impl LockCommand {
+    /// Whether its result is wanted as JSON.
+    pub(crate) const fn json(&self) -> bool {
+        match self {
+            Self::Run(_) => false,
+            Self::Status { output, .. }
+            | Self::Break { output, .. }
+            | Self::History(HistoryArgs { output, .. }) => output.json,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The lock's own commands.
+
+pub(crate) mod args;
+mod evict;
+mod history;
+mod run;
+mod status;
+
+use self::args::LockCommand;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::report::Screen;
+use crate::run::Find;
+
+/// Carries out one of them.
+///
+/// # Errors
+///
+/// When it cannot be done.
+pub(crate) fn dispatch(
+    command: LockCommand,
+    find: &Find,
+    screen: &mut Screen,
+) -> Result<Exit, Error> {
+    match command {
+        LockCommand::Run(args) => run::run(&find.lock(&args.lock)?, &args, screen),
+        LockCommand::Status { lock, .. } => status::status(&find.lock(&lock)?, screen),
+        LockCommand::History(args) => history::history(&find.lock(&args.lock)?, &args, screen),
+        LockCommand::Break { lock, generation, .. } => {
+            evict::evict(&find.lock(&lock)?, generation, screen)
+        }
+    }
+}
