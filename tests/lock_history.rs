@@ -70,8 +70,8 @@ fn one_ownership_as_text_and_as_data() {
     let text = home.fleet(&["lock", "history"]).run();
     let data = home.fleet(&["lock", "history", "--json"]).run();
     redacted(&home, || {
-        insta::assert_snapshot!("one_ownership_as_text_and_as_data", text);
-        insta::assert_snapshot!("one_ownership_as_text_and_as_data-2", data);
+        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(data);
     });
 }
 

@@ -1,8 +1,9 @@
 //! The way into a lock, as its journal has it.
 
+use std::time::Duration;
+
 use lock_fs::{Boot, Generation, Guard, Notice, Now, Record};
 
-use crate::error::Error;
 use crate::journal::{GaveUp, Journal, Other, Problem, Reason, What};
 use crate::locking::Acquired;
 use crate::tenure::{Tenure, millis};
@@ -64,23 +65,18 @@ impl Entrance {
     }
 
     /// It ends without the lock.
-    pub(crate) fn failed(self, error: &Error) -> Option<Problem> {
-        use lock_fs::Error as Lock;
-        let (reason, owner) = match error {
-            Error::Lock(
-                error @ (Lock::Busy { owner, .. }
-                | Lock::TimedOut { owner, .. }
-                | Lock::Survived { owner, .. }
-                | Lock::MutexHeld { holder: owner, .. }),
-            ) => (GaveUp::from(error), owner.as_deref().map(Other::from)),
-            Error::WaitInterrupted { .. } => (GaveUp::Interrupted, None),
-            _ => (GaveUp::Error, None),
-        };
+    pub(crate) fn failed(self, reason: GaveUp, owner: Option<&Record>) -> Option<Problem> {
         let now = self.journal.now();
         let waited_ms = self.waited_ms(now);
+        let owner = owner.map(Other::from);
         self.journal.write(now, None, What::GaveUp { waited_ms, reason, owner });
         // Where the lock itself could not be made, the journal's trouble is no news.
         self.journal.problem().filter(|_| reason != GaveUp::Error)
+    }
+
+    /// For how long it has tried.
+    pub(crate) fn waited(&self) -> Duration {
+        self.journal.now().boot.since(self.begun)
     }
 
     fn waited_ms(&self, now: Now) -> u64 {

@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use lock_fs::PolicyError;
 
 use crate::exit::Exit;
+use crate::explain::Explanation;
 use crate::home::HomeError;
 use crate::journal::JournalError;
 use crate::plan::UnknownAgent;
@@ -33,6 +34,14 @@ pub(crate) enum Error {
     /// The lock.
     #[error(transparent)]
     Lock(#[from] lock_fs::Error),
+    /// The lock is another's, and stays so.
+    #[error("{cause}")]
+    NotAcquired {
+        /// What ended the attempt; one of those that [`Exit::LockNotAcquired`] stands for.
+        cause: lock_fs::Error,
+        /// What there is to know about the lock.
+        explanation: Box<Explanation>,
+    },
     /// The lock's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -75,7 +84,7 @@ impl Error {
             Self::Roster(_) => Exit::RosterInvalid,
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
-            Self::Lock(error) => lock_exit(error),
+            Self::Lock(error) | Self::NotAcquired { cause: error, .. } => lock_exit(error),
             Self::Journal(JournalError { source, .. }) => io_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Signals(source) | Self::Watch { source, .. } => io_exit(source),

@@ -7,13 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Clock, Generation, Guard, Lock, Options, Policy, Settings, Status, Verdict};
+use lock_fs::{Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Verdict};
 
 use crate::args::{LockOptions, OnTimeout};
 use crate::entrance::Entrance;
-use crate::error::Error;
+use crate::error::{self, Error};
+use crate::exit::Exit;
+use crate::explain::Explanation;
 use crate::interrupt::Interrupt;
-use crate::journal::Journal;
+use crate::journal::{GaveUp, Journal};
 use crate::report::{Screen, Teller};
 use crate::restart::Fence;
 use crate::tenure::Tenure;
@@ -80,18 +82,53 @@ pub(crate) fn acquire(
     let mut entrance = Entrance::new(Journal::new(path, lock.host(), command));
     let acquired = wait(lock, path, options, interrupt, screen, &mut entrance);
     screen.end_waiting();
-    let error = match (acquired, interrupt.signal()) {
+    match (acquired, interrupt.signal()) {
         (Ok(guard), None) => {
             let acquired = entrance.succeeded(guard);
             screen.journal(acquired.guard.problem());
-            return Ok(acquired);
+            Ok(acquired)
         }
-        (Err(error), None) => Error::from(error),
         // It may have come after the wait; then there is a guard, whose drop releases.
-        (_, Some(signal)) => Error::WaitInterrupted { path: path.to_owned(), signal },
-    };
-    screen.journal(entrance.failed(&error));
-    Err(error)
+        (_, Some(signal)) => {
+            screen.journal(entrance.failed(GaveUp::Interrupted, None));
+            Err(Error::WaitInterrupted { path: path.to_owned(), signal })
+        }
+        (Err(cause), None) => {
+            let waited = entrance.waited();
+            let (reason, owner) = in_the_way(&cause);
+            screen.journal(entrance.failed(reason, owner));
+            Err(not_acquired(lock, path, policy(options)?, waited, cause))
+        }
+    }
+}
+
+/// What ended an attempt, as the journal has it, and who was in the way.
+fn in_the_way(error: &lock_fs::Error) -> (GaveUp, Option<&Record>) {
+    match error {
+        lock_fs::Error::Busy { owner, .. } => (GaveUp::Busy, owner.as_deref()),
+        lock_fs::Error::TimedOut { owner, .. } => (GaveUp::TimedOut, owner.as_deref()),
+        lock_fs::Error::Survived { owner, .. } => (GaveUp::Survived, owner.as_deref()),
+        lock_fs::Error::MutexHeld { holder, .. } => (GaveUp::MutexHeld, holder.as_deref()),
+        _ => (GaveUp::Error, None),
+    }
+}
+
+/// The error, with all that there is to know about a lock that somebody else has.
+fn not_acquired(
+    lock: &Lock,
+    path: &Utf8Path,
+    policy: Policy,
+    waited: Duration,
+    cause: lock_fs::Error,
+) -> Error {
+    if error::lock_exit(&cause) != Exit::LockNotAcquired {
+        return cause.into();
+    }
+    match Explanation::of(lock, path, policy, waited) {
+        Ok(explanation) => Error::NotAcquired { cause, explanation: Box::new(explanation) },
+        // Whatever is wrong with the second look, the first error is what happened.
+        Err(_) => cause.into(),
+    }
 }
 
 /// The wait itself: a terminal is told of it again and again.

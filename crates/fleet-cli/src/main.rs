@@ -5,6 +5,7 @@ mod duration;
 mod entrance;
 mod error;
 mod exit;
+mod explain;
 mod fleet;
 mod home;
 mod interrupt;

@@ -62,10 +62,16 @@ pub(crate) fn local(wall: Wall) -> Option<ZonedDateTime> {
 
 /// An instant in this time zone: `2026-05-01 14:30:00.123`.
 pub(crate) fn format(wall: Wall) -> String {
-    match local(wall) {
-        Some(zoned) => zoned.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-        None => format!("{wall} ms"),
-    }
+    shown(wall, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+/// An instant in this time zone: `2026-05-01 14:30:00`.
+pub(crate) fn seconds(wall: Wall) -> String {
+    shown(wall, "%Y-%m-%d %H:%M:%S")
+}
+
+fn shown(wall: Wall, how: &str) -> String {
+    local(wall).map_or_else(|| format!("{wall} ms"), |zoned| zoned.strftime(how).to_string())
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use lock_fs::{Now, Reason, Record, Stale};
+use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::tenure::millis;
 
 /// What a person needs to find an owner: `pid 42 on build-3 (fleet restart)`.
 pub(crate) struct Who<'a>(pub(crate) Option<&'a Record>);
@@ -35,24 +38,33 @@ impl fmt::Display for Which<'_> {
 }
 
 /// An owner as data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Owner<'a> {
+    /// Its process.
     pid: u32,
+    /// Names the ownership.
     token: &'a str,
-    /// When it last gave a sign of life, by its wall clock.
+    /// When it last gave a sign of life, by its wall clock, in milliseconds since the epoch.
     stamp_ms: u64,
+    /// The fencing token. A peer that follows only the original's rules has none, and says
+    /// nothing of what follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
+    /// Its machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
+    /// What it is, as a person would type it.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<&'a str>,
+    /// How many steps it has taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
+    /// What it is doing.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<&'a str>,
+    /// For how long it has had the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
-    held_ms: Option<u128>,
+    held_ms: Option<u64>,
 }
 
 impl<'a> Owner<'a> {
@@ -68,7 +80,7 @@ impl<'a> Owner<'a> {
             command: detail.map(|detail| detail.command.as_str()),
             steps: detail.map(|detail| detail.progress.count),
             progress: detail.map(|detail| detail.progress.phrase.as_str()),
-            held_ms: held_for(record, now).map(|held| held.as_millis()),
+            held_ms: held_for(record, now).map(millis),
         }
     }
 }

@@ -64,13 +64,16 @@ impl Process {
         matches!(self.state, 'Z' | 'X')
     }
 
+    /// When it started, by the boot clock.
+    pub(crate) fn started(&self) -> Duration {
+        let hertz = rustix::param::clock_ticks_per_second().max(1);
+        Duration::from_millis(self.start_ticks.saturating_mul(1000) / hertz)
+    }
+
     /// How long ago it started.
     pub(crate) fn uptime(&self) -> Duration {
         let now = clock_gettime(ClockId::Boottime);
-        let now = Duration::try_from(now).unwrap_or_default();
-        let hertz = rustix::param::clock_ticks_per_second().max(1);
-        let started = Duration::from_millis(self.start_ticks.saturating_mul(1000) / hertz);
-        now.saturating_sub(started)
+        Duration::try_from(now).unwrap_or_default().saturating_sub(self.started())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_core::effect::{Name, Slot};
+use lock_core::effect::{Effect, Event, Name, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Generation, Host, Record, Token};
@@ -77,7 +77,7 @@ pub struct Status {
     pub lock: Snapshot,
     /// When that was.
     pub now: Now,
-    /// What a contender that begins now would make of it, by this handle's policy.
+    /// What a contender would make of it, by this handle's policy.
     pub verdict: Verdict,
 }
 
@@ -175,14 +175,38 @@ impl Lock {
     ///
     /// When something other than a lock file stands at the path, or it cannot be opened.
     pub fn status(&self) -> Result<Status, Error> {
+        self.status_after(Duration::ZERO)
+    }
+
+    /// As [`Lock::status`], with the verdict of a contender that has waited so long already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::status`].
+    pub fn status_after(&self, waited: Duration) -> Result<Status, Error> {
         let inner = &self.inner;
         let (context, mut disk) = inner.contender();
         let machine = Inspect::new(&context);
         let now = inner.options.clock.now();
         let outcome = inner.settle(machine, &[], &context, &mut disk);
         let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
-        let verdict = judge(&context.policy, &context.here, now, &lock, now.boot);
+        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        let since = Boot(now.boot.0.saturating_sub(waited));
+        let verdict = judge(&context.policy, &context.here, now, &lock, since);
         Ok(Status { lock, now, verdict })
+    }
+
+    /// What stands in the mutex, if it is there and can be read: whoever is in the middle of
+    /// a transition, or was when it died. Asks for no kernel lock, and so cannot be mistaken
+    /// for a contender.
+    #[must_use]
+    pub fn mutex_holder(&self) -> Option<Record> {
+        let (_, mut disk) = self.inner.contender();
+        let open = Effect::Open { slot: Slot::Guard, name: Name::Mutex, write: false };
+        match (disk.perform(&open), disk.perform(&Effect::Read(Slot::Guard))) {
+            (Event::Done, Event::Bytes(bytes)) => Record::parse(&bytes).ok(),
+            _ => None,
+        }
     }
 
     /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if

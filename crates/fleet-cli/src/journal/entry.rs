@@ -193,15 +193,3 @@ impl From<Stale> for Reason {
         }
     }
 }
-
-impl From<&lock_fs::Error> for GaveUp {
-    fn from(error: &lock_fs::Error) -> Self {
-        match error {
-            lock_fs::Error::Busy { .. } => Self::Busy,
-            lock_fs::Error::TimedOut { .. } => Self::TimedOut,
-            lock_fs::Error::MutexHeld { .. } => Self::MutexHeld,
-            lock_fs::Error::Survived { .. } => Self::Survived,
-            _ => Self::Error,
-        }
-    }
-}

@@ -139,9 +139,9 @@ fn a_journal_that_cannot_be_put_aside_is_not_written_for_ever() {
     write(&journal, 1);
     assert!(journal.problem().is_some(), "somebody else is for ever about to put it aside");
     drop(file);
-    let journal = super::tests::journal(&lock, "a");
-    write(&journal, 2);
-    assert!(journal.problem().is_none());
+    let again = self::journal(&lock, "a");
+    write(&again, 2);
+    assert!(again.problem().is_none());
     assert_eq!(numbers(&history(&lock).expect("read"), "a"), [2]);
 }
 

@@ -19,12 +19,23 @@ pub(crate) enum LockCommand {
     /// forwarded to CMD. If this process is killed, CMD is killed too.
     #[command(after_help = exit::LOCK_RUN_HELP)]
     Run(LockRun),
-    /// Show who holds a lock, since when, and doing what
+    /// Show who holds a lock, since when and doing what, and who waits for it
     Status {
         #[command(flatten)]
         lock: LockPath,
         #[command(flatten)]
         output: Output,
+    },
+    /// Show what a contender would make of a lock now, on what evidence, and what to do
+    ///
+    /// The verdict is that of a contender with these lock options which begins to wait now.
+    Explain {
+        #[command(flatten)]
+        lock: LockPath,
+        #[command(flatten)]
+        output: Output,
+        #[command(flatten)]
+        options: LockOptions,
     },
     /// Show what became of a lock: who had it, took it over, waited for it
     ///
@@ -97,6 +108,7 @@ impl LockCommand {
         match self {
             Self::Run(_) => false,
             Self::Status { output, .. }
+            | Self::Explain { output, .. }
             | Self::Break { output, .. }
             | Self::History(HistoryArgs { output, .. }) => output.json,
         }

@@ -25,6 +25,9 @@ pub(crate) fn dispatch(
     match command {
         LockCommand::Run(args) => run::run(&find.lock(&args.lock)?, &args, screen),
         LockCommand::Status { lock, .. } => status::status(&find.lock(&lock)?, screen),
+        LockCommand::Explain { lock, options, .. } => {
+            status::explain(&find.lock(&lock)?, &options, screen)
+        }
         LockCommand::History(args) => history::history(&find.lock(&args.lock)?, &args, screen),
         LockCommand::Break { lock, generation, .. } => {
             evict::evict(&find.lock(&lock)?, generation, screen)

@@ -2,6 +2,7 @@
 
 use camino::Utf8Path;
 use lock_fs::{Evicted, Generation, Token, Verdict};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error;
@@ -176,14 +177,18 @@ impl<'a> Status<'a> {
     }
 }
 
-/// `lock status`.
-#[derive(Debug, Serialize)]
+/// Who has a lock.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Lock<'a> {
+    /// The lock file.
+    #[schemars(with = "String")]
     path: &'a Utf8Path,
     /// `free`, `held` or `stale`.
     state: &'static str,
+    /// Why it is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Who has it, if its file can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Owner<'a>>,
 }
@@ -205,11 +210,14 @@ impl<'a> Lock<'a> {
 }
 
 /// `lock break`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Broken<'a> {
+    /// The lock file.
+    #[schemars(with = "String")]
     path: &'a Utf8Path,
     /// `taken_away`, `was_free` or `other_owner`.
     result: &'static str,
+    /// Whom it was taken from, or who has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Owner<'a>>,
 }

@@ -5,6 +5,7 @@
 
 mod data;
 mod history;
+mod lock;
 mod screen;
 mod table;
 mod waiting;
@@ -31,6 +32,9 @@ impl Screen {
     /// A command that could not be carried out.
     pub(crate) fn error(&mut self, error: &Error) {
         self.complain(&error::chain(error));
+        if let Error::NotAcquired { explanation, .. } = error {
+            self.explain(explanation);
+        }
     }
 
     /// What kept a line out of a journal, if something did.
@@ -239,18 +243,6 @@ impl Screen {
                  done; `{rest}` does the rest"
             ));
         }
-    }
-
-    /// What a look at a lock shows.
-    pub(crate) fn lock_status(&mut self, path: &Utf8Path, look: Option<&Status>) {
-        if self.json() {
-            return self.data(&data::Lock::new(path, look));
-        }
-        let text = match look {
-            None => format!("{path}: {}", self.paint(Paint::Good, "free")),
-            Some(look) => table::lock(self, path, look),
-        };
-        self.result(&text);
     }
 
     /// What became of a lock that was to be taken away.

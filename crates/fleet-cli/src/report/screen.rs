@@ -153,7 +153,8 @@ impl Screen {
         }
     }
 
-    fn say(&mut self, line: &str) {
+    /// Lines that need no name before them.
+    pub(super) fn say(&mut self, line: &str) {
         self.clear();
         self.write_err(&format!("{line}\n"));
     }

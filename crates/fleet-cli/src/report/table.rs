@@ -1,11 +1,7 @@
 //! Text in columns.
 
-use camino::Utf8Path;
-use lock_fs::{KernelLock, Snapshot, Status, Verdict};
-
 use super::screen::{Paint, Screen};
 use crate::duration::format;
-use crate::owner::{self, Who};
 use crate::roster::Agent;
 use crate::supervisor::State;
 
@@ -61,48 +57,5 @@ const fn paint(state: &State) -> Paint {
         State::Running { .. } => Paint::Good,
         State::Stopping { .. } | State::Stopped => Paint::Odd,
         State::Dead { .. } | State::Unknown { .. } => Paint::Bad,
-    }
-}
-
-/// A lock that somebody has.
-pub(super) fn lock(screen: &Screen, path: &Utf8Path, look: &Status) -> String {
-    let state = match look.verdict {
-        Verdict::Stale(why) => screen.paint(Paint::Bad, &format!("stale, {}", owner::stale(why))),
-        _ => screen.paint(Paint::Odd, "held"),
-    };
-    let mut lines = vec![format!("{path}: {state}")];
-    let mut line = |name: &str, value: String| lines.push(format!("  {name:<11} {value}"));
-    let now = look.now;
-    match look.owner() {
-        None => line("owner", "unknown: the file cannot be read as a record".to_owned()),
-        Some(record) => {
-            line("owner", format!("{}, {}", Who(Some(record)), alive(&look.lock)));
-            if let Some(held) = owner::held_for(record, now) {
-                line("held for", format(held));
-            }
-            line("last sign", format!("{} ago", format(owner::silent_for(record, now))));
-            if let Some(detail) = &record.detail {
-                if !detail.progress.phrase.is_empty() {
-                    line("progress", owner::printable(&detail.progress.phrase));
-                }
-                line("generation", detail.generation.to_string());
-            }
-            line("token", record.token.to_string());
-        }
-    }
-    lines.join("\n")
-}
-
-/// What the kernel says about the owner.
-fn alive(snapshot: &Snapshot) -> &'static str {
-    match snapshot {
-        Snapshot::Present(seen) if seen.kernel == KernelLock::Held => "alive",
-        Snapshot::Present(seen)
-            if seen.kernel == KernelLock::Free
-                && seen.content.as_ref().is_ok_and(|record| record.detail.is_some()) =>
-        {
-            "dead"
-        }
-        _ => "the kernel cannot tell whether it lives",
     }
 }

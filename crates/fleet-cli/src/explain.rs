@@ -1,0 +1,152 @@
+//! What a contender would make of a lock now, with everything that it can see.
+//!
+//! The verdict is lock-core's own, on a real look; here are only the facts beside it.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use lock_fs::{Host, Lock, Now, Policy, Record, Stale, Status, Verdict};
+
+use crate::journal::{self, Entry};
+use crate::processes::Process;
+
+/// A transition takes microseconds: a mutex that one process holds for so long is held by one
+/// that does not run.
+const TRANSITION: Duration = Duration::from_millis(50);
+
+/// How far apart the kernel's note of a process's start and our own clock may lie.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// A look at a lock, and around it.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    /// The lock.
+    pub(crate) path: Utf8PathBuf,
+    /// What a contender would go by.
+    pub(crate) policy: Policy,
+    /// What was seen, and the verdict; none where there is not even a directory.
+    pub(crate) look: Option<Status>,
+    /// The owner's process.
+    pub(crate) process: Seen,
+    /// Who is in the middle of a transition, and does not come out.
+    pub(crate) stuck: Option<Stuck>,
+    /// Who waits, as far as that is known.
+    pub(crate) waiters: Vec<Waiter>,
+}
+
+/// Whoever holds the mutex, and holds it on.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    /// What its ticket says.
+    pub(crate) record: Record,
+    /// Its process.
+    pub(crate) process: Seen,
+}
+
+/// What can be seen of the process that wrote a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It is there.
+    Lives(Process),
+    /// It ran here, and is not there any more.
+    Gone,
+    /// It does not say where it ran, or ran elsewhere.
+    Elsewhere,
+}
+
+/// A process that waits for the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    /// Its id.
+    pub(crate) pid: u32,
+    /// What it is, as a person would type it.
+    pub(crate) command: String,
+    /// For how long it has waited.
+    pub(crate) waited: Duration,
+}
+
+impl Explanation {
+    /// Looks at a lock, as a contender that has waited so long for its owner.
+    ///
+    /// # Errors
+    ///
+    /// When something else stands at the path, or it cannot be read.
+    pub(crate) fn of(
+        lock: &Lock,
+        path: &Utf8Path,
+        policy: Policy,
+        waited: Duration,
+    ) -> Result<Self, lock_fs::Error> {
+        let look = lock.status_after(waited)?;
+        let process = look.owner().map_or(Seen::Elsewhere, |record| find(record, lock.host()));
+        Ok(Self {
+            path: path.to_owned(),
+            policy,
+            process,
+            stuck: stuck(lock),
+            waiters: waiters(path, lock.host(), look.now).unwrap_or_default(),
+            look: Some(look),
+        })
+    }
+
+    /// There is no such lock, and no directory for one.
+    pub(crate) fn of_nothing(path: &Utf8Path, policy: Policy) -> Self {
+        let (path, process) = (path.to_owned(), Seen::Elsewhere);
+        Self { path, policy, look: None, process, stuck: None, waiters: Vec::new() }
+    }
+
+    /// The verdict.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.look.as_ref().map_or(Verdict::Free, |look| look.verdict)
+    }
+
+    /// The owner, if its file can be read.
+    pub(crate) fn owner(&self) -> Option<&Record> {
+        self.look.as_ref()?.owner()
+    }
+
+    /// Whether the owner can still be asked, or ended.
+    pub(crate) fn owner_lives(&self) -> bool {
+        match self.verdict() {
+            Verdict::Free => false,
+            Verdict::Stale(stale) => stale == Stale::Silent,
+            Verdict::TimedOut | Verdict::Wait { .. } => true,
+        }
+    }
+}
+
+/// Who waits for the lock at `path`: what the journal says, and the kernel confirms. None
+/// where it cannot be read. Whoever uses the lock without `fleet` does not stand there.
+pub(crate) fn waiters(path: &Utf8Path, here: &Host, now: Now) -> Option<Vec<Waiter>> {
+    let history = journal::history(path).ok()?;
+    let waiter = |entry: &Entry| Waiter {
+        pid: entry.pid,
+        command: entry.command.clone(),
+        waited: now.boot.since(lock_fs::Boot(entry.boot_ms)),
+    };
+    Some(history.waiters(&here.boot).into_iter().map(waiter).collect())
+}
+
+/// Looks for the process that wrote a record.
+fn find(record: &Record, here: &Host) -> Seen {
+    let Some(detail) = record.detail.as_ref().filter(|detail| detail.host == *here) else {
+        return Seen::Elsewhere;
+    };
+    // A contender in the mutex has not begun to own; it has given a sign of life.
+    let lived_at = Duration::from_millis(detail.since.max(detail.renewed).0);
+    match Process::find(record.pid) {
+        Some(process) if !process.is_zombie() && process.started() <= lived_at + SLACK => {
+            Seen::Lives(process)
+        }
+        _ => Seen::Gone,
+    }
+}
+
+fn stuck(lock: &Lock) -> Option<Stuck> {
+    let first = lock.mutex_holder()?;
+    // Nothing tells when a mutex was taken, so it is looked at twice.
+    std::thread::sleep(TRANSITION);
+    let record = lock.mutex_holder().filter(|record| record.token == first.token)?;
+    let process = find(&record, lock.host());
+    Some(Stuck { record, process })
+}
