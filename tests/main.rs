@@ -12,6 +12,7 @@ mod fleet;
 mod kit;
 mod lock_explain;
 mod lock_history;
+mod lock_job;
 mod lock_run;
 mod owners;
 mod restart;

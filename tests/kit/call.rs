@@ -161,6 +161,11 @@ impl Terminal {
         (&self.keyboard).write_all(keys).expect("the terminal is open");
     }
 
+    /// Whether the process that was given the terminal still runs.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.running.is_running()
+    }
+
     /// The process that has the terminal.
     pub(crate) fn fleet_pid(&self) -> u32 {
         self.running.pid()

@@ -78,7 +78,8 @@ Exit codes:
    64  the command line is wrong
    73  a file or directory cannot be created
    74  reading or writing failed
-   75  the lock was not acquired: busy with --no-wait, or --on-timeout fail
+   75  the lock was not acquired: busy with --no-wait, or --on-timeout fail;
+       --conflict-exit-code chooses another number
    76  the lock was lost while CMD ran, whatever CMD returned
    77  permission denied
   126  CMD cannot be executed

@@ -15,8 +15,11 @@ use crate::{exit, signals};
 pub(crate) enum LockCommand {
     /// Run a command under a lock
     ///
-    /// Waits for the lock, runs CMD, and releases the lock when CMD ends. Signals are
-    /// forwarded to CMD. If this process is killed, CMD is killed too.
+    /// Waits for the lock, runs CMD, and releases the lock when CMD and everything that it
+    /// left in our process group have ended. CMD shares that group, so it has the terminal,
+    /// and Ctrl-C and Ctrl-Z reach it, as if it had been called directly; any other signal
+    /// that we get is passed on to it and to what it started. If this process is killed, CMD
+    /// is killed too.
     #[command(after_help = exit::LOCK_RUN_HELP)]
     Run(LockRun),
     /// Show who holds a lock, since when and doing what, and who waits for it
@@ -71,9 +74,17 @@ pub(crate) struct LockRun {
     #[command(flatten)]
     pub(crate) lock: LockPath,
 
-    /// Send CMD this signal at once if the lock is lost
+    /// Send CMD, and what it started, this signal at once if the lock is lost
     #[arg(long, value_name = "SIGNAL", value_parser = signals::parse)]
     pub(crate) kill_on_loss: Option<Signal>,
+
+    /// Release the lock as soon as CMD itself has ended, whatever it leaves running
+    #[arg(long)]
+    pub(crate) no_wait_group: bool,
+
+    /// Exit with this code instead of 75 if the lock is not to be had
+    #[arg(short = 'E', long, value_name = "N")]
+    pub(crate) conflict_exit_code: Option<u8>,
 
     /// The command and its arguments
     #[arg(value_name = "CMD", last = true, required = true)]

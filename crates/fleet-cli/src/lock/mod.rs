@@ -2,7 +2,9 @@
 
 pub(crate) mod args;
 mod evict;
+mod group;
 mod history;
+mod relay;
 mod run;
 mod status;
 
@@ -23,7 +25,16 @@ pub(crate) fn dispatch(
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
     match command {
-        LockCommand::Run(args) => run::run(&find.lock(&args.lock)?, &args, screen),
+        LockCommand::Run(args) => {
+            let ran = run::run(&find.lock(&args.lock)?, &args, screen);
+            match (ran, args.conflict_exit_code) {
+                (Err(error), Some(code)) if error.exit() == Exit::LockNotAcquired => {
+                    screen.error(&error);
+                    Ok(Exit::Command(code))
+                }
+                (ran, _) => ran,
+            }
+        }
         LockCommand::Status { lock, .. } => status::status(&find.lock(&lock)?, screen),
         LockCommand::Explain { lock, options, .. } => {
             status::explain(&find.lock(&lock)?, &options, screen)

@@ -1,0 +1,135 @@
+//! Where our signals go: they end the wait for the lock, then they are the command's.
+
+use std::io;
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGINT, SIGQUIT};
+
+use super::group::Group;
+use crate::interrupt::Interrupt;
+use crate::signals::Received;
+
+/// A key's signal goes to the whole foreground group, but what arrives between fork and exec
+/// is caught by *our* handler in the child, and lost. So for this long after the start a
+/// key's signal is passed on as well: twice is better than never.
+const EXEC_WINDOW: Duration = Duration::from_millis(50);
+
+/// Passes signals on.
+#[derive(Debug)]
+pub(super) struct Relay {
+    phase: Mutex<Phase>,
+    group: Group,
+    interrupt: Interrupt,
+    /// Whether a key on the terminal has asked the command to end.
+    key: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Waiting,
+    Running { command: Pid, since: Instant },
+    Over,
+}
+
+/// How the start of the command went.
+pub(super) enum Start {
+    /// It runs.
+    Running(Child),
+    /// A signal came before.
+    Interrupted(i32),
+    /// It could not be started.
+    Failed(io::Error),
+}
+
+impl Relay {
+    /// One that waits for the lock.
+    ///
+    /// # Errors
+    ///
+    /// When signals could not be passed on.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            phase: Mutex::new(Phase::Waiting),
+            group: Group::new()?,
+            interrupt: Interrupt::new()?,
+            key: AtomicBool::new(false),
+        })
+    }
+
+    /// What a signal trips that comes before the command runs.
+    pub(super) const fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// A signal came.
+    pub(super) fn receive(&self, signal: Received) {
+        // While the command is being started this waits, and then passes the signal on.
+        match &*self.phase() {
+            Phase::Waiting => self.interrupt.trip(signal.number),
+            Phase::Running { command, since } => {
+                if signal.from_keyboard && [SIGINT, SIGQUIT].contains(&signal.number) {
+                    self.key.store(true, Ordering::Relaxed);
+                }
+                let got_it_too = signal.from_keyboard && since.elapsed() >= EXEC_WINDOW;
+                if let (false, Some(signal)) = (got_it_too, Signal::from_named_raw(signal.number)) {
+                    self.group.signal(*command, signal);
+                }
+            }
+            Phase::Over => {}
+        }
+    }
+
+    /// Starts the command, unless a signal came first.
+    pub(super) fn start(&self, spawn: impl FnOnce() -> io::Result<Child>) -> Start {
+        let mut phase = self.phase();
+        if let Some(signal) = self.interrupt.signal() {
+            return Start::Interrupted(signal);
+        }
+        match spawn() {
+            Ok(child) => {
+                *phase = Phase::Running { command: Pid::from_child(&child), since: Instant::now() };
+                Start::Running(child)
+            }
+            Err(source) => Start::Failed(source),
+        }
+    }
+
+    /// Sends a signal to the command, and to whatever it started.
+    pub(super) fn send(&self, signal: Signal) {
+        if let Phase::Running { command, .. } = &*self.phase() {
+            self.group.signal(*command, signal);
+        }
+    }
+
+    /// Whether the command, or something that it started, may still run.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(*self.phase(), Phase::Running { .. })
+    }
+
+    /// Whether the command was asked to end by a key on the terminal.
+    pub(super) fn was_asked_by_key(&self) -> bool {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the end of what the command started.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be watched.
+    pub(super) fn outlast_group(&self) -> io::Result<()> {
+        self.group.outlast()
+    }
+
+    /// There is nothing left to pass signals on to.
+    pub(super) fn finish(&self) {
+        *self.phase() = Phase::Over;
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
