@@ -10,6 +10,7 @@
 mod cli;
 mod fleet;
 mod kit;
+mod lock_doctor;
 mod lock_explain;
 mod lock_history;
 mod lock_job;

@@ -12,6 +12,8 @@ const VARYING: &[(&str, &str)] = &[
     (r" +# ", "  # "),
     (r#""(pid|start_ticks)": \d+"#, r#""$1": "[number]""#),
     (r#""(\w+_ms)": \d+"#, r#""$1": "[ms]""#),
+    (r"\bin \d+(µs|ms)", "in [span]"),
+    (r"\d+ MiB(, \d+ files)?", "[room]"),
     (r"\b\d+(ms|\.\ds|m\d\ds)\b", "[span]"),
     (r" on [\w.-]+ \(", " on [host] ("),
     (r#""host": "[^"]+""#, r#""host": "[host]""#),

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::explain::Explanation;
 use crate::home::HomeError;
 use crate::journal::JournalError;
+use crate::lock::doctor::DoctorError;
 use crate::plan::UnknownAgent;
 use crate::roster::RosterError;
 use crate::supervisor::SupervisorMissing;
@@ -45,6 +46,9 @@ pub(crate) enum Error {
     /// The lock's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A directory cannot be tried.
+    #[error(transparent)]
+    Doctor(#[from] DoctorError),
     /// A signal ended the wait for the lock.
     #[error("{} ended the wait for {path}; nothing was done", crate::signals::name(*.signal))]
     WaitInterrupted {
@@ -85,7 +89,8 @@ impl Error {
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Lock(error) | Self::NotAcquired { cause: error, .. } => lock_exit(error),
-            Self::Journal(JournalError { source, .. }) => io_exit(source),
+            Self::Journal(JournalError { source, .. })
+            | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Signals(source) | Self::Watch { source, .. } => io_exit(source),
             Self::Run { source, .. } => run_exit(source),

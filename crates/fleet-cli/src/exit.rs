@@ -5,7 +5,7 @@
 pub(crate) enum Exit {
     /// Everything asked for was done.
     Done,
-    /// Some agents failed; each was named with its cause.
+    /// Some agents failed, or some guarantees do not hold; each was named with its cause.
     SomeFailed,
     /// The command line is wrong.
     Usage,
@@ -59,7 +59,7 @@ impl Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
     0  done
-    1  some agents failed; each is named with its cause
+    1  some agents failed, or (lock doctor) some guarantees; each is named with its cause
    64  the command line is wrong
    65  the roster is invalid
    69  the roster's supervisor is missing

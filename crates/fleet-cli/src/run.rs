@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::fleet::Wish;
 use crate::home::{self, Environment, Home};
 use crate::lock::args::LockPath;
+use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch};
@@ -19,8 +20,10 @@ use crate::{fleet, lock};
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == launch::COMMAND) {
-        return launch::become_agent(arguments);
+    match arguments.next() {
+        Some(first) if first == launch::COMMAND => return launch::become_agent(arguments),
+        Some(first) if first == doctor::COMMAND => return doctor::become_rival(arguments),
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

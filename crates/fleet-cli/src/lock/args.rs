@@ -45,6 +45,18 @@ pub(crate) enum LockCommand {
     /// Reads the journal that `fleet` keeps beside the lock, LOCK.journal. It is bounded: the
     /// oldest lines go first.
     History(HistoryArgs),
+    /// Try whether a directory has what a lock needs
+    ///
+    /// Tries it for real, in a temporary directory there: kernel locks between two processes,
+    /// nameless files, links, renames, events, clocks, room. Says which guarantees hold and what
+    /// a lock does without the others. Exits with 0 if all hold, with 1 if one does not.
+    Doctor {
+        /// The directory [default: the one of the home's restart lock]
+        #[arg(value_name = "DIR")]
+        directory: Option<Utf8PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Take a lock away from its owner
     ///
     /// The owner is not ended; it is told that it lost the lock, and stops before its next
@@ -120,6 +132,7 @@ impl LockCommand {
             Self::Run(_) => false,
             Self::Status { output, .. }
             | Self::Explain { output, .. }
+            | Self::Doctor { output, .. }
             | Self::Break { output, .. }
             | Self::History(HistoryArgs { output, .. }) => output.json,
         }

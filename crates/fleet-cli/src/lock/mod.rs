@@ -1,6 +1,7 @@
 //! The lock's own commands.
 
 pub(crate) mod args;
+pub(crate) mod doctor;
 mod evict;
 mod group;
 mod history;
@@ -11,6 +12,7 @@ mod status;
 use self::args::LockCommand;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::home;
 use crate::report::Screen;
 use crate::run::Find;
 
@@ -40,6 +42,13 @@ pub(crate) fn dispatch(
             status::explain(&find.lock(&lock)?, &options, screen)
         }
         LockCommand::History(args) => history::history(&find.lock(&args.lock)?, &args, screen),
+        LockCommand::Doctor { directory, .. } => match directory {
+            Some(directory) => doctor::doctor(&home::absolute(&directory)?, true, screen),
+            None => {
+                let lock = find.home()?.restart_lock();
+                doctor::doctor(lock.parent().unwrap_or(&lock), false, screen)
+            }
+        },
         LockCommand::Break { lock, generation, .. } => {
             evict::evict(&find.lock(&lock)?, generation, screen)
         }

@@ -4,6 +4,7 @@
 //! of every `--json` output.
 
 mod data;
+mod doctor;
 mod history;
 mod lock;
 mod screen;
