@@ -65,15 +65,38 @@ fn a_bad_env_file_exits_65_and_names_the_line() {
 }
 
 #[rstest]
-#[case::by_default("", "systemd")]
-#[case::tmux("supervisor: tmux\n", "tmux")]
-fn a_supervisor_that_is_not_there_exits_69(#[case] key: &str, #[case] name: &str) {
+#[case::by_default("", "tmux", "`systemd` needs the program `systemctl`")]
+#[case::systemd_without_tmux("", "systemctl", "`systemd` needs the program `tmux`")]
+#[case::tmux("supervisor: tmux\n", "systemctl", "`tmux` needs the program `tmux`")]
+fn a_supervisor_without_its_program_exits_69(
+    #[case] key: &str,
+    #[case] present: &str,
+    #[case] says: &str,
+) {
     let home = Sandbox::new();
     let agents = "agents: [{name: a, runtime: r, command: [sleep, '1000']}]\n";
     home.write("fleet/roster.yaml", &format!("version: 1\ntransport: tmux\n{key}{agents}"));
+    home.write(&format!("bin/{present}"), "");
+    for command in ["restart", "status"] {
+        let out = home.fleet(&[command]).env("PATH", home.path("bin")).run();
+        assert_eq!(out.code(), 69, "{out}");
+        assert!(out.stderr.contains(says) && out.stderr.contains("roster.yaml"), "{out}");
+    }
+    assert!(!home.has("fleet/run"), "nothing was touched");
+}
+
+#[test]
+fn without_a_user_manager_systemd_is_missing() {
+    let home = Sandbox::new();
+    home.write(
+        "fleet/roster.yaml",
+        "version: 1\ntransport: tmux\nagents: [{name: a, runtime: r}]\n",
+    );
     let out = home.fleet(&["restart"]).run();
     assert_eq!(out.code(), 69, "{out}");
-    assert!(out.stderr.contains(&format!("the supervisor `{name}`")), "{out}");
+    for says in ["none answers (Failed to connect to bus: ", "loginctl enable-linger"] {
+        assert!(out.stderr.contains(says), "{says:?} in {out}");
+    }
     assert!(!home.has("fleet/run"), "nothing was touched");
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod command_lines;
 mod fleet;
 mod kit;
 mod lock_doctor;
@@ -18,3 +19,5 @@ mod lock_run;
 mod owners;
 mod restart;
 mod rollout;
+mod systemd;
+mod tmux;

@@ -5,6 +5,8 @@
 //! environment and is killed when the sandbox is dropped.
 
 mod call;
+mod fakes;
+mod manager;
 mod redact;
 
 use std::fs;
@@ -13,10 +15,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) use self::call::{Call, Gate, Running};
+pub(crate) use self::call::{Call, Gate, Output, Running};
+pub(crate) use self::fakes::Fakes;
+pub(crate) use self::manager::{Manager, Style};
 pub(crate) use self::redact::redacted;
 
 /// Longer than anything takes on a loaded machine; only a failing test waits this long.
@@ -46,6 +50,13 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same with the `tmux` supervisor, on a socket of the fleet's own.
+    pub(crate) fn with_sessions(agents: &[(&str, &str)]) -> Self {
+        let sandbox = Self::new();
+        sandbox.write_roster("tmux", json!({"socket_name": SOCKET}), agents);
+        sandbox
+    }
+
     /// A home with agents that do nothing, for as long as they may.
     pub(crate) fn with_idle_agents(names: &[&str]) -> Self {
         let agents: Vec<_> = names.iter().map(|name| (*name, IDLE)).collect();
@@ -54,15 +65,20 @@ impl Sandbox {
 
     /// Replaces the roster.
     pub(crate) fn write_agents(&self, agents: &[(&str, &str)]) {
+        self.write_roster("process", json!({}), agents);
+    }
+
+    /// Replaces the roster by one with this supervisor and these keys for tmux.
+    pub(crate) fn write_roster(&self, supervisor: &str, tmux: Value, agents: &[(&str, &str)]) {
         let agents: Vec<_> = agents
             .iter()
             .map(|(name, script)| {
                 let command = ["/bin/sh", "-c", script];
-                serde_json::json!({"name": name, "runtime": "sh", "command": command})
+                json!({"name": name, "runtime": "sh", "command": command})
             })
             .collect();
-        let roster = serde_json::json!({
-            "version": 1, "transport": "tmux", "supervisor": "process",
+        let roster = json!({
+            "version": 1, "transport": "tmux", "supervisor": supervisor, "tmux": tmux,
             "defaults": {"working_directory": "work"}, "agents": agents,
         });
         // JSON is YAML.
@@ -156,10 +172,17 @@ impl Sandbox {
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.dir.path().join("user"))
+            .env("TMUX_TMPDIR", self.dir.path())
+            .env("XDG_RUNTIME_DIR", self.path(RUNTIME))
             .env(MARK, self.dir.path())
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         Call::new(command, tempfile::tempdir_in(self.dir.path()).expect("a directory"))
+    }
+
+    /// Runs tmux on the fleet's socket.
+    pub(crate) fn tmux(&self, args: &[&str]) -> Output {
+        self.bare(&[]).instead("tmux", &[&["-L", SOCKET], args].concat()).run()
     }
 
     /// The agents as `fleet status --json` sees them.
@@ -229,6 +252,15 @@ pub(crate) const IDLE: &str = "exec sleep 1000";
 /// An agent's script that notes each SIGTERM in `work/asked`, and goes on. Wait for
 /// `work/ready` before you send one.
 pub(crate) const STUBBORN: &str = "trap ': > asked' TERM; : > ready; while :; do sleep 1000; done";
+
+/// An agent's script that hears neither a hangup nor SIGTERM. Wait for `work/deaf` first.
+pub(crate) const DEAF: &str = "trap '' HUP TERM; : > deaf; while :; do sleep 1000; done";
+
+/// The tmux socket of a fleet in a sandbox.
+pub(crate) const SOCKET: &str = "fleet";
+
+/// Where the user manager of a sandbox has its sockets.
+const RUNTIME: &str = "xdg";
 
 /// The restart lock's place in the home.
 pub(crate) const LOCK: &str = "fleet/run/restart.lock";

@@ -100,7 +100,7 @@ pub(crate) struct Change {
 /// How long to wait for an agent that stops.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Grace {
-    /// How long an agent has to end before it is killed
+    /// How long an agent has to end before it is killed [systemd: as the unit says]
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub(crate) grace: Duration,
 }

@@ -60,6 +60,9 @@ pub(crate) enum Error {
     /// Signals cannot be handled, so a lock could not be released when one comes.
     #[error("cannot prepare to handle signals")]
     Signals(#[source] io::Error),
+    /// What we were given by our starter cannot be kept from what we start.
+    #[error("cannot close inherited descriptors on exec")]
+    Descriptors(#[source] io::Error),
     /// `lock run`: its command cannot be started.
     #[error("cannot run `{program}`")]
     Run {
@@ -92,7 +95,9 @@ impl Error {
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
-            Self::Signals(source) | Self::Watch { source, .. } => io_exit(source),
+            Self::Signals(source) | Self::Descriptors(source) | Self::Watch { source, .. } => {
+                io_exit(source)
+            }
             Self::Run { source, .. } => run_exit(source),
         }
     }

@@ -19,8 +19,8 @@ use crate::plan::{Plan, Verb};
 use crate::report::Screen;
 use crate::restart::{Fence, Pace, Work};
 use crate::standing::{Earlier, Moment, Request, Resume, Standing};
-use crate::supervisor::{self, Patience, State, Supervisor, SupervisorError};
-use crate::{processes, roster, signals};
+use crate::supervisor::{self, Patience, State};
+use crate::{processes, roster, signals, spawn};
 
 /// What is wished for beside the verb.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,9 @@ pub(crate) fn change(
     patience: Patience,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
+    // We may have been given the descriptor of another lock, and a tmux server that we start
+    // would hold that lock for as long as it lives.
+    spawn::close_inherited_on_exec().map_err(Error::Descriptors)?;
     let roster = roster::load(home)?;
     let plan = Plan::new(&roster, verb, &change.agents)?;
     let supervisor = supervisor::open(&roster, home, patience)?;
@@ -91,7 +94,7 @@ pub(crate) fn change(
     let pace = Pace::new(change.jobs, wish.rollout);
     let work = Work {
         plan: &plan,
-        supervisor: &supervisor,
+        supervisor: &*supervisor,
         fence: &fence,
         interrupt: &interrupt,
         pace,
@@ -178,14 +181,12 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let supervisor = supervisor::open(&roster, home, patience)?;
     let path = home.restart_lock();
     let lock = locking::look(&path)?;
-    let unknown = |problem: SupervisorError| State::Unknown { error: error::chain(&problem) };
-    let look = |agent| supervisor.state(agent).unwrap_or_else(unknown);
-    let states: Vec<State> = roster.agents.iter().map(look).collect();
+    let states = supervisor.states(&roster.agents);
     let held = lock.as_ref().is_some_and(|lock| !matches!(lock.verdict, Verdict::Stale(_)));
     let boot = processes::boot_id().unwrap_or_default();
     let left = logbook::read(&home.plan()).ok().flatten();
     let left = left.filter(|left| left.is_unfinished(held, &boot));
-    screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster.agents, &states);
+    screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster, &states);
     let all_known = !states.iter().any(|state| matches!(state, State::Unknown { .. }));
     Ok(if all_known { Exit::Done } else { Exit::Io })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::exit::Exit;
 use crate::plan::Verb;
-use crate::supervisor::{Settled, SupervisorError};
+use crate::supervisor::{Settled, Step, SupervisorError};
 
 /// Something that happened while a plan was carried out.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +78,8 @@ pub(crate) enum Turn {
     Failed(SupervisorError),
     /// We had to end in the middle of it.
     CutShort {
-        /// Whether it was asked to stop; else it did not run in the first place.
-        asked: bool,
+        /// What it was asked to do last; else it did not run in the first place.
+        asked: Option<Step>,
     },
     /// Another had done it, before its restart came to an end too early.
     Earlier,
@@ -116,6 +116,10 @@ impl Done {
             Settled::Stopped { killed: false } => self.stopped = Some(Stopped::Gently),
             Settled::Stopped { killed: true } => self.stopped = Some(Stopped::Killed),
             Settled::Started { pid } => self.started = Some(pid),
+            Settled::Restarted { pid } => {
+                self.started = Some(pid);
+                self.stopped = Some(Stopped::Gently);
+            }
         }
     }
 
@@ -123,7 +127,7 @@ impl Done {
     pub(crate) fn cut_short(self) -> Turn {
         match self.steps {
             0 => Turn::NotReached,
-            _ => Turn::CutShort { asked: self.stopped.is_some() },
+            _ => Turn::CutShort { asked: self.stopped.map(|_| Step::Stop) },
         }
     }
 }

@@ -66,7 +66,7 @@ impl Pace {
 }
 
 /// Everything that a restart works with.
-pub(crate) struct Work<'a, S, F: Fence> {
+pub(crate) struct Work<'a, S: ?Sized, F: Fence> {
     /// What to do.
     pub(crate) plan: &'a Plan<'a>,
     /// How it is done.
@@ -84,7 +84,7 @@ pub(crate) struct Work<'a, S, F: Fence> {
     pub(crate) earlier: Option<&'a Earlier>,
 }
 
-impl<S: Supervisor, F: Fence> Work<'_, S, F> {
+impl<S: Supervisor + ?Sized, F: Fence> Work<'_, S, F> {
     /// Does it, telling `observe` about each turn.
     pub(crate) fn run(&self, observe: &mut dyn FnMut(Event<'_>)) -> Outcome<F::Error> {
         let shift = Shift {
@@ -111,7 +111,7 @@ impl<S: Supervisor, F: Fence> Work<'_, S, F> {
 }
 
 /// One run of a plan: what the workers share.
-struct Shift<'a, S, F: Fence> {
+struct Shift<'a, S: ?Sized, F: Fence> {
     work: &'a Work<'a, S, F>,
     halt: Mutex<Option<F::Error>>,
     /// A turn failed, and the others are not to have theirs.
@@ -123,7 +123,7 @@ struct Shift<'a, S, F: Fence> {
 /// A worker's news of the agent at a place: its turn begins, or has ended so.
 type News = (usize, Option<Turn>);
 
-impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
+impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
     fn agents(&self, observe: &mut dyn FnMut(Event<'_>)) -> Vec<Report> {
         let mut reports = self.no_agents();
         let places = reports.iter().enumerate();
@@ -238,7 +238,9 @@ impl<S: Supervisor, F: Fence> Shift<'_, S, F> {
             };
             match fired.and_then(|wait| wait(self.work.interrupt)) {
                 Ok(settled) => done.add(settled),
-                Err(SupervisorError::Interrupted) => return Turn::CutShort { asked: true },
+                Err(SupervisorError::Interrupted) => {
+                    return Turn::CutShort { asked: Some(*step) };
+                }
                 Err(error) => {
                     let label = names.after("failed");
                     self.fenced(&label, &mut || self.work.marks.set(who, Mark::Failed));

@@ -14,7 +14,7 @@ use crate::lock::args::LockPath;
 use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
-use crate::supervisor::{Patience, launch};
+use crate::supervisor::{Patience, launch, pane};
 use crate::{fleet, lock};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
@@ -23,6 +23,7 @@ pub(crate) fn run() -> Exit {
     match arguments.next() {
         Some(first) if first == launch::COMMAND => return launch::become_agent(arguments),
         Some(first) if first == doctor::COMMAND => return doctor::become_rival(arguments),
+        Some(first) if first == pane::COMMAND => return pane::become_agent(),
         _ => {}
     }
     let cli = match Cli::try_parse() {

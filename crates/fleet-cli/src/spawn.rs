@@ -54,9 +54,10 @@ pub(crate) fn close_inherited_on_exec() -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(number) = number.filter(|number: &i32| *number > 2) else { continue };
-        // SAFETY: the descriptor was open a moment ago, and this process, a launcher, has
-        // one thread, which closes none here but the listing's own at the end of the loop.
-        // Even a wrong number would only get EBADF from the kernel.
+        // SAFETY: the descriptor was open a moment ago, and this process, a launcher or a
+        // command that has just begun, has one thread, which closes none here but the
+        // listing's own at the end of the loop. Even a wrong number would only get EBADF from
+        // the kernel.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
     }

@@ -32,6 +32,8 @@ const PROGRAMS: &[Program] = &[
         package: "strace",
         needed_for: "tests that compare system calls with the model",
     },
+    Program { name: "systemctl", package: "systemd", needed_for: "tests of fleets of user units" },
+    Program { name: "tmux", package: "tmux", needed_for: "tests of fleets of tmux sessions" },
 ];
 
 /// Directories that Debian leaves out of an ordinary user's `PATH`.

@@ -10,7 +10,7 @@ use crate::home::Home;
 use crate::outcome::{Ending, Outcome, Stopped, Turn};
 use crate::owner::{self, Owner};
 use crate::plan::Verb;
-use crate::roster::{Agent, Kept};
+use crate::roster::{Kept, Roster, SupervisorKind};
 use crate::standing::{AgentMark, Standing};
 use crate::supervisor::State;
 
@@ -149,7 +149,9 @@ struct AgentStatus<'a> {
     class: &'a str,
     #[serde(flatten)]
     state: &'a State,
-    log: String,
+    /// Where its output goes, if that is a file of fleet's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
     #[serde(flatten)]
     kept: &'a Kept,
 }
@@ -161,15 +163,16 @@ impl<'a> Status<'a> {
         path: &'a Utf8Path,
         lock: Option<&'a lock_fs::Status>,
         unfinished: Option<&'a Standing>,
-        agents: &'a [Agent],
+        roster: &'a Roster,
         states: &'a [State],
     ) -> Self {
-        let agents = agents.iter().zip(states).map(|(agent, state)| AgentStatus {
+        let has_log = roster.supervisor == SupervisorKind::Process;
+        let agents = roster.agents.iter().zip(states).map(|(agent, state)| AgentStatus {
             name: &agent.name,
             runtime: &agent.runtime,
             class: &agent.class,
             state,
-            log: home.log(&agent.name).into_string(),
+            log: has_log.then(|| home.log(&agent.name).into_string()),
             kept: &agent.kept,
         });
         let lock = Lock::new(path, lock);

@@ -24,10 +24,10 @@ use crate::journal::Problem;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Stopped, Turn};
 use crate::owner::{self, Which, Who};
 use crate::plan::Verb;
-use crate::roster::Agent;
+use crate::roster::Roster;
 use crate::signals;
 use crate::standing::{Earlier, Standing};
-use crate::supervisor::State;
+use crate::supervisor::{State, Step};
 
 impl Screen {
     /// A command that could not be carried out.
@@ -74,9 +74,11 @@ impl Screen {
             }
             Turn::CutShort { asked } => {
                 let left = match (asked, verb) {
-                    (true, Verb::Stop) => "was asked to stop and may still be ending",
-                    (true, _) => "was asked to stop and not started again",
-                    (false, _) => "did not run and was not started",
+                    (Some(Step::Stop), Verb::Stop) => "was asked to stop and may still be ending",
+                    (Some(Step::Stop), _) => "was asked to stop and not started again",
+                    (Some(Step::Start), _) => "was asked to start and may still be starting",
+                    (Some(Step::Restart), _) => "was asked to restart and may still be at it",
+                    (None, _) => "did not run and was not started",
                 };
                 self.complain(&format!("{place} {agent} {left}"));
             }
@@ -204,18 +206,18 @@ impl Screen {
         path: &Utf8Path,
         lock: Option<&Status>,
         left: Option<&Standing>,
-        agents: &[Agent],
+        roster: &Roster,
         states: &[State],
     ) {
-        for (agent, state) in agents.iter().zip(states) {
+        for (agent, state) in roster.agents.iter().zip(states) {
             if let State::Unknown { error } = state {
                 self.complain(&format!("cannot look at {}: {error}", agent.name));
             }
         }
         if self.json() {
-            return self.data(&data::Status::new(home, path, lock, left, agents, states));
+            return self.data(&data::Status::new(home, path, lock, left, roster, states));
         }
-        let table = table::agents(self, agents, states);
+        let table = table::agents(self, &roster.agents, states);
         self.result(&table);
         let line = match lock {
             None => "nobody restarts the fleet now".to_owned(),

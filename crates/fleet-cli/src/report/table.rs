@@ -27,7 +27,8 @@ pub(super) fn agents(screen: &Screen, agents: &[Agent], states: &[State]) -> Str
 fn row(agent: &Agent, state: &State) -> [String; 6] {
     let (name, pid, uptime) = match state {
         State::Running { pid, uptime } => ("running", Some(*pid), Some(*uptime)),
-        State::Stopping { pid } => ("stopping", Some(*pid), None),
+        State::Starting => ("starting", None, None),
+        State::Stopping { pid } => ("stopping", *pid, None),
         State::Stopped => ("stopped", None, None),
         State::Dead { leftover, .. } if !leftover.is_empty() => ("dead, children left", None, None),
         State::Dead { .. } => ("dead", None, None),
@@ -55,7 +56,7 @@ fn width(rows: &[[String; 6]], column: usize) -> usize {
 const fn paint(state: &State) -> Paint {
     match state {
         State::Running { .. } => Paint::Good,
-        State::Stopping { .. } | State::Stopped => Paint::Odd,
+        State::Starting | State::Stopping { .. } | State::Stopped => Paint::Odd,
         State::Dead { .. } | State::Unknown { .. } => Paint::Bad,
     }
 }

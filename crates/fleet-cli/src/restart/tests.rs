@@ -69,12 +69,13 @@ impl Supervisor for Scripted {
                 (Some(&"wait"), _) => Err(SupervisorError::NotLaunched { problem: "no".into() }),
                 (_, Step::Stop) => Ok(Settled::Stopped { killed: false }),
                 (_, Step::Start) => Ok(Settled::Started { pid: 7 }),
+                (_, Step::Restart) => Ok(Settled::Restarted { pid: 7 }),
             }
         }))
     }
 
-    fn state(&self, _agent: &Agent) -> Result<State, SupervisorError> {
-        Ok(State::Stopped)
+    fn states(&self, agents: &[Agent]) -> Vec<State> {
+        vec![State::Stopped; agents.len()]
     }
 }
 
@@ -95,8 +96,8 @@ impl Supervisor for Panicking {
         panic!("as the test wants it")
     }
 
-    fn state(&self, _agent: &Agent) -> Result<State, SupervisorError> {
-        Ok(State::Stopped)
+    fn states(&self, agents: &[Agent]) -> Vec<State> {
+        vec![State::Stopped; agents.len()]
     }
 }
 
@@ -250,7 +251,7 @@ fn a_lost_lock_ends_it_there(#[case] steps: usize, #[case] fired: usize, #[case]
         Turn::CutShort { asked } => Some(asked),
         _ => None,
     });
-    assert_eq!(cut_short.unwrap_or_default(), asked);
+    assert_eq!(cut_short.flatten(), asked.then_some(Step::Stop));
 }
 
 #[test]
@@ -259,7 +260,7 @@ fn a_signal_ends_it_before_the_next_step() {
     let ran = run(Verb::Restart, &["a", "b", "c"], Scripted { trips, ..fails(&[]) }, PLENTY);
     assert_eq!(ran.actions, ["Stop a", "Start a", "Stop b"]);
     assert_eq!(ran.outcome.exit(), Exit::Signal(15));
-    assert!(matches!(ran.outcome.agents[1].turn, Turn::CutShort { asked: true }));
+    assert!(matches!(ran.outcome.agents[1].turn, Turn::CutShort { asked: Some(Step::Stop) }));
     assert!(matches!(ran.outcome.agents[2].turn, Turn::NotReached));
 }
 

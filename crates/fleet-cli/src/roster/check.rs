@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 use super::error::{Place, RosterError};
 use super::file::{AgentEntry, Argv, RosterFile, Runtime, SupervisorKind};
 use super::template::Template;
-use super::{Agent, Kept, Roster, env_file};
+use super::{Agent, Kept, Roster, env_file, names};
 use crate::home::Home;
 
 const DEFAULT_CLASS: &str = "worker";
@@ -33,11 +33,16 @@ pub(super) fn check(path: &Utf8Path, file: RosterFile, home: &Home) -> Result<Ro
     }
     check_names(path, &file.agents.value)?;
     let supervisor = file.supervisor;
+    let tmux = names::tmux(path, file.tmux)?;
+    let units = names::units(path, file.systemd)?;
+    if supervisor == SupervisorKind::Tmux {
+        names::check_sessions(path, &tmux, &file.agents.value)?;
+    }
     let directory = file.defaults.working_directory;
     let directory = directory.as_deref().unwrap_or(DEFAULT_WORKING_DIRECTORY);
     let context = Context { path, home, supervisor, runtimes: &file.runtimes, directory };
     let agents = file.agents.value.into_iter().map(|entry| context.agent(entry));
-    Ok(Roster { supervisor, agents: agents.collect::<Result<_, _>>()? })
+    Ok(Roster { supervisor, tmux, units, agents: agents.collect::<Result<_, _>>()? })
 }
 
 /// What the agents of one roster have in common.
@@ -126,6 +131,7 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(allowed) && !matches!(name, "." | "..")
 }
 
-fn place<T>(path: &Utf8Path, value: &Spanned<T>) -> Place {
+/// Where a value stands.
+pub(super) fn place<T>(path: &Utf8Path, value: &Spanned<T>) -> Place {
     Place::new(path, Some(value.referenced))
 }

@@ -112,6 +112,29 @@ pub(crate) enum RosterError {
         /// Where the first one stands.
         first: u64,
     },
+    /// Two agents that tmux could not tell apart.
+    #[error(
+        "{place}: tmux would call the session of `{name}` like that of {other}, \
+         because it writes `_` for a dot; rename one of them"
+    )]
+    SameSession {
+        /// Where the second one stands.
+        place: Place,
+        /// Its name.
+        name: String,
+        /// The first one.
+        other: String,
+    },
+    /// A name that another program could not use.
+    #[error("{place}: `{name}` cannot be used: {rule}")]
+    BadForeignName {
+        /// Where it stands.
+        place: Place,
+        /// As written.
+        name: String,
+        /// What is.
+        rule: &'static str,
+    },
     /// Nothing says how to run an agent.
     #[error(
         "{place}: the agent `{name}` has no command; \

@@ -21,8 +21,10 @@ pub(super) struct RosterFile {
     pub(super) transport: Spanned<String>,
     #[serde(default)]
     pub(super) supervisor: SupervisorKind,
-    #[serde(default, rename = "tmux")]
-    _tmux: Tmux,
+    #[serde(default)]
+    pub(super) tmux: TmuxKeys,
+    #[serde(default)]
+    pub(super) systemd: SystemdKeys,
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
@@ -43,15 +45,24 @@ pub(crate) enum SupervisorKind {
     Process,
 }
 
-/// Where the holder and the sessions live; read so that such a roster loads, and for the
-/// supervisors that use it.
+/// Where the holder and the sessions live.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Tmux {
-    #[serde(default, rename = "socket_name", alias = "socketName")]
-    _socket_name: Option<String>,
-    #[serde(default, rename = "holder_session", alias = "holderSession")]
-    _holder_session: Option<String>,
+pub(super) struct TmuxKeys {
+    #[serde(alias = "socketName")]
+    pub(super) socket_name: Option<Spanned<String>>,
+    #[serde(alias = "holderSession")]
+    pub(super) holder_session: Option<Spanned<String>>,
+}
+
+/// What the units are called.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SystemdKeys {
+    #[serde(alias = "holderUnit")]
+    pub(super) holder_unit: Option<Spanned<String>>,
+    #[serde(alias = "agentUnit")]
+    pub(super) agent_unit: Option<Spanned<String>>,
 }
 
 /// What holds for every agent that does not say otherwise.

@@ -7,6 +7,7 @@ mod check;
 mod env_file;
 mod error;
 mod file;
+mod names;
 mod template;
 
 use std::collections::BTreeMap;
@@ -24,9 +25,41 @@ use crate::home::Home;
 pub(crate) struct Roster {
     /// Who starts and stops the agents.
     pub(crate) supervisor: SupervisorKind,
+    /// Where the sessions are.
+    pub(crate) tmux: Tmux,
+    /// What the units are called.
+    pub(crate) units: Units,
     /// In the order of the file, which is the order of a restart.
     pub(crate) agents: Vec<Agent>,
 }
+
+/// Where the sessions of a fleet are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tmux {
+    /// The socket of the fleet's own server; `None` for the user's default one.
+    pub(crate) socket_name: Option<String>,
+    /// The session that keeps the server.
+    pub(crate) holder_session: String,
+}
+
+/// What systemd calls the parts of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Units {
+    /// The holder's unit.
+    pub(crate) holder: String,
+    /// An agent's unit, with `{name}` for its name.
+    agent: String,
+}
+
+impl Units {
+    /// The unit of the agent called `name`.
+    pub(crate) fn agent(&self, name: &str) -> String {
+        self.agent.replace(NAME, name)
+    }
+}
+
+/// What stands for an agent's name in the name of a unit.
+const NAME: &str = "{name}";
 
 /// One agent, with every default filled in.
 #[derive(Clone, Debug, Hash)]

@@ -38,6 +38,10 @@ fn a_mosaic_roster_loads_unchanged() {
     )
     .expect("valid");
     assert_eq!(loaded.supervisor, SupervisorKind::Systemd);
+    assert_eq!(loaded.tmux.socket_name.as_deref(), Some("mosaic"));
+    assert_eq!(loaded.tmux.holder_session, "_holder");
+    assert_eq!(loaded.units.holder, "mosaic-tmux-holder.service");
+    assert_eq!(loaded.units.agent("coder-1"), "mosaic-agent@coder-1.service");
     let [coder, review] = loaded.agents.as_slice() else { panic!("{loaded:?}") };
     assert_eq!((coder.name.as_str(), coder.class.as_str()), ("coder-1", "worker"));
     assert_eq!(coder.working_directory, "/u/work");
@@ -83,6 +87,12 @@ fn a_working_directory_comes_from(#[case] own: &str, #[case] fleet: &str, #[case
 fn the_sentence_for_each_mistake() {
     const HEAD: &str = "version: 1\ntransport: tmux\n";
     let agents = |entry: &str| format!("{HEAD}supervisor: process\nagents:\n- {entry}\n");
+    let tmux = |keys: &str, entries: &str| {
+        let runtimes = "runtimes: {r: {command: [x]}}";
+        format!("{HEAD}supervisor: tmux\ntmux: {{{keys}}}\n{runtimes}\nagents: [{entries}]\n")
+    };
+    let systemd =
+        |key: &str| format!("{HEAD}systemd: {{{key}}}\nagents: [{{name: a, runtime: r}}]\n");
     let cases = [
         ("unknown key", agents("{name: a, runtime: r, modle_hint: x}")),
         ("unknown camelCase key", agents("{name: a, runtime: r, workinDirectory: x}")),
@@ -103,6 +113,12 @@ fn the_sentence_for_each_mistake() {
         ("bad name", agents("{name: a/b, runtime: r}")),
         ("name that leads out", agents("{name: .., runtime: r}")),
         ("same name", agents("{name: a, runtime: r}\n- {name: a, runtime: r}")),
+        ("same session", tmux("", "{name: a.b, runtime: r}, {name: a_b, runtime: r}")),
+        ("the holder's session", tmux("holder_session: a.b", "{name: a_b, runtime: r}")),
+        ("socket name", tmux("socketName: a/b", "{name: a, runtime: r}")),
+        ("holder session", tmux("holder_session: ''", "{name: a, runtime: r}")),
+        ("holder unit", systemd("holder_unit: holder")),
+        ("agent unit", systemd("agentUnit: agent.service")),
         ("no command", agents("{name: a, runtime: r}")),
         ("command as a string", agents("{name: a, runtime: r, command: run it}")),
         ("empty command", agents("{name: a, runtime: r, command: []}")),

@@ -5,17 +5,36 @@
 //! signal, start the command. What takes time comes back as a [`Wait`], which runs outside.
 //! So an owner that lost the lock cannot fire another step, and a slow agent holds up
 //! nobody who only wants to look at the lock.
+//!
+//! | | `process` | `tmux` | `systemd` |
+//! |---|---|---|---|
+//! | the holder | none | a session that keeps the server | a unit, whose tmux server answers |
+//! | an agent | leads a session | leads a session, in a pane | a unit: its main process, or its pane |
+//! | restart | stop, start | stop, start | one job |
+//! | what it wrote | a log file | the pane | the journal, the unit's file, the pane |
+//!
+//! `instance`, `stop` and `table` know about processes, `tool` runs the other programs.
 
+mod error;
+mod instance;
 mod process;
+mod stop;
+mod systemd;
+mod tmux;
+mod tool;
+mod words;
 
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
 use serde::Serialize;
 
-pub(crate) use self::process::{Processes, launch};
+pub(crate) use self::error::{SupervisorError, SupervisorMissing};
+use self::process::Processes;
+pub(crate) use self::process::launch;
+use self::systemd::Units;
+use self::tmux::Sessions;
+pub(crate) use self::tmux::pane;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::plan::Verb;
@@ -24,7 +43,13 @@ use crate::roster::{Agent, Roster, SupervisorKind};
 /// Starts, stops and looks at agents and their holder.
 pub(crate) trait Supervisor: Sync {
     /// The steps that a verb takes, in order.
-    fn steps(&self, verb: Verb) -> &'static [Step];
+    fn steps(&self, verb: Verb) -> &'static [Step] {
+        match verb {
+            Verb::Restart => &[Step::Stop, Step::Start],
+            Verb::Start => &[Step::Start],
+            Verb::Stop => &[Step::Stop],
+        }
+    }
 
     /// Begins one step, and returns the wait for its end. Runs under the lock's mutex.
     ///
@@ -41,12 +66,8 @@ pub(crate) trait Supervisor: Sync {
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError>;
 
-    /// Looks at an agent, without the lock.
-    ///
-    /// # Errors
-    ///
-    /// When the answer cannot be had.
-    fn state(&self, agent: &Agent) -> Result<State, SupervisorError>;
+    /// Looks at each of `agents`, without the lock.
+    fn states(&self, agents: &[Agent]) -> Vec<State>;
 }
 
 /// The rest of a step: waits until it has taken effect.
@@ -60,6 +81,8 @@ pub(crate) enum Step {
     Stop,
     /// Run its command.
     Start,
+    /// Both, for a supervisor whose `steps` say that it does them in one.
+    Restart,
 }
 
 /// Whom a step is for.
@@ -86,6 +109,11 @@ pub(crate) enum Settled {
         /// Its process.
         pid: u32,
     },
+    /// It ran, and runs anew.
+    Restarted {
+        /// Its process.
+        pid: u32,
+    },
 }
 
 /// What an agent is doing.
@@ -100,17 +128,24 @@ pub(crate) enum State {
         #[serde(rename = "uptime_ms", serialize_with = "as_millis")]
         uptime: Duration,
     },
+    /// It was asked to run and does not yet.
+    Starting,
     /// It was asked to end and has not yet.
     Stopping {
         /// Its process.
-        pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
     },
     /// It was never started, or stopped on purpose.
     Stopped,
     /// It ended by itself.
     Dead {
         /// The process that it was.
-        pid: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+        /// How it ended, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        how: Option<String>,
         /// Processes that it started and that still run.
         leftover: Vec<u32>,
     },
@@ -121,106 +156,10 @@ pub(crate) enum State {
     },
 }
 
-/// Why a step failed, or an agent cannot be looked at.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SupervisorError {
-    /// The directory to start in is not there.
-    #[error("the working directory {path} is not a directory; create it, or change the roster")]
-    NoDirectory {
-        /// The directory.
-        path: Utf8PathBuf,
-    },
-    /// The command cannot be run at all.
-    #[error("{problem}")]
-    NotLaunched {
-        /// What the launcher said.
-        problem: String,
-    },
-    /// The command ran and ended before it could be called started.
-    #[error("it ended at once, with {status}{}", quote(.tail, .log))]
-    EndedAtOnce {
-        /// As the system describes it.
-        status: String,
-        /// The last lines it wrote.
-        tail: String,
-        /// Where it wrote them.
-        log: Utf8PathBuf,
-    },
-    /// Processes of the last run are in the way of a new one.
-    #[error(
-        "its last run ended but left processes behind ({}); `fleet restart {name}` ends them",
-        join(.pids)
-    )]
-    Leftover {
-        /// The agent.
-        name: String,
-        /// The processes.
-        pids: Vec<u32>,
-    },
-    /// It was asked to end and has not yet.
-    #[error("it is still ending (process {pid}); `fleet restart {name}` waits for it")]
-    StillEnding {
-        /// The agent.
-        name: String,
-        /// Its process.
-        pid: u32,
-    },
-    /// Stopping the agent would end us in the middle.
-    #[error(
-        "this very `fleet` runs inside it and would end with it; \
-         run `setsid fleet restart {name}` instead"
-    )]
-    Inside {
-        /// The agent.
-        name: String,
-    },
-    /// Not even SIGKILL ended it.
-    #[error("it is still there {} after SIGKILL (processes {})",
-        crate::duration::format(*.waited), join(.pids))]
-    Immortal {
-        /// The processes.
-        pids: Vec<u32>,
-        /// How long we waited.
-        waited: Duration,
-    },
-    /// A signal told us to stop waiting.
-    #[error("interrupted while waiting for it to end")]
-    Interrupted,
-    /// A system call failed.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What we were about to do.
-        action: &'static str,
-        /// To which file.
-        path: Utf8PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A system call that concerns no file failed.
-    #[error("cannot {action}")]
-    System {
-        /// What we were about to do.
-        action: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// The roster asks for a supervisor that this build does not have.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the roster asks for the supervisor `{wanted}`, and this build has only `process`; \
-     set `supervisor: process` in {roster}"
-)]
-pub(crate) struct SupervisorMissing {
-    wanted: &'static str,
-    roster: Utf8PathBuf,
-}
-
 /// How long the supervisor waits for agents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// Between SIGTERM and SIGKILL.
+    /// Between the request to end and SIGKILL.
     pub(crate) grace: Duration,
     /// How long an agent must live to count as started.
     pub(crate) settle: Duration,
@@ -230,30 +169,17 @@ pub(crate) struct Patience {
 ///
 /// # Errors
 ///
-/// When this build does not have it.
-pub(crate) fn open(
-    roster: &Roster,
+/// When what it needs is not there.
+pub(crate) fn open<'r>(
+    roster: &'r Roster,
     home: &Home,
     patience: Patience,
-) -> Result<Processes, SupervisorMissing> {
-    let missing = |wanted| Err(SupervisorMissing { wanted, roster: home.roster() });
-    match roster.supervisor {
-        SupervisorKind::Process => Ok(Processes::new(home.clone(), patience)),
-        SupervisorKind::Systemd => missing("systemd"),
-        SupervisorKind::Tmux => missing("tmux"),
-    }
-}
-
-fn quote(tail: &str, log: &Utf8PathBuf) -> String {
-    if tail.is_empty() {
-        return format!("; it wrote nothing to {log}");
-    }
-    let lines: String = tail.lines().map(|line| format!("\n    | {line}")).collect();
-    format!("; its last words in {log}:{lines}")
-}
-
-fn join(pids: &[u32]) -> String {
-    pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+) -> Result<Box<dyn Supervisor + 'r>, SupervisorMissing> {
+    Ok(match roster.supervisor {
+        SupervisorKind::Process => Box::new(Processes::new(home.clone(), patience)),
+        SupervisorKind::Tmux => Box::new(Sessions::open(roster, home, patience)?),
+        SupervisorKind::Systemd => Box::new(Units::open(roster, home, patience)?),
+    })
 }
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {

@@ -16,10 +16,10 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,12 +28,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::instance::{Instance, RUN_VARIABLE};
 use crate::error;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::roster::Agent;
 use crate::supervisor::SupervisorError;
+use crate::supervisor::instance::{Instance, RUN_VARIABLE, create_parent, new_run};
+use crate::supervisor::tool::LOCK_VARIABLES;
 
 /// The first argument that makes `fleet` a launcher; the others are where to write the
 /// record, and the agent's command. No command line for people, so clap does not know it.
@@ -41,9 +42,6 @@ pub(crate) const COMMAND: &str = "__launch";
 
 /// A launcher works for a few milliseconds; one that takes this long is stuck.
 const LAUNCH_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a variable of the lock would tell an agent is not true for as long as it lives.
-const LOCK_VARIABLES: [&str; 3] = ["FLEET_LOCK_TOKEN", "FLEET_LOCK_GENERATION", "FLEET_LOCK_PATH"];
 
 /// An agent that has just begun to run.
 #[derive(Debug)]
@@ -69,9 +67,7 @@ pub(super) fn launch(
     }
     let record = home.instance(&agent.name);
     let log_path = home.log(&agent.name);
-    for file in [&record, &log_path] {
-        create_parent(file)?;
-    }
+    create_parent(&log_path)?;
     let log = open_log(&log_path)?;
     let log_start = log.metadata().map_err(|e| failed("look at", &log_path, e))?.len();
     let system = |action| move |source: io::Error| SupervisorError::System { action, source };
@@ -162,12 +158,6 @@ fn launcher(home: &Home, agent: &Agent, record: &Utf8Path) -> Command {
     command
 }
 
-/// Unlike any other of this boot; a record of another boot is not looked at.
-fn new_run() -> String {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    format!("{}.{:09}-{}", now.tv_sec, now.tv_nsec, std::process::id())
-}
-
 /// What the launcher says until it lets go of the pipe: nothing, if all is well.
 fn read_report(report: OwnedFd) -> io::Result<String> {
     let deadline = Instant::now() + LAUNCH_PATIENCE;
@@ -194,13 +184,6 @@ fn open_log(path: &Utf8Path) -> Result<File, SupervisorError> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
     options.open(path).map_err(|e| failed("open the log", path, e))
-}
-
-fn create_parent(path: &Utf8Path) -> Result<(), SupervisorError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(parent).map_err(|e| failed("create the directory", parent, e))
 }
 
 fn failed(action: &'static str, path: &Utf8Path, source: io::Error) -> SupervisorError {

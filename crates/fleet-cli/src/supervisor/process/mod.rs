@@ -8,29 +8,21 @@
 //! There is no holder: agents live in no common process, so every step for the holder has
 //! already been done.
 
-mod instance;
 pub(crate) mod launch;
-mod stop;
 
-use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 
-use camino::Utf8Path;
-
-use self::instance::Instance;
 use self::launch::Launched;
-use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait};
+use super::instance::{Instance, pids};
+use super::words::Words;
+use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait, stop};
+use crate::error;
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
-use crate::plan::Verb;
 use crate::processes::Process;
 use crate::roster::Agent;
-
-/// How much of a log's end a message quotes.
-const TAIL_LINES: usize = 5;
-const TAIL_BYTES: u64 = 2048;
 
 /// The agents of one home, as processes.
 #[derive(Debug)]
@@ -54,9 +46,9 @@ impl Processes {
         let Some(mut instance) = Instance::read(&record)? else {
             return Ok(Box::new(|_| Ok(Settled::Already)));
         };
-        let members = instance.members().map_err(reading_proc)?;
+        let members = instance.members()?;
         if members.iter().any(|process| process.pid == std::process::id()) {
-            return Err(SupervisorError::Inside { name: agent.name.clone() });
+            return Err(SupervisorError::inside_session(&agent.name));
         }
         // Written before the signal: if we die between the two, the agent shows as
         // "stopping" and runs, and the next stop or restart tries again.
@@ -65,9 +57,10 @@ impl Processes {
         if members.is_empty() {
             return Ok(Box::new(|_| Ok(Settled::Already)));
         }
-        stop::ask(&instance, &members)?;
+        let runs = [instance];
+        stop::ask(&runs)?;
         Ok(Box::new(move |interrupt| {
-            let settled = stop::await_end(&instance, self.patience.grace, interrupt);
+            let settled = stop::await_end(&runs, self.patience.grace, interrupt);
             self.reap();
             settled
         }))
@@ -80,7 +73,7 @@ impl Processes {
     ) -> Result<Wait<'a>, SupervisorError> {
         self.reap();
         if let Some(instance) = Instance::read(&self.home.instance(&agent.name))? {
-            let members = instance.members().map_err(reading_proc)?;
+            let members = instance.members()?;
             match (instance.leader(&members), instance.stopping) {
                 (Some(_), false) => return Ok(Box::new(|_| Ok(Settled::Already))),
                 (Some(_), true) => {
@@ -90,8 +83,8 @@ impl Processes {
                 (None, _) => {}
             }
             if !members.is_empty() {
-                let pids = members.iter().map(|process| process.pid).collect();
-                return Err(SupervisorError::Leftover { name: agent.name.clone(), pids });
+                let (name, pids) = (agent.name.clone(), pids(&members));
+                return Err(SupervisorError::Leftover { name, pids });
             }
         }
         let launched = launch::launch(&self.home, agent, ticket)?;
@@ -118,9 +111,8 @@ impl Processes {
             .try_wait()
             .map_err(|source| SupervisorError::System { action: "wait for a child", source })?;
         if let Some(status) = ended {
-            let log = self.home.log(&agent.name);
-            let tail = tail(&log, log_start);
-            return Err(SupervisorError::EndedAtOnce { status: status.to_string(), tail, log });
+            let words = Words::in_log(&self.home.log(&agent.name), log_start);
+            return Err(SupervisorError::EndedAtOnce { status: status.to_string(), words });
         }
         self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
         Ok(Settled::Started { pid })
@@ -134,14 +126,6 @@ impl Processes {
 }
 
 impl Supervisor for Processes {
-    fn steps(&self, verb: Verb) -> &'static [Step] {
-        match verb {
-            Verb::Restart => &[Step::Stop, Step::Start],
-            Verb::Start => &[Step::Start],
-            Verb::Stop => &[Step::Stop],
-        }
-    }
-
     fn fire<'a>(
         &'a self,
         step: Step,
@@ -151,46 +135,16 @@ impl Supervisor for Processes {
         match (target, step) {
             (Target::Holder, _) => Ok(Box::new(|_| Ok(Settled::Already))),
             (Target::Agent(agent), Step::Stop) => self.stop(agent),
-            (Target::Agent(agent), Step::Start) => self.start(agent, ticket),
+            (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent, ticket),
         }
     }
 
-    fn state(&self, agent: &Agent) -> Result<State, SupervisorError> {
-        let Some(instance) = Instance::read(&self.home.instance(&agent.name))? else {
-            return Ok(State::Stopped);
+    fn states(&self, agents: &[Agent]) -> Vec<State> {
+        let look = |agent: &Agent| match Instance::read(&self.home.instance(&agent.name))? {
+            Some(instance) => instance.state(),
+            None => Ok(State::Stopped),
         };
-        let pid = instance.pid;
-        let members = instance.members().map_err(reading_proc)?;
-        Ok(match (instance.leader(&members), instance.stopping) {
-            (Some(_), true) => State::Stopping { pid },
-            (Some(leader), false) => State::Running { pid, uptime: leader.uptime() },
-            (None, true) if members.is_empty() => State::Stopped,
-            (None, _) => {
-                let leftover = members.iter().map(|process| process.pid).collect();
-                State::Dead { pid, leftover }
-            }
-        })
+        let unknown = |problem| State::Unknown { error: error::chain(&problem) };
+        agents.iter().map(|agent| look(agent).unwrap_or_else(unknown)).collect()
     }
-}
-
-fn reading_proc(source: std::io::Error) -> SupervisorError {
-    SupervisorError::Io { action: "read", path: "/proc".into(), source }
-}
-
-/// The last lines of a log, of what was written after `start`. A log that cannot be read
-/// has none: the message that quotes it names the file.
-fn tail(log: &Utf8Path, start: u64) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(log)?;
-        let from = file.metadata()?.len().saturating_sub(TAIL_BYTES).max(start);
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let last = lines.len().saturating_sub(TAIL_LINES);
-    lines.get(last..).unwrap_or_default().join("\n")
 }

@@ -1,4 +1,4 @@
-//! How a run ends: SIGTERM to all of it, a grace period, SIGKILL to what is left.
+//! How runs end: asked gently, a grace period, SIGKILL to what is left.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::instance::Instance;
-use super::reading_proc;
+use super::{Settled, SupervisorError};
 use crate::interrupt::{Interrupt, Woken};
 use crate::processes::Process;
-use crate::supervisor::{Settled, SupervisorError};
 
 /// How long SIGKILL may take to have an effect before we say that it has none.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -17,58 +16,79 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// How soon to look again for a process that cannot be watched.
 const UNWATCHED_RETRY: Duration = Duration::from_millis(10);
 
-/// Asks the run to end. A stopped process could not hear it, so it is continued as well.
+/// Asks all of the runs to end. A stopped process could not hear it, so it is continued as
+/// well.
 ///
 /// # Errors
 ///
 /// When the system refuses.
-pub(super) fn ask(instance: &Instance, members: &[Process]) -> Result<(), SupervisorError> {
-    for signal in [Signal::TERM, Signal::CONT] {
-        send(instance, members, signal)?;
-    }
-    Ok(())
+pub(super) fn ask(runs: &[Instance]) -> Result<(), SupervisorError> {
+    send(runs, Signal::TERM)?;
+    send(runs, Signal::CONT)
 }
 
-/// Waits until no process of the run is alive, with force after `grace`.
+/// Waits until no process of the runs is alive, with force after `grace`.
 ///
 /// # Errors
 ///
 /// When a signal interrupts us, or when not even SIGKILL helps.
 pub(super) fn await_end(
-    instance: &Instance,
+    runs: &[Instance],
     grace: Duration,
     interrupt: &Interrupt,
 ) -> Result<Settled, SupervisorError> {
-    if await_empty(instance, grace, interrupt)?.is_empty() {
+    if await_none(&|| members(runs), grace, interrupt)?.is_empty() {
         return Ok(Settled::Stopped { killed: false });
     }
     // A process may fork while we kill its siblings outside the group; so look again.
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
-        let members = instance.members().map_err(reading_proc)?;
-        send(instance, &members, Signal::KILL)?;
+        send(runs, Signal::KILL)?;
         let left = deadline.saturating_duration_since(Instant::now());
         let step = left.min(Duration::from_millis(100));
-        let members = await_empty(instance, step, interrupt)?;
-        if members.is_empty() {
+        let still = await_none(&|| members(runs), step, interrupt)?;
+        if still.is_empty() {
             return Ok(Settled::Stopped { killed: true });
         }
         if left.is_zero() {
-            let pids = members.iter().map(|process| process.pid).collect();
+            let pids = still.iter().map(|process| process.pid).collect();
             return Err(SupervisorError::Immortal { pids, waited: KILL_PATIENCE });
         }
     }
 }
 
-/// Waits until the run has no member, at most for `patience`; returns who is left.
-fn await_empty(
-    instance: &Instance,
+/// The same for runs whose terminals were hung up. The kernel tells the leaders; whoever is
+/// left when they have ended has not heard of it, so it is asked then.
+///
+/// # Errors
+///
+/// As [`await_end`].
+pub(super) fn await_end_after_hangup(
+    runs: &[Instance],
+    grace: Duration,
+    interrupt: &Interrupt,
+) -> Result<Settled, SupervisorError> {
+    let deadline = Instant::now() + grace;
+    let leaders = || {
+        let mut leaders = members(runs)?;
+        leaders.retain(|process| runs.iter().any(|run| run.pid == process.pid));
+        Ok(leaders)
+    };
+    if await_none(&leaders, grace, interrupt)?.is_empty() {
+        ask(runs)?;
+    }
+    await_end(runs, deadline.saturating_duration_since(Instant::now()), interrupt)
+}
+
+/// Waits until `look` finds nobody, at most for `patience`; returns who is left.
+fn await_none(
+    look: &dyn Fn() -> Result<Vec<Process>, SupervisorError>,
     patience: Duration,
     interrupt: &Interrupt,
 ) -> Result<Vec<Process>, SupervisorError> {
     let deadline = Instant::now() + patience;
     loop {
-        let members = instance.members().map_err(reading_proc)?;
+        let members = look()?;
         let left = deadline.saturating_duration_since(Instant::now());
         if members.is_empty() || left.is_zero() {
             return Ok(members);
@@ -87,8 +107,15 @@ fn await_empty(
     }
 }
 
-fn send(instance: &Instance, members: &[Process], signal: Signal) -> Result<(), SupervisorError> {
-    instance
-        .signal(members, signal)
-        .map_err(|source| SupervisorError::System { action: "signal the process", source })
+fn members(runs: &[Instance]) -> Result<Vec<Process>, SupervisorError> {
+    let mut all = Vec::new();
+    for run in runs {
+        all.extend(run.members()?);
+    }
+    Ok(all)
+}
+
+fn send(runs: &[Instance], signal: Signal) -> Result<(), SupervisorError> {
+    let refused = |source| SupervisorError::System { action: "signal the process", source };
+    runs.iter().try_for_each(|run| run.signal(&run.members()?, signal).map_err(refused))
 }

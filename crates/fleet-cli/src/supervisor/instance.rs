@@ -3,14 +3,16 @@
 //! The record is written by the run itself, before its command begins (see `launch`), and
 //! replaced whole, so a reader never sees half of it.
 
+use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 
 use camino::Utf8Path;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
+use super::{State, SupervisorError};
 use crate::processes::{self, Process};
-use crate::supervisor::SupervisorError;
 
 /// The variable that every process of a run inherits; names the run.
 pub(super) const RUN_VARIABLE: &str = "FLEET_RUN";
@@ -38,9 +40,24 @@ impl Instance {
     ///
     /// When `/proc` does not tell us who we are.
     pub(super) fn this_process(run: String) -> io::Result<Self> {
-        let this = Process::find(std::process::id()).ok_or(ErrorKind::NotFound)?;
+        let this = Self::of(std::process::id())?.ok_or(ErrorKind::NotFound)?;
+        Ok(Self { run, ..this })
+    }
+
+    /// The run that the process `pid` leads, whoever started it; `None` if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` is not mounted.
+    pub(super) fn of(pid: u32) -> io::Result<Option<Self>> {
         let boot_id = processes::boot_id()?;
-        Ok(Self { pid: this.pid, start_ticks: this.start_ticks, boot_id, run, stopping: false })
+        Ok(Process::find(pid).map(|process| Self {
+            pid,
+            start_ticks: process.start_ticks,
+            boot_id,
+            run: String::new(),
+            stopping: false,
+        }))
     }
 
     /// Reads the record at `path`. A record that cannot be understood is as good as none:
@@ -66,6 +83,7 @@ impl Instance {
         let text = serde_json::to_string(self).map_err(|e| failed("encode", path, e.into()))?;
         // One name is enough: records are written under the lock's mutex only.
         let temporary = path.with_extension("json.new");
+        create_parent(path)?;
         std::fs::write(&temporary, text + "\n").map_err(|e| failed("write", &temporary, e))?;
         std::fs::rename(&temporary, path).map_err(|e| failed("replace", path, e))
     }
@@ -75,11 +93,11 @@ impl Instance {
     /// # Errors
     ///
     /// When `/proc` cannot be read.
-    pub(super) fn members(&self) -> io::Result<Vec<Process>> {
-        if self.boot_id != processes::boot_id()? {
+    pub(super) fn members(&self) -> Result<Vec<Process>, SupervisorError> {
+        if self.boot_id != processes::boot_id().map_err(SupervisorError::no_proc)? {
             return Ok(Vec::new());
         }
-        let session = processes::session(self.pid)?;
+        let session = processes::session(self.pid).map_err(SupervisorError::no_proc)?;
         let leader = session.iter().find(|process| process.pid == self.pid);
         // A session keeps its number as long as a member lives. So if another process now
         // leads a session of this number, ours ended before. If nobody leads it, it may be
@@ -95,6 +113,21 @@ impl Instance {
     /// The leader among `members`.
     pub(super) fn leader(&self, members: &[Process]) -> Option<Process> {
         members.iter().copied().find(|process| process.pid == self.pid)
+    }
+
+    /// What this run says about its agent, if nothing else is known.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be read.
+    pub(super) fn state(&self) -> Result<State, SupervisorError> {
+        let members = self.members()?;
+        Ok(match (self.leader(&members), self.stopping) {
+            (Some(_), true) => State::Stopping { pid: Some(self.pid) },
+            (Some(leader), false) => State::Running { pid: self.pid, uptime: leader.uptime() },
+            (None, true) if members.is_empty() => State::Stopped,
+            (None, _) => State::Dead { pid: Some(self.pid), how: None, leftover: pids(&members) },
+        })
     }
 
     /// Signals the run's process group, which no fork can slip out of, and then each
@@ -116,6 +149,29 @@ impl Instance {
         let mut outside = members.iter().filter(|process| process.group != self.pid);
         outside.try_for_each(|process| process.signal(signal))
     }
+}
+
+/// Makes the directory of `path`.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(super) fn create_parent(path: &Utf8Path) -> Result<(), SupervisorError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(parent).map_err(|e| failed("create the directory", parent, e))
+}
+
+/// Unlike any other of this boot; a record of another boot is not looked at.
+pub(super) fn new_run() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    format!("{}.{:09}-{}", now.tv_sec, now.tv_nsec, std::process::id())
+}
+
+/// Their ids.
+pub(super) fn pids(members: &[Process]) -> Vec<u32> {
+    members.iter().map(|process| process.pid).collect()
 }
 
 fn failed(action: &'static str, path: &Utf8Path, source: io::Error) -> SupervisorError {

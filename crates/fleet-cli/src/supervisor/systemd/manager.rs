@@ -1,0 +1,274 @@
+//! The command lines for systemctl, and what its answers mean.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use crate::supervisor::SupervisorError;
+use crate::supervisor::tool::{self, Said};
+
+/// The program.
+pub(super) const PROGRAM: &str = "systemctl";
+
+/// What we ask about a unit.
+const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,Job,MainPID,\
+                          ExecMainPID,ExecMainCode,ExecMainStatus,InvocationID";
+
+/// What `ExecMainCode` is for a process that ended by itself.
+const CLD_EXITED: u32 = 1;
+
+/// The manager of this user's services.
+#[derive(Clone, Debug)]
+pub(super) struct Manager {
+    /// Where its socket is, if the environment does not say.
+    runtime_directory: Option<PathBuf>,
+}
+
+/// What the manager says about a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Its name.
+    pub(super) name: String,
+    /// `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
+    pub(super) load: String,
+    /// Whether it runs.
+    pub(super) phase: Phase,
+    /// The same in the words of its kind: `running`, `exited`, `auto-restart`.
+    pub(super) sub: String,
+    /// How its last run ended: `success`, `exit-code`, `signal`, `timeout`, …
+    pub(super) result: String,
+    /// Whether a job for it waits or is at work.
+    pub(super) has_job: bool,
+    /// Its main process, while it has one.
+    pub(super) main_pid: Option<u32>,
+    /// The process that was its main process last, and how it ended.
+    pub(super) last: Option<Last>,
+    /// Names its latest run.
+    pub(super) invocation: String,
+}
+
+/// A main process that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    /// Which it was.
+    pub(super) pid: u32,
+    /// How it ended: as `si_code` has it for SIGCHLD.
+    pub(super) code: u32,
+    /// Its exit status, or the signal.
+    pub(super) status: i32,
+}
+
+/// The state of a unit, as all kinds of units have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It runs, or has run and counts as if it did.
+    Active,
+    /// It does not.
+    #[default]
+    Inactive,
+    /// It does not, and not because somebody wished so.
+    Failed,
+    /// It is being started, or will be again.
+    Activating,
+    /// It is being stopped.
+    Deactivating,
+}
+
+impl fmt::Display for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.code == CLD_EXITED { "exit status" } else { "signal" };
+        write!(f, "{kind}: {}", self.status)
+    }
+}
+
+impl Manager {
+    /// The one that this process's environment leads to. Where the environment does not say
+    /// (under cron, for one), it is the one of a user who is logged in or lingers.
+    pub(super) fn of_this_user() -> Self {
+        let user = rustix::process::getuid().as_raw();
+        let usual = PathBuf::from(format!("/run/user/{user}"));
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let is_told = set("XDG_RUNTIME_DIR").or(set("DBUS_SESSION_BUS_ADDRESS"));
+        Self { runtime_directory: usual_directory(is_told, &usual, &Path::is_dir) }
+    }
+
+    /// Asks whether there is a manager. If not, what systemctl says.
+    ///
+    /// # Errors
+    ///
+    /// When systemctl cannot be run, or hangs.
+    pub(super) fn answers(&self) -> Result<Result<(), String>, SupervisorError> {
+        let said = self.call(&["--user", "show", "--property=Version"], None)?;
+        Ok(if said.status.success() { Ok(()) } else { Err(said.complaint()) })
+    }
+
+    /// Has the manager do `verb` to a unit, without waiting until it is done.
+    ///
+    /// # Errors
+    ///
+    /// When it refuses, or cannot be asked.
+    pub(super) fn order(
+        &self,
+        verb: &str,
+        unit: &str,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<(), SupervisorError> {
+        let arguments = ["--user", "--no-block", verb, unit];
+        self.call(&arguments, Some(ticket))?.success(PROGRAM, &arguments).map(drop)
+    }
+
+    /// Has the manager forget that a unit failed, and how often it was started lately:
+    /// otherwise it would refuse to start it yet again. A unit that it has not loaded has
+    /// nothing to forget.
+    ///
+    /// # Errors
+    ///
+    /// When systemctl cannot be run, or hangs.
+    pub(super) fn forgive(&self, unit: &str) -> Result<(), SupervisorError> {
+        self.call(&["--user", "reset-failed", unit], None).map(drop)
+    }
+
+    /// Looks at units, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked.
+    pub(super) fn show(&self, units: &[&str]) -> Result<Vec<Unit>, SupervisorError> {
+        let show = ["--user", "show", PROPERTIES, "--"];
+        let said = self.call(&[&show, units].concat(), None)?.success(PROGRAM, &show)?;
+        Ok(parse(&said.out))
+    }
+
+    /// Looks at one unit.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked.
+    pub(super) fn look(&self, unit: &str) -> Result<Unit, SupervisorError> {
+        Ok(self.show(&[unit])?.into_iter().next().unwrap_or_default())
+    }
+
+    /// A unit's files, its drop-ins after the file itself.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked, or has no files for it.
+    pub(super) fn settings(&self, unit: &str) -> Result<String, SupervisorError> {
+        let arguments = ["--user", "cat", "--", unit];
+        Ok(self.call(&arguments, None)?.success(PROGRAM, &arguments)?.out)
+    }
+
+    fn call(
+        &self,
+        arguments: &[&str],
+        ticket: Option<BorrowedFd<'_>>,
+    ) -> Result<Said, SupervisorError> {
+        tool::run(PROGRAM, arguments, ticket, |command| {
+            if let Some(directory) = &self.runtime_directory {
+                command.env("XDG_RUNTIME_DIR", directory);
+            }
+        })
+    }
+}
+
+/// The directory to look for the manager's socket in, if nothing else says where.
+fn usual_directory(
+    told: Option<OsString>,
+    usual: &Path,
+    is_there: &dyn Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    (told.is_none() && is_there(usual)).then(|| usual.to_owned())
+}
+
+/// Reads blocks of `Key=value` lines with an empty line between two.
+fn parse(text: &str) -> Vec<Unit> {
+    text.split("\n\n").filter(|block| !block.trim().is_empty()).map(parse_unit).collect()
+}
+
+fn parse_unit(block: &str) -> Unit {
+    let properties: BTreeMap<&str, &str> =
+        block.lines().filter_map(|line| line.split_once('=')).collect();
+    let text = |key| properties.get(key).copied().unwrap_or_default();
+    let number = |key| text(key).parse::<u32>().ok();
+    let last = || {
+        let status = text("ExecMainStatus").parse().ok()?;
+        Some(Last { pid: number("ExecMainPID")?, code: number("ExecMainCode")?, status })
+    };
+    Unit {
+        name: text("Id").to_owned(),
+        load: text("LoadState").to_owned(),
+        phase: match text("ActiveState") {
+            "active" | "reloading" | "refreshing" => Phase::Active,
+            "activating" => Phase::Activating,
+            "deactivating" => Phase::Deactivating,
+            "failed" => Phase::Failed,
+            _ => Phase::Inactive,
+        },
+        sub: text("SubState").to_owned(),
+        result: text("Result").to_owned(),
+        has_job: !matches!(text("Job"), "" | "0"),
+        main_pid: number("MainPID").filter(|pid| *pid != 0),
+        last: last().filter(|last| last.code != 0),
+        invocation: text("InvocationID").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const TWO: &str = "\
+MainPID=0
+Result=exit-code
+ExecMainPID=26229
+ExecMainCode=1
+ExecMainStatus=3
+Id=mosaic-agent@a.service
+LoadState=loaded
+ActiveState=failed
+SubState=failed
+Job=
+InvocationID=52f07b767c654537a785b63decf498a8
+
+MainPID=42
+Result=success
+ExecMainPID=42
+ExecMainCode=0
+ExecMainStatus=0
+Id=mosaic-agent@b.service
+LoadState=loaded
+ActiveState=activating
+SubState=start
+Job=17
+InvocationID=92979ebe6e8e4c67a34c7044fad6b7bd
+";
+
+    #[test]
+    fn units_are_read_in_their_order() {
+        let units = parse(TWO);
+        let [a, b] = units.as_slice() else { panic!("{units:?}") };
+        assert_eq!((a.name.as_str(), a.phase), ("mosaic-agent@a.service", Phase::Failed));
+        assert_eq!(a.last, Some(Last { pid: 26229, code: 1, status: 3 }));
+        assert_eq!((a.main_pid, a.has_job), (None, false));
+        assert_eq!((b.phase, b.main_pid, b.has_job), (Phase::Activating, Some(42), true));
+        assert_eq!(b.last, None);
+        assert_eq!(parse("\n"), []);
+    }
+
+    #[rstest]
+    #[case::told(Some("/elsewhere"), true, None)]
+    #[case::under_cron(None, true, Some("/run/user/7"))]
+    #[case::not_logged_in(None, false, None)]
+    fn the_managers_socket(
+        #[case] told: Option<&str>,
+        #[case] is_there: bool,
+        #[case] directory: Option<&str>,
+    ) {
+        let found = usual_directory(told.map(Into::into), Path::new("/run/user/7"), &|_| is_there);
+        assert_eq!(found.as_deref(), directory.map(Path::new));
+    }
+}

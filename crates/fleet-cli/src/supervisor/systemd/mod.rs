@@ -1,0 +1,356 @@
+//! The supervisor for fleets whose holder and agents are systemd's user units.
+//!
+//! A step is one job: it is enqueued under the lock's mutex (`--no-block`) and looked after
+//! outside, until the manager has no job for the unit any more.
+//!
+//! An agent's unit may run the agent itself, or make a session on the holder's tmux server
+//! and end (`Type=oneshot` with `RemainAfterExit=yes`, as Mosaic's do). Such a unit is
+//! "active (exited)" whatever becomes of the agent, so then the pane of the session with the
+//! agent's name tells.
+//!
+//! How long a unit may take to stop, and whether it is killed then, its own settings say.
+
+mod log;
+mod manager;
+mod state;
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use self::manager::{Manager, Phase, Unit};
+use super::tmux::client::{self, Pane, Tmux, session_name};
+use super::{
+    Patience, Settled, State, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
+    tmux, tool,
+};
+use crate::error;
+use crate::home::Home;
+use crate::interrupt::Interrupt;
+use crate::plan::Verb;
+use crate::processes::Process;
+use crate::roster::{self, Agent, Roster};
+
+/// The verb that ends what runs first.
+const RESTART: &str = "restart";
+
+/// How soon to look again for a job that is at work, at first and at last.
+const FIRST_RETRY: Duration = Duration::from_millis(5);
+const LAST_RETRY: Duration = Duration::from_millis(200);
+
+/// The agents of one home, as units.
+#[derive(Debug)]
+pub(crate) struct Units<'r> {
+    manager: Manager,
+    tmux: Tmux,
+    names: &'r roster::Units,
+    holder_session: String,
+    patience: Patience,
+    /// Whether we have restarted the holder: then every agent has been stopped with it, and
+    /// what a unit looks like says nothing about before.
+    holder_restarted: AtomicBool,
+}
+
+/// What a target looked like before its step.
+struct Before<'a> {
+    target: Target<'a>,
+    unit: Unit,
+    /// Where the agent is, if its unit does not run it.
+    pane: Option<Pane>,
+}
+
+impl<'r> Units<'r> {
+    /// A supervisor for the agents of `roster`.
+    ///
+    /// # Errors
+    ///
+    /// When a program is not installed, or no manager answers.
+    pub(super) fn open(
+        roster: &'r Roster,
+        home: &Home,
+        patience: Patience,
+    ) -> Result<Self, SupervisorMissing> {
+        for program in [manager::PROGRAM, client::PROGRAM] {
+            if !tool::is_on_the_path(program) {
+                let (supervisor, roster) = ("systemd", home.roster());
+                return Err(SupervisorMissing::Program { supervisor, program, roster });
+            }
+        }
+        let manager = Manager::of_this_user();
+        let said = match manager.answers() {
+            Ok(Ok(())) => None,
+            Ok(Err(said)) => Some(said),
+            Err(problem) => Some(error::chain(&problem)),
+        };
+        if let Some(said) = said {
+            return Err(SupervisorMissing::Manager { said, roster: home.roster() });
+        }
+        Ok(Self {
+            manager,
+            tmux: Tmux::new(&roster.tmux, home.root()),
+            names: &roster.units,
+            holder_session: session_name(&roster.tmux.holder_session),
+            patience,
+            holder_restarted: AtomicBool::new(false),
+        })
+    }
+
+    fn unit_name(&self, target: Target<'_>) -> String {
+        match target {
+            Target::Holder => self.names.holder.clone(),
+            Target::Agent(agent) => self.names.agent(&agent.name),
+        }
+    }
+
+    /// Looks at a target before its step. Refuses one that there is nothing to do about.
+    fn before<'a>(&self, target: Target<'a>) -> Result<Before<'a>, SupervisorError> {
+        let unit = self.manager.look(&self.unit_name(target))?;
+        if unit.load != "loaded" {
+            return Err(SupervisorError::NoUnit { unit: unit.name, load: unit.load });
+        }
+        let has_own_process = unit.main_pid.is_some() || unit.phase == Phase::Inactive;
+        let pane = match target {
+            Target::Agent(agent) if !has_own_process => self.pane(agent)?,
+            _ => None,
+        };
+        Ok(Before { target, unit, pane })
+    }
+
+    fn pane(&self, agent: &Agent) -> Result<Option<Pane>, SupervisorError> {
+        Ok(self.tmux.panes()?.of(&session_name(&agent.name)).next().cloned())
+    }
+
+    fn stop(
+        &self,
+        before: Before<'_>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'_>, SupervisorError> {
+        before.refuse_if_inside()?;
+        let unit = before.unit;
+        if matches!(unit.phase, Phase::Inactive | Phase::Failed) && !unit.has_job {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        }
+        self.manager.order("stop", &unit.name, ticket)?;
+        let pane = before.pane.filter(|pane| pane.dead.is_none());
+        Ok(Box::new(move |interrupt| {
+            let after = self.await_job(&unit.name, interrupt)?;
+            if !matches!(after.phase, Phase::Inactive | Phase::Failed) {
+                return Err(SupervisorError::RunsAgain { unit: after.name });
+            }
+            if let Some(pane) = pane {
+                self.await_pane_end(&pane, interrupt)?;
+            }
+            Ok(Settled::Stopped { killed: after.result == "timeout" })
+        }))
+    }
+
+    /// A unit can be stopped and its session go on: then the agent was not stopped.
+    fn await_pane_end(&self, pane: &Pane, interrupt: &Interrupt) -> Result<(), SupervisorError> {
+        tmux::watch(pane.pid, self.patience.grace, interrupt)?;
+        match Process::find(pane.pid).filter(|process| process.session == pane.pid) {
+            Some(process) if !process.is_zombie() => {
+                Err(SupervisorError::Outlives { session: pane.session.clone(), pid: pane.pid })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start<'a>(
+        &'a self,
+        before: &Before<'a>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        let verb = match (before.runs(), before.target) {
+            (true, Target::Agent(_)) => return Ok(Box::new(|_| Ok(Settled::Already))),
+            (true, Target::Holder) => {
+                // A new one would tear the agents down, which nobody asked for.
+                let now = Duration::ZERO;
+                return Ok(Box::new(move |interrupt| {
+                    tmux::await_answer(&self.tmux, &self.holder_session, now, interrupt)?;
+                    Ok(Settled::Already)
+                }));
+            }
+            // To the manager it runs, though the agent has ended.
+            (false, _) if before.unit.phase == Phase::Active => RESTART,
+            (false, _) => "start",
+        };
+        self.run_anew(verb, before, ticket)
+    }
+
+    /// Has the manager start a unit, and waits until what it is for runs.
+    fn run_anew<'a>(
+        &'a self,
+        verb: &str,
+        before: &Before<'a>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        self.manager.forgive(&before.unit.name)?;
+        self.manager.order(verb, &before.unit.name, ticket)?;
+        let (target, name) = (before.target, before.unit.name.clone());
+        let ran = before.runs() || self.holder_restarted.load(Ordering::SeqCst);
+        if verb == RESTART && matches!(target, Target::Holder) {
+            self.holder_restarted.store(true, Ordering::SeqCst);
+        }
+        Ok(Box::new(move |interrupt| {
+            let unit = self.await_job(&name, interrupt)?;
+            if unit.phase != Phase::Active {
+                return Err(self.not_up(&unit));
+            }
+            let pid = match target {
+                Target::Holder => self.settle_holder(&unit, interrupt)?,
+                Target::Agent(agent) => self.settle(&unit, agent, interrupt)?,
+            };
+            Ok(if ran { Settled::Restarted { pid } } else { Settled::Started { pid } })
+        }))
+    }
+
+    /// Waits until the manager has no job for the unit any more.
+    fn await_job(&self, name: &str, interrupt: &Interrupt) -> Result<Unit, SupervisorError> {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let unit = self.manager.look(name)?;
+            let is_between = matches!(unit.phase, Phase::Deactivating)
+                || unit.phase == Phase::Activating && unit.sub != "auto-restart";
+            if !unit.has_job && !is_between {
+                return Ok(unit);
+            }
+            tmux::pause(retry, interrupt)?;
+            retry = LAST_RETRY.min(retry * 2);
+        }
+    }
+
+    /// Waits until the holder is of use.
+    fn settle_holder(&self, unit: &Unit, interrupt: &Interrupt) -> Result<u32, SupervisorError> {
+        let patience = tmux::HOLDER_PATIENCE;
+        tmux::await_answer(&self.tmux, &self.holder_session, patience, interrupt)?;
+        match unit.main_pid {
+            Some(pid) => Ok(pid),
+            None => Ok(self.tmux.panes()?.server.unwrap_or_default()),
+        }
+    }
+
+    /// Watches an agent until it has lived long enough to count as started.
+    fn settle(
+        &self,
+        unit: &Unit,
+        agent: &Agent,
+        interrupt: &Interrupt,
+    ) -> Result<u32, SupervisorError> {
+        if let Some(pid) = unit.main_pid {
+            tmux::watch(pid, self.patience.settle, interrupt)?;
+            let after = self.manager.look(&unit.name)?;
+            let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
+            return if goes_on { Ok(pid) } else { Err(self.ended_at_once(&after, pid)) };
+        }
+        let session = session_name(&agent.name);
+        let nothing = || SupervisorError::NothingRuns {
+            unit: unit.name.clone(),
+            sub: unit.sub.clone(),
+            session: session.clone(),
+        };
+        let pane = self.pane(agent)?.ok_or_else(nothing)?;
+        tmux::watch(pane.pid, self.patience.settle, interrupt)?;
+        match self.tmux.panes()?.panes.into_iter().find(|now| now.id == pane.id) {
+            Some(Pane { dead: None, .. }) => Ok(pane.pid),
+            Some(Pane { dead: Some(status), .. }) => Err(SupervisorError::EndedAtOnce {
+                status,
+                words: tmux::last_words(&self.tmux, pane.id, &session),
+            }),
+            None => Err(nothing()),
+        }
+    }
+
+    /// A unit was to run, and does not.
+    fn not_up(&self, unit: &Unit) -> SupervisorError {
+        SupervisorError::NotUp {
+            unit: unit.name.clone(),
+            how: unit.ending(),
+            words: log::last_words(&self.manager, unit),
+        }
+    }
+
+    /// The process `pid` of a unit ran and has ended.
+    fn ended_at_once(&self, unit: &Unit, pid: u32) -> SupervisorError {
+        let last = unit.last.filter(|last| last.pid == pid);
+        SupervisorError::EndedAtOnce {
+            status: last.map_or_else(|| unit.ending(), |last| last.to_string()),
+            words: log::last_words(&self.manager, unit),
+        }
+    }
+}
+
+impl Supervisor for Units<'_> {
+    fn steps(&self, verb: Verb) -> &'static [Step] {
+        match verb {
+            Verb::Restart => &[Step::Restart],
+            Verb::Start => &[Step::Start],
+            Verb::Stop => &[Step::Stop],
+        }
+    }
+
+    fn fire<'a>(
+        &'a self,
+        step: Step,
+        target: Target<'a>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        let before = self.before(target)?;
+        match step {
+            Step::Stop => self.stop(before, ticket),
+            Step::Start => self.start(&before, ticket),
+            Step::Restart => {
+                before.refuse_if_inside()?;
+                self.run_anew(RESTART, &before, ticket)
+            }
+        }
+    }
+
+    fn states(&self, agents: &[Agent]) -> Vec<State> {
+        let names: Vec<String> = agents.iter().map(|agent| self.names.agent(&agent.name)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let units = match self.manager.show(&names) {
+            Ok(units) => units,
+            Err(problem) => {
+                let error = error::chain(&problem);
+                return vec![State::Unknown { error }; agents.len()];
+            }
+        };
+        let found = self.tmux.panes().map_err(|problem| error::chain(&problem));
+        let silent = Unit::default();
+        let units = units.iter().chain(std::iter::repeat(&silent));
+        agents
+            .iter()
+            .zip(units)
+            .map(|(agent, unit)| state::of(unit, agent, found.as_ref()))
+            .collect()
+    }
+}
+
+impl Before<'_> {
+    /// Whether what its unit is for runs.
+    fn runs(&self) -> bool {
+        let has_process = match self.target {
+            Target::Holder => true,
+            Target::Agent(_) => {
+                let pane = self.pane.as_ref();
+                self.unit.main_pid.is_some() || pane.is_some_and(|pane| pane.dead.is_none())
+            }
+        };
+        self.unit.phase == Phase::Active && has_process
+    }
+
+    /// A unit takes its whole control group with it, and a session everyone in it.
+    fn refuse_if_inside(&self) -> Result<(), SupervisorError> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mut parts = groups.lines().flat_map(|line| line.split('/'));
+        let in_unit = parts.any(|part| part == self.unit.name);
+        if !in_unit && !self.pane.as_ref().is_some_and(tmux::is_our_session) {
+            return Ok(());
+        }
+        let instead = match self.target {
+            Target::Holder => "systemd-run --user fleet restart".to_owned(),
+            Target::Agent(agent) => format!("systemd-run --user fleet restart {}", agent.name),
+        };
+        Err(SupervisorError::Inside { instead })
+    }
+}

@@ -1,0 +1,275 @@
+//! The command lines for tmux, and what its answers mean.
+//!
+//! A session is named exactly (`=name`), or tmux would take one whose name only begins like
+//! it. A session's name holds no dot and no colon, which tmux replaces by `_`; so do we.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use crate::roster;
+use crate::supervisor::SupervisorError;
+use crate::supervisor::tool::{self, Said};
+
+/// The program.
+pub(in crate::supervisor) const PROGRAM: &str = "tmux";
+
+/// What we ask about a pane. No field but the last can hold a colon, and that one cannot
+/// either.
+const PANE_FORMAT: &str = "#{pid}:#{pane_id}:#{pane_pid}:#{pane_dead}:#{pane_dead_status}:\
+                           #{pane_dead_signal}:#{window_activity}:#{session_name}";
+
+/// The tmux server of one fleet.
+#[derive(Clone, Debug)]
+pub(in crate::supervisor) struct Tmux {
+    socket: Option<String>,
+    directory: Utf8PathBuf,
+}
+
+/// What a server has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::supervisor) struct Panes {
+    /// The process of the server; `None` where there is no server.
+    pub(in crate::supervisor) server: Option<u32>,
+    /// All panes of all its sessions, the oldest first.
+    pub(in crate::supervisor) panes: Vec<Pane>,
+}
+
+/// A pane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::supervisor) struct Pane {
+    /// The session that it is in.
+    pub(in crate::supervisor) session: String,
+    /// Its number, which the server gives away only once.
+    pub(in crate::supervisor) id: u32,
+    /// The process that it was made for.
+    pub(in crate::supervisor) pid: u32,
+    /// How that process ended, if it has.
+    pub(in crate::supervisor) dead: Option<String>,
+    /// When it last wrote, in seconds since 1970.
+    pub(in crate::supervisor) active_at: u64,
+}
+
+impl Tmux {
+    /// The server that the roster names; the user's default one if it names none.
+    pub(in crate::supervisor) fn new(roster: &roster::Tmux, directory: &Utf8Path) -> Self {
+        Self { socket: roster.socket_name.clone(), directory: directory.to_owned() }
+    }
+
+    /// Whether everything on the server is the fleet's, so that it can be ended as a whole.
+    pub(in crate::supervisor) fn is_ours(&self) -> bool {
+        !matches!(self.socket.as_deref(), None | Some("default"))
+    }
+
+    /// Runs tmux.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run, hangs, or says that it failed.
+    pub(in crate::supervisor) fn run(
+        &self,
+        arguments: &[&str],
+        ticket: Option<BorrowedFd<'_>>,
+    ) -> Result<Said, SupervisorError> {
+        let arguments = self.arguments(arguments);
+        self.call(&arguments, ticket)?.success(PROGRAM, &arguments)
+    }
+
+    /// Every pane of the server.
+    ///
+    /// # Errors
+    ///
+    /// When tmux cannot be run, hangs, or fails for another reason than that there is no
+    /// server.
+    pub(in crate::supervisor) fn panes(&self) -> Result<Panes, SupervisorError> {
+        let arguments = self.arguments(&["list-panes", "-a", "-F", PANE_FORMAT]);
+        let said = self.call(&arguments, None)?;
+        if !said.status.success() && is_no_server(&said.complaint()) {
+            return Ok(Panes::default());
+        }
+        Ok(parse(&said.success(PROGRAM, &arguments)?.out))
+    }
+
+    /// Whether the server answers for a session. If not, what tmux says.
+    ///
+    /// # Errors
+    ///
+    /// When tmux cannot be run, or hangs.
+    pub(in crate::supervisor) fn has_session(
+        &self,
+        name: &str,
+    ) -> Result<Result<(), String>, SupervisorError> {
+        let target = exactly(name);
+        let arguments = self.arguments(&["has-session", "-t", &target]);
+        let said = self.call(&arguments, None)?;
+        Ok(if said.status.success() { Ok(()) } else { Err(said.complaint()) })
+    }
+
+    /// What a pane shows, and what has scrolled out of it.
+    ///
+    /// # Errors
+    ///
+    /// When tmux cannot be run, hangs, or says that it failed.
+    pub(in crate::supervisor) fn text(&self, pane: u32) -> Result<String, SupervisorError> {
+        let target = format!("%{pane}");
+        let said = self.run(&["capture-pane", "-p", "-S", "-100", "-t", &target], None)?;
+        // tmux's own remark in a pane that it keeps.
+        let ours = |line: &&str| !line.starts_with("Pane is dead");
+        Ok(said.out.lines().filter(ours).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The process of the server, if there is one, even if it does not answer.
+    pub(super) fn server(&self) -> Option<u32> {
+        let directory = std::env::var_os("TMUX_TMPDIR").filter(|value| !value.is_empty());
+        let directory = directory.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+        let user = rustix::process::getuid().as_raw();
+        let name = self.socket.as_deref().unwrap_or("default");
+        peer(&directory.join(format!("tmux-{user}")).join(name)).ok()
+    }
+
+    fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        let socket = self.socket.iter().flat_map(|name| ["-L", name.as_str()]);
+        socket.chain(arguments.iter().copied()).collect()
+    }
+
+    fn call(
+        &self,
+        arguments: &[&str],
+        ticket: Option<BorrowedFd<'_>>,
+    ) -> Result<Said, SupervisorError> {
+        tool::run(PROGRAM, arguments, ticket, |command| {
+            // Inside of tmux, these lead to the server we are in.
+            command.env_remove("TMUX").env_remove("TMUX_PANE");
+            // A server keeps the directory that it was started in.
+            command.current_dir(&self.directory);
+        })
+    }
+}
+
+impl Panes {
+    /// Whether there is such a session.
+    pub(in crate::supervisor) fn has(&self, session: &str) -> bool {
+        self.of(session).next().is_some()
+    }
+
+    /// The panes of a session, the oldest first: that is the agent's, if somebody made
+    /// others beside it.
+    pub(in crate::supervisor) fn of<'a>(
+        &'a self,
+        session: &'a str,
+    ) -> impl Iterator<Item = &'a Pane> {
+        self.panes.iter().filter(move |pane| pane.session == session)
+    }
+}
+
+/// The session for an agent, as tmux names it.
+pub(in crate::supervisor) fn session_name(agent: &str) -> String {
+    agent.replace(['.', ':'], "_")
+}
+
+/// A target that means this session and no other.
+pub(in crate::supervisor) fn exactly(session: &str) -> String {
+    format!("={session}")
+}
+
+/// A path as an argument that tmux expands formats in.
+pub(super) fn unexpanded(path: &Utf8Path) -> String {
+    argument(&path.as_str().replace('#', "##"))
+}
+
+/// An argument that does not end a command of tmux's, as one with a semicolon at its end
+/// does.
+pub(super) fn argument(text: &str) -> String {
+    match text.strip_suffix(';') {
+        Some(rest) => format!("{rest}\\;"),
+        None => text.to_owned(),
+    }
+}
+
+/// The process that listens on a socket.
+fn peer(path: &Path) -> std::io::Result<u32> {
+    // It may hang, and then its queue may be full.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket_peercred(&socket)?.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
+fn is_no_server(complaint: &str) -> bool {
+    complaint.starts_with("no server running on ")
+        || complaint.starts_with("error connecting to ")
+            && ["(No such file or directory)", "(Connection refused)"]
+                .iter()
+                .any(|why| complaint.ends_with(why))
+}
+
+fn parse(text: &str) -> Panes {
+    let mut found = Panes::default();
+    for line in text.lines() {
+        let Some((server, pane)) = parse_line(line) else { continue };
+        found.server = Some(server);
+        found.panes.push(pane);
+    }
+    found.panes.sort_by_key(|pane| pane.id);
+    found
+}
+
+/// A line of [`PANE_FORMAT`].
+fn parse_line(line: &str) -> Option<(u32, Pane)> {
+    let mut fields = line.splitn(8, ':');
+    let mut next = || fields.next();
+    let server = next()?.parse().ok()?;
+    let id = next()?.strip_prefix('%')?.parse().ok()?;
+    let pid = next()?.parse().ok()?;
+    let (is_dead, status, signal) = (next()? == "1", next()?, next()?);
+    let dead = is_dead.then(|| match (status, signal) {
+        ("", "") => "an unknown status".to_owned(),
+        (status, "") => format!("exit status: {status}"),
+        (_, signal) => format!("signal: {signal}"),
+    });
+    let active_at = next()?.parse().unwrap_or_default();
+    Some((server, Pane { session: next()?.to_owned(), id, pid, dead, active_at }))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn panes_are_read_and_sorted() {
+        let text = "7:%12:30:0:::1700000000:b\n7:%2:20:1:3::1700000001:a\nnonsense\n";
+        let pane = |session: &str, id, pid, dead: Option<&str>, active_at| Pane {
+            session: session.into(),
+            id,
+            pid,
+            dead: dead.map(str::to_owned),
+            active_at,
+        };
+        let a = pane("a", 2, 20, Some("exit status: 3"), 1_700_000_001);
+        let b = pane("b", 12, 30, None, 1_700_000_000);
+        assert_eq!(parse(text), Panes { server: Some(7), panes: vec![a, b] });
+    }
+
+    #[rstest]
+    #[case("no server running on /tmp/tmux-0/fleet", true)]
+    #[case("error connecting to /tmp/tmux-0/fleet (No such file or directory)", true)]
+    #[case("error connecting to /tmp/tmux-0/fleet (Connection refused)", true)]
+    #[case("error connecting to /tmp/tmux-0/fleet (Permission denied)", false)]
+    #[case("can't find session: a", false)]
+    fn no_server_is_no_failure(#[case] complaint: &str, #[case] none: bool) {
+        assert_eq!(is_no_server(complaint), none);
+    }
+
+    #[rstest]
+    #[case("/a/b", "/a/b")]
+    #[case("/a#{pid}/b", "/a##{pid}/b")]
+    #[case("/a;/b;", "/a;/b\\;")]
+    fn a_path_stays_what_it_is(#[case] path: &str, #[case] argument: &str) {
+        assert_eq!(unexpanded(Utf8Path::new(path)), argument);
+    }
+}

@@ -1,0 +1,366 @@
+//! The supervisor that needs only tmux: every agent is a session on the fleet's own server,
+//! beside the holder, a session that keeps the server when no agent runs.
+//!
+//! What tells whether an agent runs is tmux. Its pane stays when its command ends
+//! (`remain-on-exit`), so that one can still read what it wrote. A record is kept besides,
+//! `fleet/run/agents/<name>.json` as for plain processes: it tells a stopped agent from one
+//! that disappeared with its server, and finds processes that outlived their pane.
+//!
+//! Restarting the holder ends its server and every agent with it. On the user's default
+//! server there are other sessions than ours, so there only the holder's session is ended.
+
+pub(super) mod client;
+pub(crate) mod pane;
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use self::client::{Pane, Panes, Tmux, exactly, session_name};
+use super::instance::{Instance, pids};
+use super::words::Words;
+use super::{
+    Patience, Settled, State, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
+    stop, tool,
+};
+use crate::error;
+use crate::home::Home;
+use crate::interrupt::{Interrupt, Woken};
+use crate::processes::Process;
+use crate::roster::{Agent, Roster};
+
+/// What the holder runs: nothing, without end.
+const HOLDER_COMMAND: [&str; 2] = ["sleep", "infinity"];
+
+/// How long a new holder may take to answer.
+pub(super) const HOLDER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to ask it.
+const HOLDER_RETRY: Duration = Duration::from_millis(20);
+
+/// The agents of one home, as sessions.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    home: Home,
+    tmux: Tmux,
+    holder: String,
+    patience: Patience,
+    torn_down: Mutex<BTreeSet<String>>,
+}
+
+impl Sessions {
+    /// A supervisor for the agents of `roster`.
+    ///
+    /// # Errors
+    ///
+    /// When tmux is not installed.
+    pub(super) fn open(
+        roster: &Roster,
+        home: &Home,
+        patience: Patience,
+    ) -> Result<Self, SupervisorMissing> {
+        if !tool::is_on_the_path(client::PROGRAM) {
+            return Err(SupervisorMissing::Program {
+                supervisor: "tmux",
+                program: client::PROGRAM,
+                roster: home.roster(),
+            });
+        }
+        Ok(Self {
+            home: home.clone(),
+            tmux: Tmux::new(&roster.tmux, home.root()),
+            holder: session_name(&roster.tmux.holder_session),
+            patience,
+            torn_down: Mutex::default(),
+        })
+    }
+
+    fn stop_holder(&self, ticket: BorrowedFd<'_>) -> Result<Wait<'_>, SupervisorError> {
+        let found = match self.tmux.panes() {
+            Err(SupervisorError::ToolHangs { .. }) if self.tmux.is_ours() => {
+                return self.kill_server();
+            }
+            found => found?,
+        };
+        let panes: Vec<&Pane> = match self.tmux.is_ours() {
+            true => found.panes.iter().collect(),
+            false => found.of(&self.holder).collect(),
+        };
+        if panes.is_empty() {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        }
+        if panes.iter().any(|pane| is_our_session(pane)) {
+            return Err(SupervisorError::Inside { instead: "setsid fleet restart".to_owned() });
+        }
+        let mut runs = runs(&panes)?;
+        if self.tmux.is_ours() {
+            runs.extend(
+                found.server.map(Instance::of).transpose().map_err(SupervisorError::no_proc)?,
+            );
+            self.tmux.run(&["kill-server"], Some(ticket))?;
+        } else {
+            self.tmux.run(&["kill-session", "-t", &exactly(&self.holder)], Some(ticket))?;
+        }
+        let living = panes.iter().filter(|pane| pane.dead.is_none());
+        self.torn_down().extend(living.map(|pane| pane.session.clone()));
+        Ok(self.await_end(runs.into_iter().flatten().collect()))
+    }
+
+    /// Ends a server that does not answer. The kernel hangs up on what it had.
+    fn kill_server(&self) -> Result<Wait<'_>, SupervisorError> {
+        let server = self.tmux.server().map(Instance::of).transpose();
+        let Some(server) = server.map_err(SupervisorError::no_proc)?.flatten() else {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        };
+        Ok(Box::new(move |interrupt| stop::await_end(&[server], Duration::ZERO, interrupt)))
+    }
+
+    /// The sessions that ended with the holder.
+    fn torn_down(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.torn_down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_holder(&self, ticket: BorrowedFd<'_>) -> Result<Wait<'_>, SupervisorError> {
+        if self.tmux.panes()?.has(&self.holder) {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        }
+        let [program, argument] = HOLDER_COMMAND;
+        let new = ["new-session", "-d", "-s", &self.holder, program, argument];
+        self.tmux.run(&new, Some(ticket))?;
+        Ok(Box::new(|interrupt| {
+            await_answer(&self.tmux, &self.holder, HOLDER_PATIENCE, interrupt)?;
+            let pid = self.tmux.panes()?.of(&self.holder).next().map(|pane| pane.pid);
+            Ok(Settled::Started { pid: pid.unwrap_or_default() })
+        }))
+    }
+
+    fn stop<'a>(
+        &'a self,
+        agent: &Agent,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        let session = session_name(&agent.name);
+        let found = self.tmux.panes()?;
+        let panes: Vec<&Pane> = found.of(&session).collect();
+        if panes.iter().any(|pane| is_our_session(pane)) {
+            return Err(SupervisorError::inside_session(&agent.name));
+        }
+        let mut runs: Vec<Instance> = runs(&panes)?.into_iter().flatten().collect();
+        let path = self.home.instance(&agent.name);
+        if let Some(mut record) = Instance::read(&path)? {
+            // Written before the session is ended, so that we may die between the two.
+            record.stopping = true;
+            record.write(&path)?;
+            if !runs.iter().any(|run| run.pid == record.pid) && !record.members()?.is_empty() {
+                // It outlived its pane, so nobody has hung up on it.
+                stop::ask(std::slice::from_ref(&record))?;
+                runs.push(record);
+            }
+        }
+        if !panes.is_empty() {
+            self.tmux.run(&["kill-session", "-t", &exactly(&session)], Some(ticket))?;
+        }
+        if !runs.is_empty() {
+            return Ok(self.await_end(runs));
+        }
+        let settled = match self.torn_down().remove(&session) {
+            true => Settled::Stopped { killed: false },
+            false => Settled::Already,
+        };
+        Ok(Box::new(move |_| Ok(settled)))
+    }
+
+    fn start<'a>(
+        &'a self,
+        agent: &'a Agent,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        let session = session_name(&agent.name);
+        let found = self.tmux.panes()?;
+        if !found.has(&self.holder) {
+            return Err(SupervisorError::NoHolder { session: self.holder.clone() });
+        }
+        let pane = found.of(&session).next();
+        if pane.is_some_and(|pane| pane.dead.is_none()) {
+            return Ok(Box::new(|_| Ok(Settled::Already)));
+        }
+        let path = self.home.instance(&agent.name);
+        if let Some(record) = Instance::read(&path)? {
+            let members = record.members()?;
+            if !members.is_empty() {
+                let (name, pids) = (agent.name.clone(), pids(&members));
+                return Err(SupervisorError::Leftover { name, pids });
+            }
+        }
+        if pane.is_some() {
+            // Only what it wrote is left of it.
+            self.tmux.run(&["kill-session", "-t", &exactly(&session)], Some(ticket))?;
+        }
+        let pid = pane::make(&self.tmux, &self.home, agent, &session, ticket)?;
+        Ok(Box::new(move |interrupt| self.settle(&session, pid, interrupt)))
+    }
+
+    /// Watches a new agent until it has lived long enough to count as started.
+    fn settle(
+        &self,
+        session: &str,
+        pid: u32,
+        interrupt: &Interrupt,
+    ) -> Result<Settled, SupervisorError> {
+        watch(pid, self.patience.settle, interrupt)?;
+        let found = self.tmux.panes()?;
+        let pane = found.of(session).find(|pane| pane.pid == pid);
+        match pane.map(|pane| (pane.id, &pane.dead)) {
+            Some((_, None)) => Ok(Settled::Started { pid }),
+            Some((id, Some(status))) => Err(SupervisorError::EndedAtOnce {
+                status: status.clone(),
+                words: last_words(&self.tmux, id, session),
+            }),
+            None => Err(SupervisorError::EndedAtOnce {
+                status: "an unknown status".to_owned(),
+                words: Words::Unknown { why: format!("its session {session} is gone") },
+            }),
+        }
+    }
+
+    fn await_end(&self, runs: Vec<Instance>) -> Wait<'static> {
+        let grace = self.patience.grace;
+        Box::new(move |interrupt| stop::await_end_after_hangup(&runs, grace, interrupt))
+    }
+
+    fn state(&self, agent: &Agent, found: &Panes) -> Result<State, SupervisorError> {
+        let record = Instance::read(&self.home.instance(&agent.name))?;
+        let session = session_name(&agent.name);
+        let Some(pane) = found.of(&session).next() else {
+            return match record {
+                // Without its session it is out of reach, so it does not count as running.
+                Some(record) => Ok(match record.state()? {
+                    State::Running { pid, .. } => {
+                        let leftover = pids(&record.members()?);
+                        State::Dead { pid: Some(pid), how: None, leftover }
+                    }
+                    state => state,
+                }),
+                None => Ok(State::Stopped),
+            };
+        };
+        let run = match record.filter(|record| record.pid == pane.pid) {
+            Some(record) => Some(record),
+            None => Instance::of(pane.pid).map_err(SupervisorError::no_proc)?,
+        };
+        let members = run.as_ref().map(Instance::members).transpose()?.unwrap_or_default();
+        Ok(match &pane.dead {
+            None => {
+                let leader = run.and_then(|run| run.leader(&members));
+                let uptime = leader.map(|leader| leader.uptime()).unwrap_or_default();
+                State::Running { pid: pane.pid, uptime }
+            }
+            Some(how) => State::Dead {
+                pid: Some(pane.pid),
+                how: Some(how.clone()),
+                leftover: pids(&members),
+            },
+        })
+    }
+}
+
+impl Supervisor for Sessions {
+    fn fire<'a>(
+        &'a self,
+        step: Step,
+        target: Target<'a>,
+        ticket: BorrowedFd<'_>,
+    ) -> Result<Wait<'a>, SupervisorError> {
+        match (target, step) {
+            (Target::Holder, Step::Stop) => self.stop_holder(ticket),
+            (Target::Holder, Step::Start | Step::Restart) => self.start_holder(ticket),
+            (Target::Agent(agent), Step::Stop) => self.stop(agent, ticket),
+            (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent, ticket),
+        }
+    }
+
+    fn states(&self, agents: &[Agent]) -> Vec<State> {
+        let unknown = |problem: &SupervisorError| State::Unknown { error: error::chain(problem) };
+        match self.tmux.panes() {
+            Ok(found) => agents
+                .iter()
+                .map(|agent| self.state(agent, &found).unwrap_or_else(|problem| unknown(&problem)))
+                .collect(),
+            Err(problem) => vec![unknown(&problem); agents.len()],
+        }
+    }
+}
+
+/// Waits until the server answers for the holder's session, at most for `patience`.
+///
+/// # Errors
+///
+/// When it does not, or a signal ends the wait.
+pub(super) fn await_answer(
+    tmux: &Tmux,
+    holder: &str,
+    patience: Duration,
+    interrupt: &Interrupt,
+) -> Result<(), SupervisorError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let Err(said) = tmux.has_session(holder)? else { return Ok(()) };
+        if Instant::now() >= deadline {
+            return Err(SupervisorError::HolderSilent { said, waited: patience });
+        }
+        pause(HOLDER_RETRY, interrupt)?;
+    }
+}
+
+/// Waits until the process `pid` has ended, for at most `patience`. A signal ends the wait
+/// and is no failure: what was started has been started all the same.
+///
+/// # Errors
+///
+/// When the process cannot be watched.
+pub(super) fn watch(
+    pid: u32,
+    patience: Duration,
+    interrupt: &Interrupt,
+) -> Result<(), SupervisorError> {
+    let watch = Process::find(pid).filter(|process| !process.is_zombie());
+    let watch = watch.and_then(|process| process.watch());
+    let Some(watch) = watch else { return Ok(()) };
+    let problem = |source| SupervisorError::System { action: "watch the new process", source };
+    let _: Woken = interrupt.wait(&[watch.as_fd()], patience).map_err(problem)?;
+    Ok(())
+}
+
+/// Sleeps a moment.
+///
+/// # Errors
+///
+/// When a signal tells us to stop waiting.
+pub(super) fn pause(moment: Duration, interrupt: &Interrupt) -> Result<(), SupervisorError> {
+    let problem = |source| SupervisorError::System { action: "wait", source };
+    match interrupt.wait(&[], moment).map_err(problem)? {
+        Woken::Interrupted => Err(SupervisorError::Interrupted),
+        Woken::Ready | Woken::TimedOut => Ok(()),
+    }
+}
+
+/// What a pane shows last.
+pub(super) fn last_words(tmux: &Tmux, pane: u32, session: &str) -> Words {
+    match tmux.text(pane) {
+        Ok(text) => Words::of(&text, format!("its tmux session {session}")),
+        Err(problem) => Words::Unknown { why: error::chain(&problem) },
+    }
+}
+
+/// Whether we run in a pane, and would end with it.
+pub(super) fn is_our_session(pane: &Pane) -> bool {
+    let this = Process::find(std::process::id());
+    this.is_some_and(|this| this.session == pane.pid)
+}
+
+/// The runs in `panes`; `None` for those that have ended.
+fn runs(panes: &[&Pane]) -> Result<Vec<Option<Instance>>, SupervisorError> {
+    let runs = panes.iter().map(|pane| Instance::of(pane.pid));
+    runs.collect::<Result<_, _>>().map_err(SupervisorError::no_proc)
+}
