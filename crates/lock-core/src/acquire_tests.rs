@@ -8,6 +8,7 @@ use crate::effect::{Errno, Name};
 use crate::machine::Reason;
 use crate::policy::Settings;
 use crate::record::{Generation, Record};
+use crate::snapshot::Stat;
 use crate::testing::disk::{Disk, Inode};
 use crate::testing::worker::Worker;
 use crate::testing::{OTHER_BOOT, at, corpse, owner, process, process_with, settings, token};
@@ -144,6 +145,43 @@ fn no_wake_up_is_lost_between_the_look_and_the_watch() {
     let acquired = waiter.run(&mut disk);
     assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
     assert_eq!(disk.now, Disk::new().now, "not a millisecond was slept");
+}
+
+/// The kernel tells of an unlink, and counts the name off, a moment before the name goes.
+fn on_its_way_out(disk: &mut Disk, waiter: &mut Worker<Acquire>) {
+    let look = waiter.effect().expect("because it looks");
+    let Event::Stat(stat) = disk.perform(&waiter.context, &look) else {
+        panic!("{look} found nothing");
+    };
+    waiter.feed(disk, Event::Stat(Stat { links: 0, ..stat }));
+}
+
+#[test]
+fn a_name_on_its_way_out_is_not_slept_on() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Watch(Judged)");
+    let mut waiter = waiter.until(&mut disk, "Look(Lock)");
+    on_its_way_out(&mut disk, &mut waiter);
+    let waiter = waiter.until(&mut disk, "Open(Judged, Lock)");
+    let machine = Hold::release(&context, disk.now, ownership);
+    Worker::new(context, machine).run(&mut disk).expect("because it owns the lock");
+    assert_eq!(takeover(waiter.run(&mut disk)), None);
+    assert_eq!(disk.now, Disk::new().now, "not a millisecond was slept");
+}
+
+#[test]
+fn a_file_on_its_way_out_is_not_watched_again_and_again() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Watch(Judged)");
+    let mut waiter = waiter.until(&mut disk, "Look(Lock)");
+    on_its_way_out(&mut disk, &mut waiter);
+    let mut waiter = waiter.until(&mut disk, "Stat(Judged)");
+    on_its_way_out(&mut disk, &mut waiter);
+    disk.story();
+    waiter.until(&mut disk, "CreateAnonymous(Ticket)");
+    assert_eq!(disk.story(), "a  Close(Judged)\nleft: Generation, Lock");
 }
 
 #[test]

@@ -37,6 +37,8 @@ enum At {
     /// It does not.
     Close,
     Open,
+    /// What was opened has lost its last name already.
+    CloseGone,
     Stat,
     /// Asked in shared mode, because askers must not look like owners to each other.
     Lock(FileId),
@@ -58,7 +60,7 @@ impl Look {
     pub(crate) fn effect(&self) -> Effect {
         match self.at {
             At::Again(_) => Effect::Look(Name::Lock),
-            At::Close => Effect::Close(Slot::Judged),
+            At::Close | At::CloseGone => Effect::Close(Slot::Judged),
             At::Open => Effect::Open { slot: Slot::Judged, name: Name::Lock, write: false },
             At::Stat => Effect::Stat(Slot::Judged),
             At::Lock(_) => Effect::Lock(Slot::Judged, Share::Shared),
@@ -75,8 +77,12 @@ impl Look {
                 At::Close
             }
             (At::Close, _) => At::Open,
+            (At::CloseGone, _) => return self.done(Snapshot::Absent),
             (At::Open, Event::Absent) => return self.done(Snapshot::Absent),
             (At::Open, Event::Done) => At::Stat,
+            // The kernel counts a name off a moment before it can no longer be found. To wait
+            // for such a file would be to look again and again until that moment is over.
+            (At::Stat, Event::Stat(stat)) if stat.links == 0 => At::CloseGone,
             (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
                 Some(reason) => {
                     return Flow::Done(Err(Failure::Refused { name: Name::Lock, reason }));
