@@ -200,18 +200,37 @@ fn a_writer_that_has_closed_but_not_yet_unlocked_is_given_a_moment() {
     takeover(acquired.run(&mut disk));
 }
 
+/// The close came before the watch, the drop of the lock after the look: nobody tells of it.
 #[test]
-fn a_closed_file_that_stays_locked_is_not_polled_for_ever() {
+fn a_death_that_is_half_over_when_the_watch_is_set_is_noticed_soon() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    disk.let_go_unnoticed(context.pid);
+    let acquired = waiter.run(&mut disk);
+    assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
+    assert_eq!(disk.now.boot, Disk::new().now.boot.after(Duration::from_millis(1)));
+}
+
+#[test]
+fn a_file_that_stays_locked_is_not_polled_for_ever() {
     let mut disk = Disk::new();
     owner(&mut disk, "o");
-    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
-    waiter.feed(&mut disk, Event::Woken(Wake::Closed));
-    for _ in 0..10 {
-        waiter = waiter.after(&mut disk, "Sleep");
+    let context = process_with("a", patient_with_silence());
+    let mut waiter = Worker::contender(&disk, context).until(&mut disk, "Sleep");
+    for news in [None, Some(Event::Woken(Wake::Closed))] {
+        if let Some(news) = news {
+            waiter.feed(&mut disk, news);
+            waiter = waiter.until(&mut disk, "Sleep");
+        }
+        for nap in 0..10 {
+            let until = disk.now.boot.after(Duration::from_millis(1 << nap));
+            assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
+            waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+        }
+        let until = Disk::new().now.boot.after(Duration::from_secs(5));
+        assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
     }
-    let waiter = waiter.until(&mut disk, "Sleep");
-    let until = disk.now.boot.after(Duration::from_millis(990));
-    assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
 }
 
 #[test]

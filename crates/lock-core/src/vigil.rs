@@ -9,10 +9,12 @@ use crate::machine::{Context, Failure, Flow, Medium};
 use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
 use crate::time::{Boot, Now};
 
-/// How long to leave a file alone whose writer has just closed it: the kernel tells of the
-/// close a hair before it drops the lock.
-const SETTLE: Duration = Duration::from_millis(1);
-const SETTLE_ROUNDS: u8 = 10;
+/// The kernel tells of a close a hair before it drops the lock, and of the drop itself it
+/// tells nobody. So whoever has just been told, or has begun to watch and may have come too
+/// late to be told, sleeps in short naps at first, each twice as long as the one before: a
+/// drop is noticed within the time again that it took, and a second of this is enough.
+const FIRST_NAP: Duration = Duration::from_millis(1);
+const NAPS: u8 = 10;
 
 /// Keeps an eye on one lock file, which stays open in [`Slot::Judged`] meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +22,8 @@ pub(crate) struct Vigil {
     medium: Medium,
     file: FileId,
     wakes: Wakes,
-    /// How many more short sleeps to spend on a writer that has just closed the file.
-    settle: u8,
+    /// How many naps are left before a long sleep.
+    naps: u8,
     at: At,
 }
 
@@ -56,7 +58,7 @@ type Outcome = Flow<Vigil, Result<Ended, Failure>>;
 impl Vigil {
     /// Over the file that has just been looked at and is open.
     pub(crate) const fn new(medium: Medium, file: FileId) -> Self {
-        Self { medium, file, wakes: Wakes::Polls, settle: 0, at: At::Watch }
+        Self { medium, file, wakes: Wakes::Polls, naps: 0, at: At::Watch }
     }
 
     pub(crate) fn effect(&self) -> Effect {
@@ -77,9 +79,9 @@ impl Vigil {
         match self.at.clone() {
             // The watch is set: look again before sleeping, or a change in between is lost.
             At::Watch => {
-                self.wakes = match event {
-                    Event::Done => Wakes::Events,
-                    _ => Wakes::Polls,
+                (self.wakes, self.naps) = match event {
+                    Event::Done => (Wakes::Events, NAPS),
+                    _ => (Wakes::Polls, 0),
                 };
                 self.look()
             }
@@ -92,7 +94,7 @@ impl Vigil {
                 Event::Woken(Wake::Cancelled) => Flow::Done(Err(Failure::Cancelled)),
                 Event::Woken(wake) => {
                     if *wake == Wake::Closed {
-                        self.settle = SETTLE_ROUNDS;
+                        self.naps = NAPS;
                     }
                     self.look()
                 }
@@ -118,12 +120,16 @@ impl Vigil {
     }
 
     fn sleep(mut self, context: &Context, now: Now, seen: &Seen, until: Boot) -> Outcome {
-        let longest = match (self.wakes, seen.kernel) {
-            (_, KernelLock::Held) if self.settle > 0 => SETTLE,
-            (Wakes::Polls, _) => context.policy.poll,
-            (Wakes::Events, _) => Duration::MAX,
+        let longest = match self.wakes {
+            Wakes::Events => Duration::MAX,
+            Wakes::Polls => context.policy.poll,
         };
-        self.settle = self.settle.saturating_sub(1);
+        let nap = match (seen.kernel, self.naps) {
+            (KernelLock::Held, 1..) => FIRST_NAP * (1 << (NAPS - self.naps)),
+            _ => Duration::MAX,
+        };
+        self.naps = self.naps.saturating_sub(1);
+        let longest = longest.min(nap);
         self.go(At::Sleep { until: until.min(now.boot.after(longest)) })
     }
 

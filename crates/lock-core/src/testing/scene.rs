@@ -81,4 +81,11 @@ impl Disk {
             self.shut(pid, slot);
         }
     }
+
+    /// The same, but watchers were told before they watched.
+    pub(crate) fn let_go_unnoticed(&mut self, pid: u32) {
+        let watches = core::mem::take(&mut self.watches);
+        self.let_go(pid);
+        self.watches = watches;
+    }
 }
