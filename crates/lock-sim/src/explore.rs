@@ -34,6 +34,8 @@ pub struct Trace {
     pub start: usize,
     /// What happens.
     pub actions: Vec<Action>,
+    /// What happens then again and again, if that is what is wrong.
+    pub round: Vec<Action>,
 }
 
 type Index = HashMap<u64, u32, BuildHasherDefault<Ready>>;
@@ -45,6 +47,8 @@ struct Search<'a> {
     parents: Vec<Option<(u32, Action)>>,
     graph: Graph,
     found: BTreeMap<Property, u32>,
+    /// The states of a loop without a sleep, from the one that was found.
+    round: Vec<u32>,
 }
 
 /// Explores a universe up to so many states.
@@ -56,6 +60,7 @@ pub fn explore(universe: &Universe, limit: usize) -> Explored {
         parents: Vec::new(),
         graph: Graph::default(),
         found: BTreeMap::new(),
+        round: Vec::new(),
     };
     let mut layer = Vec::new();
     for world in World::starts(universe) {
@@ -73,7 +78,7 @@ pub fn explore(universe: &Universe, limit: usize) -> Explored {
         found: search
             .found
             .iter()
-            .map(|(property, at)| (*property, search.trace(*at, &starts)))
+            .map(|(property, at)| (*property, search.trace(*property, *at, &starts)))
             .collect(),
     }
 }
@@ -136,9 +141,10 @@ impl Search<'_> {
     fn judge_ways(&mut self) {
         let wanted = &self.universe.scope.properties;
         if wanted.contains(&Property::NoHotLoop)
-            && let Some(at) = self.graph.hot_loop()
+            && let Some((at, round)) = self.graph.hot_loop()
         {
             self.found.insert(Property::NoHotLoop, at);
+            self.round = round;
         }
         if wanted.contains(&Property::CanEnd) {
             for pid in (0..).take(self.universe.scope.crew.len()) {
@@ -150,7 +156,7 @@ impl Search<'_> {
         }
     }
 
-    fn trace(&self, mut at: u32, starts: &[u32]) -> Trace {
+    fn trace(&self, property: Property, mut at: u32, starts: &[u32]) -> Trace {
         let mut actions = Vec::new();
         while let Some(Some((parent, action))) = self.parents.get(at as usize) {
             actions.push(*action);
@@ -158,7 +164,33 @@ impl Search<'_> {
         }
         actions.reverse();
         let start = starts.iter().position(|start| *start == at).unwrap_or_default();
-        Trace { start, actions }
+        let trace = Trace { start, actions, round: Vec::new() };
+        match property {
+            Property::NoHotLoop => Trace { round: self.round(&trace).unwrap_or_default(), ..trace },
+            _ => trace,
+        }
+    }
+
+    /// The actions of the loop at the end of a trace.
+    fn round(&self, trace: &Trace) -> Option<Vec<Action>> {
+        let universe = self.universe;
+        let mut world = World::starts(universe).into_iter().nth(trace.start)?;
+        for action in &trace.actions {
+            world = world.after(universe, *action)?;
+        }
+        let mut round = Vec::new();
+        for to in &self.round {
+            let mut actions = Vec::new();
+            world.actions(universe, &mut actions);
+            let (action, after) = actions.into_iter().find_map(|action| {
+                let after = world.after(universe, action)?;
+                let known = self.index.get(&fingerprint(&after)) == Some(to);
+                (known && !world.is_wake(universe, action)).then_some((action, after))
+            })?;
+            round.push(action);
+            world = after;
+        }
+        Some(round)
     }
 }
 

@@ -1,5 +1,8 @@
 //! The graph of states: what can be said of ways rather than of single states.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::world::{Action, Pid};
 
 /// One step between two states.
@@ -64,12 +67,23 @@ impl Graph {
         first(can.iter().map(|can| !can))
     }
 
-    /// A state on a loop of nothing but work.
-    pub(crate) fn hot_loop(&self) -> Option<u32> {
+    /// The first state on a loop of nothing but work, and the shortest way round it: the
+    /// states after it, itself last.
+    pub(crate) fn hot_loop(&self) -> Option<(u32, Vec<u32>)> {
         let (starts, tos) =
             self.sorted(|edge| edge.kind == Kind::Work, |edge| (edge.from, edge.to));
+        let beyond = self.behind_loops(&starts, &tos);
+        (0..).zip(&beyond).filter(|(_, beyond)| **beyond).find_map(|(at, _)| {
+            let round = shortest_round(&starts, &tos, at)?;
+            Some((at, round))
+        })
+    }
+
+    /// For each state whether it can be reached from a loop: takes away, again and again,
+    /// what nothing that is left leads to.
+    fn behind_loops(&self, starts: &[u32], tos: &[u32]) -> Vec<bool> {
         let mut entered = vec![0_u32; self.ends.len()];
-        for to in &tos {
+        for to in tos {
             if let Some(count) = entered.get_mut(*to as usize) {
                 *count += 1;
             }
@@ -80,7 +94,7 @@ impl Graph {
             .map(|(at, _)| at)
             .collect::<Vec<u32>>();
         while let Some(at) = free.pop() {
-            for to in slice(&starts, &tos, at) {
+            for to in slice(starts, tos, at) {
                 if let Some(count) = entered.get_mut(*to as usize) {
                     *count -= 1;
                     if *count == 0 {
@@ -89,7 +103,7 @@ impl Graph {
                 }
             }
         }
-        first(entered.iter().map(|count| *count > 0))
+        entered.into_iter().map(|count| count > 0).collect()
     }
 
     /// The edges of a kind, grouped by one of their ends.
@@ -120,6 +134,31 @@ fn slice<'a>(starts: &[u32], items: &'a [u32], at: u32) -> &'a [u32] {
     let range = starts.get(at).zip(starts.get(at + 1));
     let range = range.map(|(from, to)| *from as usize..*to as usize);
     range.and_then(|range| items.get(range)).unwrap_or_default()
+}
+
+/// The shortest way from a state back to itself.
+fn shortest_round(starts: &[u32], tos: &[u32], home: u32) -> Option<Vec<u32>> {
+    let mut parents = BTreeMap::new();
+    let mut queue = VecDeque::from([home]);
+    while let Some(at) = queue.pop_front() {
+        for to in slice(starts, tos, at) {
+            if let Entry::Vacant(place) = parents.entry(*to) {
+                place.insert(at);
+                queue.push_back(*to);
+            }
+        }
+        if parents.contains_key(&home) {
+            let mut round = vec![home];
+            let mut at = *parents.get(&home)?;
+            while at != home {
+                round.push(at);
+                at = *parents.get(&at)?;
+            }
+            round.reverse();
+            return Some(round);
+        }
+    }
+    None
 }
 
 fn first(mut items: impl Iterator<Item = bool>) -> Option<u32> {

@@ -38,9 +38,18 @@ impl Model for Universe {
 
 /// One function for each promise that a single state can break, in the order of
 /// [`Property::ALL`].
-const PROMISES: [fn(&Universe, &World) -> bool; 10] = [
-    holds::<0>, holds::<1>, holds::<2>, holds::<3>, holds::<4>, holds::<5>, holds::<6>, holds::<7>,
-    holds::<8>, holds::<9>,
+const PROMISES: [fn(&Universe, &World) -> bool; 11] = [
+    holds::<0>,
+    holds::<1>,
+    holds::<2>,
+    holds::<3>,
+    holds::<4>,
+    holds::<5>,
+    holds::<6>,
+    holds::<7>,
+    holds::<8>,
+    holds::<9>,
+    holds::<10>,
 ];
 
 fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {

@@ -22,6 +22,8 @@ pub enum Property {
     RenewerFresh,
     /// An owner that gets on is not timed out.
     PatienceKept,
+    /// Whoever sleeps until a deadline is told when the lock changes before it.
+    NoLostWake,
     /// No contender reports an error that nothing brought about.
     NoFalseAlarm,
     /// No file of a contender that has ended remains.
@@ -34,7 +36,7 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OneOwner,
         Self::OwnFile,
         Self::OneInMutex,
@@ -43,6 +45,7 @@ impl Property {
         Self::GenerationsGrow,
         Self::RenewerFresh,
         Self::PatienceKept,
+        Self::NoLostWake,
         Self::NoFalseAlarm,
         Self::NothingLeft,
         Self::CanEnd,
@@ -61,6 +64,7 @@ impl Property {
             Self::GenerationsGrow => "generations strictly grow",
             Self::RenewerFresh => "a live owner that renews is never judged stale",
             Self::PatienceKept => "an owner that gets on is never timed out",
+            Self::NoLostWake => "nobody sleeps through a change of the lock",
             Self::NoFalseAlarm => "no contender fails without a cause",
             Self::NothingLeft => "nothing is left behind once all have ended",
             Self::CanEnd => "each running contender can still reach an end",

@@ -60,7 +60,7 @@ fn blow(seed: u64, storm: &mut Storm) -> Result<(), PolicyError> {
     let Some(mut world) = World::starts(&universe).into_iter().next() else {
         return Ok(());
     };
-    let mut trace = Trace { start: 0, actions: Vec::new() };
+    let mut trace = Trace { start: 0, actions: Vec::new(), round: Vec::new() };
     let before = world.generation;
     let calm = dice.one_of(&HARM_ONCE_IN, 60);
     while world.foul.is_none() && !world.is_over() {

@@ -18,7 +18,10 @@ pub fn tell(universe: &Universe, trace: &Trace) -> String {
     if let Some(leftover) = universe.scope.leftovers.get(trace.start) {
         let _ = writeln!(story, "at the start: {leftover}");
     }
-    for action in &trace.actions {
+    for (turn, action) in trace.actions.iter().chain(&trace.round).enumerate() {
+        if turn == trace.actions.len() {
+            story.push_str("and from here on, again and again:\n");
+        }
         let Some(after) = go(universe, &mut story, &world, *action) else {
             break;
         };
@@ -54,6 +57,9 @@ fn go(universe: &Universe, story: &mut String, world: &World, action: Action) ->
 pub fn line(universe: &Universe, world: &World, action: Action) -> String {
     match action {
         Action::Step(pid) => match world.call(universe, pid) {
+            Some(call) if let Some(gone) = world.tears(universe, pid, &call) => {
+                format!("{} begins to unlink {}: watchers are told", name(pid), path(gone))
+            }
             Some(call) => {
                 let event = world.event(universe, pid);
                 let came = event.as_ref().map_or("", |event| came(&call, event));

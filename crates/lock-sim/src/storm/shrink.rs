@@ -8,7 +8,7 @@ use crate::world::{Action, World};
 /// Leaves out ever smaller pieces, down to single steps, until nothing can be left out.
 /// Steps that are not possible any more without the others fall away by themselves.
 pub(super) fn shrink(universe: &Universe, trace: Trace, property: Property) -> Trace {
-    let mut best = trace.actions;
+    let mut best = trace.actions.clone();
     let mut patience = PATIENCE;
     let mut piece = best.len() / 2;
     while piece > 0 && property != Property::CanEnd {
@@ -24,7 +24,7 @@ pub(super) fn shrink(universe: &Universe, trace: Trace, property: Property) -> T
         }
         piece /= 2;
     }
-    Trace { start: trace.start, actions: best }
+    Trace { actions: best, ..trace }
 }
 
 /// How many steps may be replayed in all.

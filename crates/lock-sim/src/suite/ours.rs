@@ -44,6 +44,12 @@ fn interleavings() -> Vec<Case> {
             ..scope("2, first use ever, 2 crashes", &[OWN; 2])
         }),
         ours(Scope {
+            torn: true,
+            leftovers: Leftover::some(),
+            budgets: crash,
+            ..scope("2, leftovers, torn unlinks, 1 crash", &[OWN; 2])
+        }),
+        ours(Scope {
             budgets: Budgets { returns: 2, ..NONE },
             ..scope("2, coming back twice", &[OWN; 2])
         }),
@@ -67,6 +73,10 @@ fn interleavings() -> Vec<Case> {
             ..scope("2, every leftover, 1 crash, call by call", &[OWN; 2])
         })),
         deep(ours(scope("3", &[OWN; 3]))),
+        deep(ours(Scope {
+            torn: true,
+            ..scope("2 and an evicter, torn unlinks", &[OWN, EVICT, OWN])
+        })),
         deep(ours(scope("2 and an evicter", &[OWN, EVICT, OWN]))),
         deep(ours(Scope { leftovers: Leftover::some(), ..scope("3, leftovers", &[OWN; 3]) })),
     ]
@@ -136,11 +146,12 @@ fn surroundings() -> Vec<Case> {
             budgets: crash,
             ..scope("2, leftovers, no O_TMPFILE, 1 crash", &[OWN; 2])
         }),
-        deep(ours(Scope {
+        ours(Scope {
             merged: false,
+            torn: true,
             abilities: separate,
-            ..scope("2, no hard links", &[OWN; 2])
-        })),
+            ..scope("2, no hard links, torn unlinks", &[OWN; 2])
+        }),
         ours(Scope {
             merged: false,
             abilities: bare,

@@ -7,7 +7,7 @@ use lock_core::verdict::Stale;
 
 use super::World;
 use super::actor::{Actor, Fate, Note};
-use super::files::{Maker, Pid};
+use super::files::{Ino, Inode, Maker, Pid};
 use super::kernel::Call;
 use super::process::{Facts, Life, Process, Reign};
 use crate::property::Property;
@@ -213,6 +213,9 @@ impl World {
         if robbed {
             self.cry(universe, Property::OwnFile);
         }
+        if self.everyone().any(|(pid, process)| self.sleeps_on(universe, pid, process)) {
+            self.cry(universe, Property::NoLostWake);
+        }
         if self.everyone().filter(|(_, process)| process.truth.in_mutex).count() > 1 {
             self.cry(universe, Property::OneInMutex);
         }
@@ -224,6 +227,36 @@ impl World {
     /// Whether a call has been refused: whoever could not remove a file has to leave it.
     const fn was_refused(&self, universe: &Universe) -> bool {
         universe.scope.budgets.faults > self.budgets.faults
+    }
+
+    /// Whether it sleeps until a distant deadline although what it waits for has happened
+    /// and it will not be told.
+    fn sleeps_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
+        let judged = process.fd(Slot::Judged).map(|fd| fd.ino);
+        let Some((ino, inode)) = judged.and_then(|ino| Some((ino, self.files.inode(ino)?))) else {
+            return false;
+        };
+        process.watch == judged
+            && process.pending.is_none()
+            && self.is_asleep(universe, pid)
+            && !self.naps(universe, pid)
+            && (self.is_gone(inode) || self.is_dead(universe, ino, inode))
+    }
+
+    /// As long as the file has another name, as a releasing owner's has, that name's end is
+    /// still to come; a close is not counted on, since a child may keep the file open.
+    fn is_gone(&self, inode: &Inode) -> bool {
+        inode.links == 0 && self.files.unlinker().is_none()
+    }
+
+    /// Whoever is awake and has the file open may still tell of it by what it does next.
+    fn is_dead(&self, universe: &Universe, ino: Ino, inode: &Inode) -> bool {
+        let unlocked = inode.exclusive.is_none() && inode.shared.is_empty();
+        let open = |process: &Process| process.fds.iter().flatten().any(|fd| fd.ino == ino);
+        unlocked
+            && universe.scope.abilities.locks
+            && self.everyone().all(|(pid, other)| !open(other) || self.is_asleep(universe, pid))
+            && Record::parse(inode.text.bytes()).is_ok_and(|record| record.detail.is_some())
     }
 
     /// Whether everyone has come to an end.

@@ -121,7 +121,7 @@ impl World {
     }
 
     /// The name that the call only begins to unlink.
-    fn tears(&self, universe: &Universe, pid: Pid, call: &Call) -> Option<Name> {
+    pub(crate) fn tears(&self, universe: &Universe, pid: Pid, call: &Call) -> Option<Name> {
         let whole = !universe.scope.torn || self.files.unlinker() == Some(pid);
         let name = call.unlinks().filter(|_| !whole)?;
         self.files.lookup(name, pid).map(|_| name)
