@@ -87,8 +87,18 @@ enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Restart,
-    Wait { seen: FileId },
-    Signal { sentence: Sentence, seen: FileId },
+    Wait {
+        seen: FileId,
+    },
+    Signal {
+        sentence: Sentence,
+        seen: FileId,
+    },
+    /// The mutex's name is to go; what it was taken by is still there.
+    Own {
+        inside: Inside,
+        acquired: Acquired,
+    },
     Done(Result<Acquired, Failure>),
 }
 
@@ -186,11 +196,8 @@ impl Acquire {
     ) -> Outcome {
         match outcome {
             Ok(Published::Owned(ownership)) => {
-                let chores = match takeover {
-                    Some(_) => inside.leave().close(Slot::Judged),
-                    None => inside.leave(),
-                };
-                self.leave(chores, Then::Done(Ok(Acquired { ownership, takeover })))
+                let acquired = Acquired { ownership, takeover };
+                self.leave(inside.vacate(), Then::Own { inside, acquired })
             }
             // Only a peer that was not in our mutex can have done that; look again.
             Ok(Published::Taken) => self.leave(inside.abandon(), Then::Restart),
@@ -243,14 +250,26 @@ impl Acquire {
     fn left(self, context: &Context, outcome: Result<(), Failure>, then: Then) -> Outcome {
         match (outcome, then) {
             (_, Then::Done(Err(failure))) => Flow::Done(Err(failure)),
-            // The lock is ours and the mutex will not go: neither may be kept.
-            (Err(failure), Then::Done(Ok(Acquired { ownership, .. }))) => {
+            // The lock is ours and the mutex will not go: neither may be kept. As long as the
+            // mutex has its name and its kernel lock we are in it, so the lock goes first.
+            (Err(failure), Then::Own { inside, acquired: Acquired { ownership, .. } }) => {
                 let chores = Chores::new().vacate(Name::Lock, ownership.ticket);
-                let chores = chores.let_go(Slot::Ticket, ownership.medium);
+                let chores = chores.let_go(Slot::Ticket, ownership.medium).then(inside.let_go());
                 self.leave(chores, Then::Done(Err(failure)))
             }
+            (Ok(()), Then::Own { inside, acquired }) => {
+                let chores = match acquired.takeover {
+                    Some(_) => inside.let_go().close(Slot::Judged),
+                    None => inside.let_go(),
+                };
+                match chores.is_empty() {
+                    true => Flow::Done(Ok(acquired)),
+                    false => self.leave(chores, Then::Done(Ok(acquired))),
+                }
+            }
+            // The mutex has no name any more: what cannot be let go of harms nobody.
+            (_, Then::Done(Ok(acquired))) => Flow::Done(Ok(acquired)),
             (Err(failure), _) => Flow::Done(Err(failure)),
-            (Ok(()), Then::Done(acquired)) => Flow::Done(acquired),
             (Ok(()), Then::Wait { seen }) => self.wait(seen),
             (Ok(()), Then::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })

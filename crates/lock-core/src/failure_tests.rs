@@ -199,14 +199,21 @@ fn time_to_own(disk: &mut Disk) -> u64 {
     disk.now.boot.0 - start
 }
 
-/// It owned the lock for a moment, but its caller is told that it failed.
+/// It owned the lock for a moment, but its caller is told that it failed. What it does to the
+/// lock then must not fall into what others do in the mutex.
 #[test]
-fn who_cannot_leave_the_mutex_does_not_keep_the_lock() {
-    let mut disk = Disk::new();
-    let mut contender = contender(&disk).until(&mut disk, "Unlink(Mutex)");
-    contender.feed(&mut disk, Event::Failed(Errno(5)));
-    assert!(contender.run(&mut disk).is_err());
-    assert!(!disk.names().contains(&"Lock"), "{}", disk.story());
+fn who_cannot_leave_the_mutex_gives_the_lock_up_inside_it() {
+    for lacks in [&[][..], &[Lack::Anonymous, Lack::Links]] {
+        for effect in ["Look(Mutex)", "Unlink(Mutex)"] {
+            let mut disk = Disk::without(lacks);
+            let contender = contender(&disk).until(&mut disk, "Open(Judged, Lock)");
+            let mut contender = contender.until(&mut disk, effect);
+            contender.feed(&mut disk, Event::Failed(Errno(5)));
+            assert!(contender.run(&mut disk).is_err());
+            assert_eq!(disk.complaints(), [""; 0]);
+            assert!(!disk.names().contains(&"Lock"), "{}", disk.story());
+        }
+    }
 }
 
 /// Held up for so long that its mutex is another's by now.

@@ -32,10 +32,19 @@ impl Inside {
 
     /// The way out of the mutex.
     pub(crate) fn leave(&self) -> Chores {
-        let chores = Chores::new().vacate(Name::Mutex, self.mutex);
+        self.vacate().then(self.let_go())
+    }
+
+    /// Its first half: the name goes, and with it we are out.
+    pub(crate) fn vacate(&self) -> Chores {
+        Chores::new().vacate(Name::Mutex, self.mutex)
+    }
+
+    /// Its second: the file goes, where it is none but the mutex.
+    pub(crate) fn let_go(&self) -> Chores {
         match self.medium.has_links() {
-            true => chores,
-            false => chores.let_go(self.slot, self.medium),
+            true => Chores::new(),
+            false => Chores::new().let_go(self.slot, self.medium),
         }
     }
 
