@@ -38,7 +38,7 @@ impl Model for Universe {
 
 /// One function for each promise that a single state can break, in the order of
 /// [`Property::ALL`].
-const PROMISES: [fn(&Universe, &World) -> bool; 11] = [
+const PROMISES: [fn(&Universe, &World) -> bool; 12] = [
     holds::<0>,
     holds::<1>,
     holds::<2>,
@@ -50,6 +50,7 @@ const PROMISES: [fn(&Universe, &World) -> bool; 11] = [
     holds::<8>,
     holds::<9>,
     holds::<10>,
+    holds::<11>,
 ];
 
 fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {

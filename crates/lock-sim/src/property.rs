@@ -11,6 +11,8 @@ pub enum Property {
     OwnFile,
     /// The mutex excludes. Not promised beside a peer that knows no kernel locks.
     OneInMutex,
+    /// Every transition of the lock runs under the mutex.
+    UnderMutex,
     /// Leaving the mutex removes no one else's.
     OwnMutex,
     /// What one owner does under the mutex never falls into what another does there, and
@@ -36,10 +38,11 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::OneOwner,
         Self::OwnFile,
         Self::OneInMutex,
+        Self::UnderMutex,
         Self::OwnMutex,
         Self::StepsApart,
         Self::GenerationsGrow,
@@ -59,6 +62,7 @@ impl Property {
             Self::OneOwner => "at most one unbroken owner",
             Self::OwnFile => "an unbroken owner's lock file is there and its own",
             Self::OneInMutex => "at most one in the mutex",
+            Self::UnderMutex => "the lock changes only under the mutex",
             Self::OwnMutex => "whoever leaves the mutex removes only its own",
             Self::StepsApart => "steps of different generations never interleave",
             Self::GenerationsGrow => "generations strictly grow",

@@ -142,6 +142,12 @@ impl Ours {
         matches!(self.stage, Stage::Hold(_, Deed::Release))
     }
 
+    /// Whether it is still trying to become owner: nobody has been told that it is.
+    #[must_use]
+    pub const fn acquires(&self) -> bool {
+        matches!(self.stage, Stage::Acquire(_))
+    }
+
     /// Whether it removes others' locks.
     #[must_use]
     pub const fn evicts(&self) -> bool {

@@ -110,7 +110,13 @@ impl Caller<'_> {
                 let ino = self.files.lookup(*name, self.pid);
                 ino.and_then(|ino| self.files.stat(ino)).map_or(Event::Absent, Event::Stat)
             }
-            Effect::Link(..) if !self.abilities.links => Event::Unsupported,
+            // The kernel looks whether the name is free before the file system refuses.
+            Effect::Link(_, name) if !self.abilities.links => {
+                match self.files.lookup(*name, self.pid) {
+                    Some(_) => Event::Exists,
+                    None => Event::Unsupported,
+                }
+            }
             Effect::Link(slot, name) => self.with(*slot, |caller, fd| {
                 let pid = caller.pid;
                 event(caller.files.link(fd.ino, *name, pid, caller.notices))

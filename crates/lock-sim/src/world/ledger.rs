@@ -2,6 +2,7 @@
 
 use lock_core::effect::{Effect, Event, Name, Slot};
 use lock_core::machine::{Failure, Reason};
+use lock_core::policy::OnTimeout;
 use lock_core::record::Record;
 use lock_core::verdict::Stale;
 
@@ -28,8 +29,13 @@ impl World {
         let Call::Core(effect) = call else {
             return;
         };
+        let outside = !is_peer(process) && !process.truth.in_mutex;
+        if outside && *event == Event::Done && changes_lock(effect) {
+            self.cry(universe, Property::UnderMutex);
+        }
         match (effect, event) {
-            (Effect::Read(Slot::Judged), Event::Bytes(_)) => {
+            // One that cannot be read is judged all the same.
+            (Effect::Read(Slot::Judged), Event::Bytes(_) | Event::Failed(_)) => {
                 let ino = process.fd(Slot::Judged).map(|fd| fd.ino);
                 let inode = ino.and_then(|ino| self.files.inode(ino));
                 process.truth.judged = inode.and_then(|inode| inode.maker);
@@ -49,8 +55,11 @@ impl World {
                 process.truth.in_mutex = true;
             }
             (Effect::Write(Slot::Mutex, _), Event::Done) => process.truth.in_mutex = true,
-            // It gives up everything, though a name may be left that could not be removed.
-            (Effect::Unlock(Slot::Ticket), _) => process.truth.in_mutex = false,
+            // It gives up what it is in the mutex by, though the name may be left if that
+            // could not be removed.
+            (Effect::Unlock(Slot::Ticket | Slot::Mutex | Slot::Reclaim), _) => {
+                process.truth.in_mutex = false;
+            }
             (Effect::Unlink(Name::Mutex), Event::Done) => {
                 self.left_mutex(universe, pid, process, mutex);
             }
@@ -107,12 +116,21 @@ impl World {
 
     /// The lock's name went, which led to a file of `owner`'s: a release, an acquire that
     /// failed after it had published, or a person's order.
+    ///
+    /// That an acquire which removes its own lock ends its reign hides nothing: its machine
+    /// has not told anybody that it is owner, and its outcome can only be a failure. What an
+    /// owner does to its own lock on any other occasion, a renewal or a step, ends no reign,
+    /// so it breaks the promise that an owner's file is there.
     fn dropped(&mut self, pid: Pid, process: &mut Process, owner: Option<Maker>) {
         match &process.actor {
             Actor::Ours(ours) if ours.evicts() => {
                 self.break_owner(process.truth.judged);
             }
-            Actor::Ours(_) if owner == Some(process.maker(pid)) => process.truth.reign = None,
+            Actor::Ours(ours) if owner == Some(process.maker(pid)) => {
+                if ours.acquires() || ours.releases() {
+                    process.truth.reign = None;
+                }
+            }
             Actor::Peer(peer) if peer.releases() => process.truth.reign = None,
             _ => {}
         }
@@ -189,14 +207,35 @@ impl World {
         }
     }
 
-    /// An end that a contender reports as a failure must have a cause.
-    pub(super) fn ended(&mut self, universe: &Universe, failure: Option<&Failure>) {
-        let without_cause = matches!(
-            failure,
-            Some(Failure::System { .. } | Failure::DirectoryGone | Failure::GenerationDamaged)
-        );
-        if without_cause && !self.was_refused(universe) {
+    /// An end that a contender reports as a failure or a loss must have a cause.
+    pub(super) fn ended(
+        &mut self,
+        universe: &Universe,
+        process: &Process,
+        fate: Fate,
+        failure: Option<&Failure>,
+    ) {
+        let lost = fate == Fate::Lost && process.is_unbroken_owner();
+        let failed = failure.is_some_and(|failure| !self.has_cause(universe, failure));
+        if (lost && !self.was_refused(universe)) || failed {
             self.cry(universe, Property::NoFalseAlarm);
+        }
+    }
+
+    fn has_cause(&self, universe: &Universe, failure: &Failure) -> bool {
+        let rules = universe.scope.rules;
+        match failure {
+            Failure::System { .. }
+            | Failure::DirectoryGone
+            | Failure::GenerationDamaged
+            | Failure::Refused { .. } => self.was_refused(universe),
+            Failure::Cancelled => universe.scope.budgets.cancels > self.budgets.cancels,
+            Failure::MutexHeld { .. } | Failure::TimedOut { .. } => {
+                self.clock.ticks >= rules.max_wait
+            }
+            Failure::Survived { .. } => rules.on_timeout == OnTimeout::Stop && self.clock.ticks > 0,
+            // Nobody here asks not to wait, or not to work without kernel locks.
+            Failure::Busy { .. } | Failure::NoKernelLock => false,
         }
     }
 
@@ -294,6 +333,16 @@ impl World {
             self.foul = Some(property);
         }
     }
+}
+
+/// Whether it makes the lock's name lead elsewhere.
+const fn changes_lock(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Link(_, Name::Lock)
+            | Effect::Rename { to: Name::Lock, .. }
+            | Effect::Unlink(Name::Lock)
+    )
 }
 
 /// An owner's ticket was written: that renews, as of when it looked at the clock for it.

@@ -102,7 +102,6 @@ impl World {
             self.notify(pid, &notices);
             return Some(self);
         }
-        let refused = instead.is_some();
         let event = match instead {
             Some(event) => event,
             None => self.perform(universe, pid, &mut process, &call, &mut notices)?,
@@ -111,9 +110,7 @@ impl World {
             process.pending = None;
             process.stirred = Stirred::Nothing;
         }
-        if !refused {
-            self.observe(universe, pid, &mut process, &call, &event, [mutex, lock]);
-        }
+        self.observe(universe, pid, &mut process, &call, &event, [mutex, lock]);
         self.advance(universe, pid, process, now, event, &mut notices)?;
         self.notify(pid, &notices);
         self.judge(universe);
@@ -184,7 +181,7 @@ impl World {
                 }
                 match note {
                     Some(Note::Ended(fate, failure)) => {
-                        self.ended(universe, failure.as_ref());
+                        self.ended(universe, &process, fate, failure.as_ref());
                         self.end(pid, &mut process, fate, notices);
                     }
                     Some(note) => {
