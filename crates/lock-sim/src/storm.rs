@@ -175,15 +175,8 @@ fn scope(dice: &mut Dice) -> Scope {
         },
         merged: false,
         torn: true,
-        properties: properties(abilities),
+        properties: Property::ALL.to_vec(),
     }
-}
-
-/// Without hard links a creator may find its own empty guard locked by someone who looks
-/// whether it is dead; it walks away, and the file is judged by its age.
-fn properties(abilities: Abilities) -> Vec<Property> {
-    let all = Property::ALL.into_iter();
-    all.filter(|property| abilities.links || *property != Property::NothingLeft).collect()
 }
 
 fn member(dice: &mut Dice) -> Member {

@@ -1,6 +1,7 @@
 //! Our own machines: nothing may break.
 
 use lock_core::effect::Name;
+use lock_core::machine::Medium;
 use lock_core::policy::OnTimeout;
 
 use super::{Case, Expected};
@@ -152,6 +153,35 @@ fn surroundings() -> Vec<Case> {
             abilities: separate,
             ..scope("2, no hard links, torn unlinks", &[OWN; 2])
         }),
+        ours(Scope {
+            merged: false,
+            abilities: separate,
+            rules: Rules { medium: Medium::Separate, ..Rules::default() },
+            budgets: Budgets { faults: 1, ..NONE },
+            ..scope("2, no hard links, 1 call refused", &[OWN; 2])
+        }),
+        ours(Scope {
+            merged: false,
+            abilities: separate,
+            rules: Rules { medium: Medium::Separate, ..Rules::default() },
+            budgets: Budgets { ticks: 1, ..NONE },
+            ..scope("2, no hard links, 1 pause", &[OWN; 2])
+        }),
+        ours(Scope {
+            merged: false,
+            abilities: separate,
+            rules: Rules { medium: Medium::Separate, ..Rules::default() },
+            leftovers: Leftover::some(),
+            budgets: Budgets { crashes: 1, ..NONE },
+            ..scope("2, leftovers, no hard links, 1 crash", &[OWN; 2])
+        }),
+        deep(ours(Scope {
+            merged: false,
+            abilities: separate,
+            rules: Rules { medium: Medium::Separate, ..Rules::default() },
+            budgets: Budgets { faults: 1, ticks: 1, ..NONE },
+            ..scope("2, no hard links, 1 call refused, 1 pause", &[OWN; 2])
+        })),
         ours(Scope {
             merged: false,
             abilities: bare,
