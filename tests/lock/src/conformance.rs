@@ -73,6 +73,8 @@ pub enum Act {
     Acquire,
     /// Take a fenced step of this name.
     Step(String),
+    /// Take fenced steps, as many as there are. Their names are taken from what they write.
+    Steps,
     /// Give the lock up.
     Release,
     /// Look at it.
@@ -86,6 +88,7 @@ impl fmt::Display for Act {
         match self {
             Self::Acquire => f.write_str("acquire"),
             Self::Step(label) => write!(f, "step {label}"),
+            Self::Steps => f.write_str("steps"),
             Self::Release => f.write_str("release"),
             Self::Inspect => f.write_str("inspect"),
             Self::Evict(_) => f.write_str("evict"),

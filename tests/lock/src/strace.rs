@@ -48,6 +48,8 @@ pub struct Call {
     pub arguments: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether a signal's handler made it: it stands between a signal and `rt_sigreturn`.
+    pub in_handler: bool,
 }
 
 /// What came of a system call.
@@ -83,10 +85,12 @@ pub struct Malformed {
 pub fn parse(listing: &str) -> Result<Vec<Call>, Malformed> {
     let mut calls = Vec::new();
     let mut unfinished = BTreeMap::new();
+    let mut signalled = BTreeMap::new();
     for (text, line) in listing.lines().zip(1..) {
         let malformed = |reason| Malformed { line, reason, text: text.to_owned() };
         let (thread, began, rest) = head(text).ok_or(malformed("no thread or no time"))?;
         if rest.starts_with("---") || rest.starts_with("+++") {
+            signalled.insert(thread, line);
             continue;
         }
         let mut part = Part { line, thread, began, text: rest.to_owned() };
@@ -102,6 +106,11 @@ pub fn parse(listing: &str) -> Result<Vec<Call>, Malformed> {
                 unfinished.insert(thread, part);
             }
             None => calls.push(part.whole().map_err(malformed)?),
+        }
+        if rest.starts_with("rt_sigreturn(") {
+            let since = signalled.remove(&thread).unwrap_or(line);
+            let handlers = |call: &&mut Call| call.thread == thread && call.line > since;
+            calls.iter_mut().filter(handlers).for_each(|call| call.in_handler = true);
         }
     }
     // Whoever was killed in the middle of a call.
@@ -132,14 +141,15 @@ impl Part {
         let outcome = outcome(result);
         let ended = took.map(|took| began + took).filter(|_| outcome != Outcome::Never);
         let (name, arguments) = (name.to_owned(), arguments.to_owned());
-        Ok(Call { line, thread, began, ended, name, arguments, outcome })
+        Ok(Call { line, thread, began, ended, name, arguments, outcome, in_handler: false })
     }
 
     fn endless(self) -> Call {
         let Self { line, thread, began, text } = self;
         let (name, arguments) = text.split_once('(').unwrap_or((&text, ""));
         let (name, arguments) = (name.to_owned(), arguments.to_owned());
-        Call { line, thread, began, ended: None, name, arguments, outcome: Outcome::Never }
+        let (ended, outcome, in_handler) = (None, Outcome::Never, false);
+        Call { line, thread, began, ended, name, arguments, outcome, in_handler }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Mismatch {
     /// The last of them.
     before: Vec<Pair>,
     /// What is wrong then.
-    pub what: What,
+    pub what: Box<What>,
 }
 
 /// What is wrong.
@@ -55,6 +55,8 @@ pub enum What {
     },
     /// What came of a call is nothing that a machine can be told.
     Outcome(Call),
+    /// Something else is waited for than the cancel and the news of a watch.
+    Polled(Call),
     /// A sleep is as long as this call says, and should be this many milliseconds.
     Limit(Call, u64),
     /// The trace is over, and this has not been done.
@@ -73,7 +75,7 @@ const CONTEXT: usize = 6;
 impl Mismatch {
     pub(crate) fn new(what: What, pairs: &[Pair]) -> Self {
         let before = pairs.get(pairs.len().saturating_sub(CONTEXT)..).unwrap_or_default();
-        Self { position: pairs.len(), before: before.to_vec(), what }
+        Self { position: pairs.len(), before: before.to_vec(), what: Box::new(what) }
     }
 }
 
@@ -113,6 +115,9 @@ impl fmt::Display for What {
             }
             Self::Outcome(call) => {
                 write!(f, "not understood: what came of line {}: {call}", call.line)
+            }
+            Self::Polled(call) => {
+                write!(f, "not what there is to wait for, in line {}: {call}", call.line)
             }
             Self::Limit(call, left) => {
                 write!(f, "a sleep of {left} ms was asked for\nin line {}: {call}", call.line)

@@ -1,11 +1,5 @@
 //! The effects that are more than one call. None of these calls is on a path of the lock, nor on
-//! one of its files, except the one that sets a watch.
-//!
-//! | effect | calls |
-//! |---|---|
-//! | `Watch` | the first time `inotify_init1`; then `inotify_add_watch` |
-//! | `Sleep` | `ppoll`; if it was woken: `ppoll` without waiting, to know whether it was cancelled (where it can be); if not, `read` of the news until there are none |
-//! | `Signal` | `pidfd_open`, a look at `/proc/PID/stat`, `pidfd_send_signal` unless that process is too young, `close` |
+//! one of its files, except the one that has a file watched.
 
 use lock_core::effect::{Effect, Errno, Event, Wake};
 use lock_core::time::Boot;
@@ -15,22 +9,33 @@ use super::replay::Replay;
 use super::tape::DRIFT_MS;
 use crate::strace::{Call, Outcome, descriptor, elements, field, text};
 
-const EVENTS: &str = "anon_inode:[eventfd]";
-const NEWS: &str = "anon_inode:inotify";
+/// The calls that `Watch`, `Sleep` and `Signal` are, for people.
+pub(super) const CALLS: [&str; 3] = [
+    "the first time `inotify_init1`; then `inotify_add_watch` on the open file",
+    "`ppoll`; when woken, and where it can be cancelled, `ppoll` at once for whether it was; \
+     else `read` of the watch's news until there are none",
+    "`pidfd_open`; a look at the process's age in `/proc`; `pidfd_send_signal`, unless it is \
+     younger than the ownership; `close`",
+];
 
 impl<'a> Replay<'_, 'a> {
     pub(super) fn watch(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
-        if let Some(call) = self.next_is("inotify_init1") {
-            self.play(effect, call);
+        if self.next_is("inotify_init1").is_some() {
+            let call = self.expect(effect, "inotify_init1(IN_NONBLOCK|IN_CLOEXEC)")?;
             if matches!(call.outcome, Outcome::Failed(_)) {
                 return Ok(Event::Unsupported);
             }
         }
-        self.one_call(effect)
+        let event = self.one_call(effect)?;
+        self.watches |= event == Event::Done;
+        Ok(event)
     }
 
     pub(super) fn sleep(&mut self, effect: &Effect, until: Boot) -> Result<Event, Mismatch> {
-        let sleeps = self.expect_named(effect, "ppoll", "ppoll(the cancel and the news, until)")?;
+        let wanted = "ppoll(the cancel, if it can be, and the news, if there is a watch; until)";
+        let sleeps = self.expect_named(effect, "ppoll", wanted)?;
+        let polled = Polled::by(sleeps).filter(|polled| polled.news || !self.watches);
+        let polled = polled.ok_or_else(|| self.mismatch(What::Polled(sleeps.clone())))?;
         self.check_limit(sleeps, until)?;
         let mut last = sleeps;
         // The kernel goes on by itself after a stop.
@@ -43,24 +48,36 @@ impl<'a> Replay<'_, 'a> {
         if last.number() == Some(0) {
             return Ok(Event::Woken(Wake::Due));
         }
-        let polled = elements(sleeps.arg(0));
-        let has = |kind: &str| polled.iter().any(|fd| is_kind(field(fd, "fd"), kind));
-        if has(EVENTS) && last.number().is_some() {
-            let asks = "ppoll(the cancel, at once)";
-            if self.expect_named(effect, "ppoll", asks)?.number() != Some(0) {
-                return Ok(Event::Woken(Wake::Cancelled));
-            }
+        if polled.cancel && last.number().is_some() && self.is_cancelled(effect)? {
+            return Ok(Event::Woken(Wake::Cancelled));
         }
+        let wake = match polled.news {
+            true => self.news(effect)?,
+            false => Wake::Changed,
+        };
+        Ok(Event::Woken(wake))
+    }
+
+    /// What the watch tells, until there is nothing left.
+    fn news(&mut self, effect: &Effect) -> Result<Wake, Mismatch> {
         let mut wake = Wake::Changed;
-        while has(NEWS) {
-            let read = self.expect_named(effect, "read", "read(inotify)")?;
+        loop {
+            let read = self.expect(effect, "read(inotify, 4096)")?;
             match text(read.arg(1)).filter(|_| read.number() > Some(0)) {
                 Some(news) if tells_of_a_close(&news) => wake = Wake::Closed,
                 Some(_) => {}
-                None => break,
+                None => return Ok(wake),
             }
         }
-        Ok(Event::Woken(wake))
+    }
+
+    fn is_cancelled(&mut self, effect: &Effect) -> Result<bool, Mismatch> {
+        let asks = self.expect_named(effect, "ppoll", "ppoll(the cancel, at once)")?;
+        let at_once = asks.arg(2) == "{tv_sec=0, tv_nsec=0}";
+        match Polled::by(asks) {
+            Some(Polled { cancel: true, news: false }) if at_once => Ok(asks.number() != Some(0)),
+            _ => Err(self.mismatch(What::Polled(asks.clone()))),
+        }
     }
 
     /// The limit must be what is left until the deadline, as near as the clocks are known.
@@ -131,8 +148,27 @@ impl<'a> Replay<'_, 'a> {
     }
 }
 
-fn is_kind(fd: Option<&str>, kind: &str) -> bool {
-    fd.and_then(descriptor).is_some_and(|file| file.path == kind)
+/// What a `ppoll` waits for.
+struct Polled {
+    cancel: bool,
+    news: bool,
+}
+
+impl Polled {
+    /// Nothing, if it waits for anything else.
+    fn by(call: &Call) -> Option<Self> {
+        let mut polled = Self { cancel: false, news: false };
+        for fd in elements(call.arg(0)) {
+            let file = field(fd, "fd").and_then(descriptor)?;
+            let readable = field(fd, "events") == Some("POLLIN");
+            match file.path.as_str() {
+                "anon_inode:[eventfd]" if readable => polled.cancel = true,
+                "anon_inode:inotify" if readable => polled.news = true,
+                _ => return None,
+            }
+        }
+        Some(polled)
+    }
 }
 
 /// Whether one of the events in a buffer from inotify is `IN_CLOSE_WRITE`.

@@ -126,6 +126,11 @@ impl Files {
         }
     }
 
+    /// Closes a descriptor that is no machine's.
+    pub(crate) fn close_number(&mut self, number: i32) {
+        self.roles.remove(&number);
+    }
+
     pub(crate) fn lock(&mut self, slot: Slot) {
         self.locked.insert(slot);
     }
@@ -147,9 +152,12 @@ impl Files {
             .collect()
     }
 
-    /// Everything that is open, in words.
+    /// Everything that is open, in words. A directory does not count: the process may end while
+    /// its keeper still has the lock's handle.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.roles.values().map(ToString::to_string).collect()
+        let roles = self.roles.values();
+        let files = roles.filter(|role| !matches!(role, Role::Directory | Role::Gone));
+        files.map(ToString::to_string).collect()
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Replay<'r, 'a> {
     pub(crate) pairs: &'r mut Vec<Pair>,
     /// How far the machine's clock may be off by now, in milliseconds.
     pub(crate) slack: u64,
+    /// Whether it has had something watched.
+    pub(crate) watches: bool,
 }
 
 impl<'a> Replay<'_, 'a> {

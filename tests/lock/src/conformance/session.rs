@@ -82,7 +82,9 @@ impl<'a> Session<'a> {
         }
         // Whoever owns nothing has nothing to step through or to release.
         let does_nothing = |act: &Act| matches!(act, Act::Step(_) | Act::Release);
-        let undone = self.acts.iter().find(|act| self.ownership.is_some() || !does_nothing(act));
+        let owns = self.ownership.is_some();
+        let mut undone = self.acts.iter().filter(|act| **act != Act::Steps);
+        let undone = undone.find(|act| owns || !does_nothing(act));
         let left = self.files.names();
         match (undone, &self.leave, left.is_empty()) {
             (Some(act), ..) => Err(self.mismatch(What::Undone(act.to_string()))),
@@ -123,7 +125,7 @@ impl<'a> Session<'a> {
             self.report.ends.push(End::Left(left));
             return self.let_go_but(OWNERS, thread);
         }
-        match self.acts.pop_front() {
+        match self.next_act(thread) {
             Some(Act::Acquire) => self.acquire(thread),
             Some(Act::Inspect) => self.inspect(thread),
             Some(Act::Evict(only)) => self.evict(thread, only),
@@ -131,8 +133,27 @@ impl<'a> Session<'a> {
                 Hold::step(context, now, ownership, &label)
             }),
             Some(Act::Release) => self.hold("release", thread, Hold::release),
-            None => Err(self.unasked(first)),
+            Some(Act::Steps) | None => Err(self.unasked(first)),
         }
+    }
+
+    /// What comes next of what it was to do.
+    fn next_act(&mut self, thread: u32) -> Option<Act> {
+        if self.acts.front() == Some(&Act::Steps) {
+            if let Some(label) = self.step_ahead(thread) {
+                return Some(Act::Step(label));
+            }
+            self.acts.pop_front();
+        }
+        self.acts.pop_front()
+    }
+
+    /// The name of the step that a thread is about to take, if it is not about to release: a
+    /// step writes before anything is unlinked.
+    fn step_ahead(&self, thread: u32) -> Option<String> {
+        let mut ahead = self.tape.rest(thread).take_while(|call| call.name != "unlinkat");
+        let record = ahead.find_map(record)?;
+        record.detail.map(|detail| detail.progress.phrase)
     }
 
     /// What the keeper does of itself: a glance at the ticket, or a renewal.
@@ -269,6 +290,7 @@ impl<'a> Session<'a> {
             what,
             pairs: &mut self.report.pairs,
             slack: 0,
+            watches: false,
         };
         replay.run(make)
     }

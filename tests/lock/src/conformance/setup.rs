@@ -6,7 +6,7 @@
 
 use super::answer::Trust;
 use super::place::{Files, Role};
-use crate::strace::{Call, Outcome};
+use crate::strace::{Call, Outcome, descriptor};
 
 /// Who makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,46 +28,36 @@ pub struct Allowed {
     pub reason: &'static str,
 }
 
+const fn ours(call: &'static str, reason: &'static str) -> Allowed {
+    Allowed { call, who: Who::Process, reason }
+}
+
+const fn childs(call: &'static str, reason: &'static str) -> Allowed {
+    Allowed { call, who: Who::Child, reason }
+}
+
 /// All of them.
-pub const ALLOWED: [Allowed; 10] = [
-    Allowed {
-        call: "statx(AT_FDCWD, RUN, AT_STATX_SYNC_AS_STAT, STATX_ALL)",
-        who: Who::Process,
-        reason: "is there a directory?",
-    },
-    Allowed {
-        call: "mkdir(RUN, 0700)",
-        who: Who::Process,
-        reason: "there is none: it is made, and those above it",
-    },
-    Allowed {
-        call: "openat(AT_FDCWD, RUN, O_RDONLY|O_CLOEXEC|O_DIRECTORY)",
-        who: Who::Process,
-        reason: "every name is looked up from here, so that the directory cannot be exchanged",
-    },
-    Allowed {
-        call: "fstat(dir)",
-        who: Who::Process,
-        reason: "who may write here, and whose files are trusted?",
-    },
-    Allowed { call: "fstatfs(dir)", who: Who::Process, reason: "may other hosts have mounted it?" },
-    Allowed { call: "close(dir)", who: Who::Process, reason: "the lock's handle is dropped" },
-    Allowed {
-        call: "close(gone)",
-        who: Who::Process,
-        reason: "the directory was removed, and has been made and opened anew",
-    },
-    Allowed {
-        call: "fcntl(ticket, F_DUPFD_CLOEXEC, 3)",
-        who: Who::Process,
-        reason: "a copy for the lock's work, which keeps the lock held if we are killed",
-    },
-    Allowed { call: "close(copy)", who: Who::Process, reason: "the work has its own by now" },
-    Allowed {
-        call: "fcntl(copy, F_SETFD, 0)",
-        who: Who::Child,
-        reason: "before exec: the work keeps its copy",
-    },
+pub const ALLOWED: [Allowed; 14] = [
+    ours("statx(AT_FDCWD, RUN, AT_STATX_SYNC_AS_STAT, STATX_ALL)", "is there a directory?"),
+    ours("mkdir(RUN, 0700)", "there is none: it is made, after those above it"),
+    ours(
+        "openat(AT_FDCWD, RUN, O_RDONLY|O_CLOEXEC|O_DIRECTORY)",
+        "names are looked up from here, so that the directory cannot be exchanged under us",
+    ),
+    ours("fstat(dir)", "who may write here, and whose files are trusted?"),
+    ours("fstatfs(dir)", "may other hosts have mounted it?"),
+    ours("close(dir)", "the lock's handle is dropped"),
+    ours("close(gone)", "the directory was removed, and has been made and opened anew"),
+    ours(
+        "fcntl(ticket, F_DUPFD_CLOEXEC, 3)",
+        "a copy for the lock's work, which keeps the lock held if we are killed",
+    ),
+    ours("fcntl(copy, F_DUPFD_CLOEXEC, 3)", "another copy, for one child"),
+    ours("close(copy)", "the child has its own by now"),
+    childs("fcntl(copy, F_SETFD, 0)", "before exec: the command under the lock keeps its copy"),
+    childs("dup2(copy, 1)", "before exec: whoever starts an agent has its copy as its stdout"),
+    childs("poll([0, 1, 2], 3, 0)", "the standard library, at a start: are the three open?"),
+    childs("dup2(other, 1)", "the agent gets its log in the copy's place: it keeps no lock"),
 ];
 
 /// What the standard library asks before each close when it is built with its own checks on.
@@ -83,18 +73,21 @@ pub(crate) fn allowed(seen: &str, who: Who) -> Option<&'static Allowed> {
     ALLOWED.iter().find(|allowed| allowed.call == seen && allowed.who == who)
 }
 
-/// Keeps the books of what it opened or closed; says whose files are trusted, if that was asked.
+/// Keeps the books of what the process opened or closed by it; says whose files are trusted, if
+/// that was asked.
 pub(crate) fn remember(allowed: &Allowed, call: &Call, files: &mut Files) -> Option<Trust> {
+    if allowed.who == Who::Child {
+        return None;
+    }
     let opened = call.opened().and_then(|opened| opened.number);
-    let name = call.name.as_str();
-    match (name, opened) {
+    match (call.name.as_str(), opened) {
         ("openat", Some(number)) => files.open_directory(number),
         ("fcntl", Some(number)) => files.open(number, Role::Copy),
-        ("close", _) => match allowed.call {
-            "close(dir)" => files.close(Role::Directory),
-            "close(gone)" => files.close(Role::Gone),
-            _ => files.close(Role::Copy),
-        },
+        ("close", _) => {
+            if let Some(number) = descriptor(call.arg(0)).and_then(|closed| closed.number) {
+                files.close_number(number);
+            }
+        }
         ("fstat", _) if matches!(call.outcome, Outcome::Returned(_)) => {
             return Trust::of_directory(call.arg(1));
         }

@@ -39,7 +39,8 @@ pub(crate) struct Window {
 pub(crate) const DRIFT_MS: u64 = 20;
 
 /// Calls that have to do with no file, so that they may stand between any two effects: memory,
-/// locks between threads, who one is, chance, signals' masks, and words for a person.
+/// locks between threads, who one is, chance, signals' masks, and words for a person. So may
+/// whatever a signal's handler does.
 const IN_BETWEEN: [&str; 18] = [
     "brk",
     "clock_gettime",
@@ -186,7 +187,7 @@ impl Lane {
 }
 
 fn is_in_between(call: &Call) -> bool {
-    IN_BETWEEN.contains(&call.name.as_str()) || is_check(call)
+    call.in_handler || IN_BETWEEN.contains(&call.name.as_str()) || is_check(call)
 }
 
 /// What the standard library asks before each close, when it is built with its own checks on.

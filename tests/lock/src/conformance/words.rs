@@ -1,14 +1,15 @@
 //! The two spellings of a call that are compared: what an effect is in system calls, and what a
 //! traced call was. This is the one place that says which call an effect is.
 //!
-//! Descriptors are spelled as what they are for (`dir`, `ticket`, `judged`), since their numbers
-//! are the kernel's choice. What a call writes into memory is left out; it is its outcome.
+//! Descriptors are spelled as what they are for (`dir`, `ticket`, `judged`, or `other`), since
+//! their numbers are the kernel's choice. What a call writes into memory is left out; it is its
+//! outcome.
 
 use lock_core::effect::{Effect, Share};
 use lock_core::record::{MAX_RECORD_BYTES, Token};
 
 use super::place::{BY_NUMBER, Files, Place, Role};
-use crate::strace::{self, Call, descriptor};
+use crate::strace::{self, Call, descriptor, elements, field};
 
 /// The call that an effect is. Sleeps and signals are several, and [`super::patterns`]' to know.
 pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
@@ -64,14 +65,21 @@ pub(crate) fn seen(call: &Call, place: &Place, files: &Files) -> String {
     let args = call.args();
     let outputs = outputs(&call.name);
     let inputs = args.iter().enumerate().filter(|(index, _)| !outputs.contains(index));
-    let inputs: Vec<_> = inputs.map(|(_, arg)| plain(arg, place, files)).collect();
+    let inputs: Vec<_> = inputs
+        .map(|(index, arg)| match (call.name.as_str(), index) {
+            // Which number is what it is about.
+            ("dup2", 1) => number(arg),
+            ("poll" | "ppoll", 0) => polled(arg),
+            _ => plain(arg, place, files),
+        })
+        .collect();
     format!("{}({})", call.name, inputs.join(", "))
 }
 
 /// Which arguments of a call are memory that it fills.
 fn outputs(name: &str) -> &'static [usize] {
     match name {
-        "fstat" | "fstatfs" | "pread64" => &[1],
+        "fstat" | "fstatfs" | "pread64" | "read" => &[1],
         "newfstatat" => &[2],
         "statx" => &[4],
         _ => &[],
@@ -93,11 +101,22 @@ fn plain(arg: &str, place: &Place, files: &Files) -> String {
             None => "AT_FDCWD".to_owned(),
             Some(number) if files.role(number).is_some() => role(number, files),
             Some(_) if found.path == "anon_inode:inotify" => "inotify".to_owned(),
-            Some(_) => arg.to_owned(),
+            Some(_) => "other".to_owned(),
         },
         // Which every 64-bit program says, and strace too.
         None => arg.replace("O_LARGEFILE|", ""),
     }
+}
+
+fn number(arg: &str) -> String {
+    let found = descriptor(arg).and_then(|found| found.number);
+    found.map_or_else(|| arg.to_owned(), |number| number.to_string())
+}
+
+/// The numbers of the descriptors that are waited for.
+fn polled(list: &str) -> String {
+    let numbers = elements(list).into_iter().filter_map(|fd| field(fd, "fd")).map(number);
+    format!("[{}]", numbers.collect::<Vec<_>>().join(", "))
 }
 
 fn role(number: i32, files: &Files) -> String {

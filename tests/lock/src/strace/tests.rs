@@ -67,6 +67,23 @@ fn a_call_may_never_return() {
     }
 }
 
+/// A signal without a handler is followed by no return from one.
+#[test]
+fn a_handlers_calls_are_known_from_its_return() {
+    let calls = parse(
+        "7 1.000000 --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+         7 1.000001 getpid() = 7 <0.000001>\n\
+         7 1.000002 --- SIGINT {si_signo=SIGINT} ---\n\
+         8 1.000003 gettid() = 8 <0.000001>\n\
+         7 1.000004 sendto(8<UNIX-STREAM:[1->2]>, \"X\", 1, MSG_DONTWAIT, NULL, 0) = 1 <0.000001>\n\
+         7 1.000005 rt_sigreturn({mask=[]}) = -1 EINTR (Interrupted system call) <0.000001>\n\
+         7 1.000006 getuid() = 0 <0.000001>\n",
+    )
+    .expect("because strace wrote it");
+    let handlers = calls.iter().filter(|call| call.in_handler).map(|call| call.name.as_str());
+    assert_eq!(handlers.collect::<Vec<_>>(), ["sendto", "rt_sigreturn"]);
+}
+
 #[test]
 fn signals_and_ends_are_no_calls() {
     let calls =
