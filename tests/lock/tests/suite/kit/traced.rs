@@ -96,7 +96,7 @@ impl Traced {
         report.unwrap_or_else(|mismatch| self.child.fail(&format!("is no machine's: {mismatch}")))
     }
 
-    pub(crate) fn explain(&self, calls: &[Call], acts: &[Act]) -> Result<Report, Box<Mismatch>> {
+    pub(crate) fn explain(&self, calls: &[Call], acts: &[Act]) -> Result<Report, Mismatch> {
         let subject = Subject {
             lock: self.lock.clone(),
             policy: Policy::new(self.settings).expect("because the contender took it"),
@@ -104,6 +104,6 @@ impl Traced {
             host: this_host().expect("because /proc is mounted"),
             acts: acts.to_vec(),
         };
-        check(&subject, calls).map_err(Box::new)
+        check(&subject, calls)
     }
 }
