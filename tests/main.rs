@@ -9,6 +9,7 @@
 
 mod cli;
 mod command_lines;
+mod conformance;
 mod fleet;
 mod kit;
 mod lock_doctor;

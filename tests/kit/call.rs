@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use lock_tests::strace::OPTIONS;
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
@@ -47,6 +48,17 @@ impl Call {
         command.args(args).env_clear().envs(set).stdin(Stdio::null());
         command.current_dir(self.command.get_current_dir().expect("it is always set"));
         Self { command, said: self.said }
+    }
+
+    /// Has every system call of it written to a file of the sandbox. What is started then is
+    /// the tracer, which ends when everything has ended that it traces.
+    pub(crate) fn traced(self, listing: &Path) -> Self {
+        let own = [self.command.get_program()].into_iter().chain(self.command.get_args());
+        let own: Vec<_> = own.map(|arg| arg.to_str().expect("UTF-8").to_owned()).collect();
+        let own = own.iter().map(String::as_str);
+        let tracer = ["-o", listing.to_str().expect("UTF-8")];
+        let args: Vec<_> = OPTIONS.into_iter().chain(tracer).chain(own).collect();
+        self.instead("strace", &args)
     }
 
     /// Makes the call in a session of its own, on a terminal of its own.
