@@ -212,3 +212,61 @@ fn the_journal_of_many_at_once_is_whole() {
     let count = |wanted| events.iter().filter(|event| **event == wanted).count();
     assert_eq!((count("acquired"), count("released")), (12, 12), "{history:#}");
 }
+
+#[test]
+fn a_history_can_be_drawn() {
+    let home = Sandbox::new();
+    eventful(&home);
+    let (holder, _gate) = home.holder_of("late");
+    let mut waiter = home.under_lock(&[], "exit 0");
+    waiter.await_stderr("waiting for");
+    let out = home.fleet(&["lock", "history", "--svg", "history.svg"]).run();
+    assert_eq!((out.code(), out.stdout.as_str()), (0, ""), "{out}");
+    assert!(out.stderr.contains("drew 4 ownerships to history.svg"), "{out}");
+    let picture = home.read("history.svg");
+    let wrong = svg::read(&picture).expect("it can be read").find_map(|event| match event {
+        svg::parser::Event::Error(error) => Some(error.to_string()),
+        _ => None,
+    });
+    assert_eq!(wrong, None, "{picture}");
+    for says in [
+        "4 ownerships",
+        "1 takeover",
+        "1 loss",
+        "1 attempt in vain",
+        ", died",
+        ", broken by order",
+        ", exit 5",
+        " so far",
+        "waiting for ",
+        "would not wait",
+        &format!("pid {}: ", holder.pid()),
+        &format!("pid {}: ", waiter.pid()),
+    ] {
+        assert!(picture.contains(says), "{says:?} in {picture}");
+    }
+    let data = home.fleet(&["lock", "history", "--svg", "history.svg", "--json"]).run();
+    assert_eq!(data.code(), 0, "{data}");
+    assert_eq!(events(&data.json()).iter().filter(|event| **event == "acquired").count(), 3);
+}
+
+#[test]
+fn an_empty_history_is_drawn_as_such() {
+    let home = Sandbox::new();
+    let out = home.fleet(&["lock", "history", "--svg", "empty.svg"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(home.read("empty.svg").contains("nothing has happened in that time"));
+}
+
+#[rstest]
+#[case::no_directory("nowhere/x.svg", 73, "No such file")]
+#[case::a_directory("work", 73, "directory")]
+#[case::no_place_for_files("/proc/x.svg", 73, "No such file")]
+fn a_picture_needs_a_place(#[case] file: &str, #[case] code: i32, #[case] says: &str) {
+    let home = Sandbox::new();
+    assert_eq!(home.under_lock(&[], "exit 0").wait().code(), 0);
+    let out = home.fleet(&["lock", "history", "--svg", file]).run();
+    assert_eq!(out.code(), code, "{out}");
+    assert!(out.stderr.contains("cannot write the picture") && out.stderr.contains(says), "{out}");
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+}

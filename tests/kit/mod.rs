@@ -146,10 +146,19 @@ impl Sandbox {
     /// A holder of the restart lock that works until the gate is opened. Its command's pid
     /// is in the file `held`.
     pub(crate) fn holder(&self, options: &[&str]) -> (Running, Gate) {
-        let gate = self.gate("gate");
-        let script = format!("echo $$ > held; read x < {}", gate.path().display());
+        self.holder_named("held", "gate", options)
+    }
+
+    /// Another one, whose command's pid is in that file.
+    pub(crate) fn holder_of(&self, file: &str) -> (Running, Gate) {
+        self.holder_named(file, &format!("{file}-gate"), &[])
+    }
+
+    fn holder_named(&self, file: &str, gate: &str, options: &[&str]) -> (Running, Gate) {
+        let gate = self.gate(gate);
+        let script = format!("echo $$ > {file}; read x < {}", gate.path().display());
         let holder = self.under_lock(options, &script);
-        self.await_pid("held");
+        self.await_pid(file);
         (holder, gate)
     }
 

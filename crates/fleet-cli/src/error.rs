@@ -46,6 +46,14 @@ pub(crate) enum Error {
     /// The lock's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A picture cannot be written.
+    #[error("cannot write the picture {path}; choose another place for it")]
+    Picture {
+        /// Where.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A directory cannot be tried.
     #[error(transparent)]
     Doctor(#[from] DoctorError),
@@ -95,6 +103,10 @@ impl Error {
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
+            Self::Picture { source, .. } => match io_exit(source) {
+                Exit::Permission => Exit::Permission,
+                _ => Exit::CannotCreate,
+            },
             Self::Signals(source) | Self::Descriptors(source) | Self::Watch { source, .. } => {
                 io_exit(source)
             }

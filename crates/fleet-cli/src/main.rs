@@ -27,6 +27,7 @@ mod spawn;
 mod standing;
 mod supervisor;
 mod tenure;
+mod timeline;
 
 use std::process::ExitCode;
 

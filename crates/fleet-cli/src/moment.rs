@@ -70,6 +70,19 @@ pub(crate) fn seconds(wall: Wall) -> String {
     shown(wall, "%Y-%m-%d %H:%M:%S")
 }
 
+/// An instant on a scale of such steps, in milliseconds; with its day, if there are several.
+pub(crate) fn tick(wall: Wall, step: u64, days: bool) -> String {
+    let how = match (step, days) {
+        (0..1_000, _) => "%H:%M:%S%.3f",
+        (1_000..60_000, false) => "%H:%M:%S",
+        (60_000..86_400_000, false) => "%H:%M",
+        (1_000..60_000, true) => "%d %H:%M:%S",
+        (60_000..86_400_000, true) => "%m-%d %H:%M",
+        (86_400_000.., _) => "%Y-%m-%d",
+    };
+    shown(wall, how)
+}
+
 fn shown(wall: Wall, how: &str) -> String {
     local(wall).map_or_else(|| format!("{wall} ms"), |zoned| zoned.strftime(how).to_string())
 }

@@ -117,6 +117,10 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "WHEN", value_parser = moment::parse)]
     pub(crate) since: Option<Since>,
 
+    /// Draw it: one bar for each ownership, waiting in grey, takeovers and losses marked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<Utf8PathBuf>,
+
     /// Only the latest N transitions
     #[arg(short = 'n', long = "lines", value_name = "N")]
     pub(crate) lines: Option<usize>,

@@ -5,11 +5,13 @@ use lock_fs::Wall;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::chart;
 use super::screen::{Paint, Screen};
 use crate::duration::format;
 use crate::journal::{self, Entry, GaveUp, History, Other, Reason, What};
 use crate::moment;
 use crate::owner::printable;
+use crate::timeline::Bar;
 
 /// `lock history --json`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -24,6 +26,13 @@ struct Data<'a> {
 }
 
 impl Screen {
+    /// A picture was made.
+    pub(crate) fn drawn(&mut self, file: &Utf8Path, bars: &[Bar]) {
+        let count = bars.iter().filter(|bar| bar.is_ownership()).count();
+        let ownerships = if count == 1 { "ownership" } else { "ownerships" };
+        self.remark(&format!("drew {count} {ownerships} to {file}"));
+    }
+
     /// What became of a lock.
     pub(crate) fn history(&mut self, path: &Utf8Path, history: &History) {
         let History { exists, entries, unreadable } = history;
@@ -51,6 +60,11 @@ impl Screen {
             self.result(&format!("{time}  {number:>generation$}  {id:<pid$}  {event}  {story}"));
         }
     }
+}
+
+/// A lock's history as an SVG picture.
+pub(crate) fn picture(path: &Utf8Path, bars: &[Bar]) -> String {
+    chart::draw(path, bars)
 }
 
 /// One line.

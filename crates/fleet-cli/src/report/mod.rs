@@ -3,6 +3,7 @@
 //! `screen` knows the streams, this module what to say about which event, `data` the shape
 //! of every `--json` output.
 
+mod chart;
 mod data;
 mod doctor;
 mod history;
@@ -14,6 +15,7 @@ mod waiting;
 use camino::Utf8Path;
 use lock_fs::{Evicted, Generation, Now, Record, Status, Token, Verdict};
 
+pub(crate) use self::history::picture;
 use self::screen::Paint;
 pub(crate) use self::screen::Screen;
 pub(crate) use self::waiting::Teller;
