@@ -106,12 +106,7 @@ impl Journal {
             if self.put_aside(&file)? {
                 continue;
             }
-            let written = retry_on_intr(|| rustix::io::write(&file, line.as_bytes()))?;
-            if written < line.len() {
-                return Err(Errno::NOSPC.into());
-            }
-            // Two rotations since it was opened: then the line is gone with the file.
-            if rustix::fs::fstat(&file)?.st_nlink > 0 {
+            if write_to(&file, line)? {
                 return Ok(());
             }
         }
@@ -170,6 +165,16 @@ impl Journal {
     }
 }
 
+/// Writes a line at the end; says whether it will be found there. A file that was put aside
+/// twice since it was opened has no name any more, and the line is gone with it.
+fn write_to(file: &OwnedFd, line: &str) -> io::Result<bool> {
+    let written = retry_on_intr(|| rustix::io::write(file, line.as_bytes()))?;
+    if written < line.len() {
+        return Err(Errno::NOSPC.into());
+    }
+    Ok(rustix::fs::fstat(file)?.st_nlink > 0)
+}
+
 fn parent(lock: &Utf8Path) -> &Utf8Path {
     lock.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."))
 }
@@ -186,4 +191,51 @@ fn is_ours(file: &Stat, directory: &Stat, us: Uid) -> bool {
 /// Whether only its owner, and a group it trusts, may write to a directory.
 fn is_private(directory: &Stat) -> bool {
     !Mode::from_raw_mode(directory.st_mode).contains(Mode::WOTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn journal() -> (tempfile::TempDir, Journal) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let lock = Utf8PathBuf::try_from(directory.path().join("x.lock")).expect("UTF-8");
+        let host = Host { name: "here".to_owned(), boot: "boot".to_owned() };
+        let journal = Journal::new(&lock, &host, "a".to_owned());
+        (directory, journal)
+    }
+
+    fn fill(journal: &Journal, first: &str) {
+        let rest = usize::try_from(LIMIT).expect("it fits") - first.len();
+        fs::write(path(&journal.lock), format!("{first}{}", "\n".repeat(rest))).expect("written");
+    }
+
+    #[test]
+    fn of_two_that_find_it_long_the_second_leaves_the_new_one_alone() {
+        let (_directory, journal) = journal();
+        fill(&journal, "old");
+        let (first, second) = (journal.open().expect("opened"), journal.open().expect("opened"));
+        assert!(journal.put_aside(&first).expect("renamed"));
+        drop(first);
+        journal.append("new\n").expect("written");
+        assert!(journal.put_aside(&second).expect("looked"), "it has to open it anew");
+        let text = |path| fs::read_to_string(path).expect("it is there");
+        assert_eq!(text(path(&journal.lock)), "new\n");
+        assert!(text(older(&journal.lock)).starts_with("old"));
+    }
+
+    #[test]
+    fn a_line_in_a_file_that_was_put_aside_is_there_until_that_goes() {
+        let (_directory, journal) = journal();
+        fill(&journal, "old");
+        let (slow, slower) = (journal.open().expect("opened"), journal.open().expect("opened"));
+        journal.append("new\n").expect("written");
+        assert!(write_to(&slow, "slow\n").expect("written"));
+        assert!(fs::read_to_string(older(&journal.lock)).expect("there").ends_with("slow\n"));
+        fill(&journal, "newer");
+        journal.append("newest\n").expect("written");
+        assert!(!write_to(&slower, "slower\n").expect("written"), "nobody would find it");
+    }
 }
