@@ -55,7 +55,7 @@ fn a_file_system_in_memory_forgets_the_generations() {
         "mount -t tmpfs -o size=8m none work || exit 99; {} lock doctor work",
         env!("CARGO_BIN_EXE_fleet")
     );
-    let out = home.fleet(&[]).instead("unshare", &["-rm", "/bin/sh", "-c", &script]).run();
+    let out = home.fleet(&[]).with_own_mounts(&script).run();
     assert_eq!(out.code(), 1, "{out}");
     redacted(&home, || insta::assert_snapshot!(out.stdout));
 }
@@ -68,7 +68,7 @@ fn a_poor_place_is_told_what_it_lacks(#[case] prepare: &str, #[case] lacks: &[&s
     let home = Sandbox::new();
     let fleet = env!("CARGO_BIN_EXE_fleet");
     let script = format!("{prepare} || exit 99; {fleet} lock doctor work --json");
-    let out = home.fleet(&[]).instead("unshare", &["-rm", "/bin/sh", "-c", &script]).run();
+    let out = home.fleet(&[]).with_own_mounts(&script).run();
     assert_eq!(out.code(), 1, "{out}");
     let diagnosis = out.json();
     let mut lacking = lacking(&diagnosis);
@@ -136,7 +136,7 @@ fn what_cannot_be_tried(#[case] directory: &str, #[case] code: i32, #[case] says
         "mount -t tmpfs -o ro none work || exit 99; exec {} lock doctor {directory}",
         env!("CARGO_BIN_EXE_fleet")
     );
-    let out = home.fleet(&[]).instead("unshare", &["-rm", "/bin/sh", "-c", &script]).run();
+    let out = home.fleet(&[]).with_own_mounts(&script).run();
     assert_eq!(out.code(), code, "{out}");
     assert!(out.stdout.is_empty() && out.stderr.lines().count() == 1, "{out}");
     assert!(out.stderr.contains("cannot try ") && out.stderr.contains(says), "{out}");

@@ -190,7 +190,7 @@ fn a_full_disk_costs_a_line_and_nothing_else() {
          {fleet} lock run -- true\n\
          {fleet} lock history --json"
     );
-    let out = home.fleet(&[]).instead("unshare", &["-rm", "/bin/sh", "-c", &script]).run();
+    let out = home.fleet(&[]).with_own_mounts(&script).run();
     assert_eq!(out.code(), 0, "{out}");
     assert_eq!(out.stderr.matches("cannot write the journal").count(), 1, "{out}");
     let (status, json) = out.stdout.split_once('\n').expect("two parts");

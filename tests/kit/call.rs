@@ -61,6 +61,12 @@ impl Call {
         self.instead("strace", &args)
     }
 
+    /// Runs a script that may mount what it likes: nobody else sees it, and it goes with it.
+    pub(crate) fn with_own_mounts(self, script: &str) -> Self {
+        let how = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };
+        self.instead("unshare", &[how, "/bin/sh", "-c", script])
+    }
+
     /// Makes the call in a session of its own, on a terminal of its own.
     pub(crate) fn on_a_terminal(self) -> Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;

@@ -12,6 +12,8 @@ const VARYING: &[(&str, &str)] = &[
     (r" +# ", "  # "),
     (r#""(pid|start_ticks)": \d+"#, r#""$1": "[number]""#),
     (r#""(\w+_ms)": \d+"#, r#""$1": "[ms]""#),
+    (r"process     (sleeping|running)", "process     [state]"),
+    (r"\b\d+\.\d s\b", "[span]"),
     (r"\bin \d+(µs|ms)", "in [span]"),
     (r"\d+ MiB(, \d+ files)?", "[room]"),
     (r"\b\d+(ms|\.\ds|m\d\ds)\b", "[span]"),

@@ -3,11 +3,11 @@
 use std::io;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
-use signal_hook::consts::{SIGINT, SIGQUIT};
+use signal_hook::consts::SIGINT;
 
 use super::group::Group;
 use crate::interrupt::Interrupt;
@@ -18,14 +18,20 @@ use crate::signals::Received;
 /// key's signal is passed on as well: twice is better than never.
 const EXEC_WINDOW: Duration = Duration::from_millis(50);
 
+/// How long a thread of ours may take to see a signal that we have got.
+const SOON: Duration = Duration::from_secs(5);
+
 /// Passes signals on.
 #[derive(Debug)]
 pub(super) struct Relay {
     phase: Mutex<Phase>,
     group: Group,
     interrupt: Interrupt,
-    /// Whether a key on the terminal has asked the command to end.
-    key: AtomicBool,
+    /// Whether we have got a SIGINT: set by the handler itself, in the very instant.
+    interrupted: Arc<AtomicBool>,
+    /// Whether it came from a key: known when our thread for signals has come to it.
+    from_key: Mutex<Option<bool>>,
+    known: Condvar,
 }
 
 #[derive(Debug)]
@@ -52,11 +58,15 @@ impl Relay {
     ///
     /// When signals could not be passed on.
     pub(super) fn new() -> io::Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))?;
         Ok(Self {
             phase: Mutex::new(Phase::Waiting),
             group: Group::new()?,
             interrupt: Interrupt::new()?,
-            key: AtomicBool::new(false),
+            interrupted,
+            from_key: Mutex::new(None),
+            known: Condvar::new(),
         })
     }
 
@@ -67,13 +77,14 @@ impl Relay {
 
     /// A signal came.
     pub(super) fn receive(&self, signal: Received) {
+        if signal.number == SIGINT {
+            *self.key() = Some(signal.from_keyboard);
+            self.known.notify_all();
+        }
         // While the command is being started this waits, and then passes the signal on.
         match &*self.phase() {
             Phase::Waiting => self.interrupt.trip(signal.number),
             Phase::Running { command, since } => {
-                if signal.from_keyboard && [SIGINT, SIGQUIT].contains(&signal.number) {
-                    self.key.store(true, Ordering::Relaxed);
-                }
                 let got_it_too = signal.from_keyboard && since.elapsed() >= EXEC_WINDOW;
                 if let (false, Some(signal)) = (got_it_too, Signal::from_named_raw(signal.number)) {
                     self.group.signal(*command, signal);
@@ -110,9 +121,15 @@ impl Relay {
         matches!(*self.phase(), Phase::Running { .. })
     }
 
-    /// Whether the command was asked to end by a key on the terminal.
+    /// Whether the command, which SIGINT has ended, got it from a key on the terminal. Then we
+    /// got it at the same time, but our thread for signals may not have come to it yet.
     pub(super) fn was_asked_by_key(&self) -> bool {
-        self.key.load(Ordering::Relaxed)
+        let unknown = |from_key: &mut Option<bool>| from_key.is_none();
+        self.interrupted.load(Ordering::SeqCst) && {
+            let waited = self.known.wait_timeout_while(self.key(), SOON, unknown);
+            let (from_key, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            *from_key == Some(true)
+        }
     }
 
     /// Waits for the end of what the command started.
@@ -127,6 +144,10 @@ impl Relay {
     /// There is nothing left to pass signals on to.
     pub(super) fn finish(&self) {
         *self.phase() = Phase::Over;
+    }
+
+    fn key(&self) -> MutexGuard<'_, Option<bool>> {
+        self.from_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
