@@ -9,7 +9,8 @@
 //! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
 //!   place where times are compared.
 //! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Glance`] tells an owner
-//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`] only looks.
+//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`] and [`Peek`]
+//!   only look.
 //! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
 //!
 //! [`Effect`]: effect::Effect
@@ -33,6 +34,7 @@ mod inspect;
 mod look;
 pub mod machine;
 mod mutex;
+mod peek;
 pub mod policy;
 mod publish;
 mod reap;
@@ -56,3 +58,4 @@ pub use generation::BLOCK as GENERATION_BLOCK;
 pub use glance::{Glance, Glimpse};
 pub use hold::{Held, Hold};
 pub use inspect::Inspect;
+pub use peek::Peek;

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_core::effect::{Effect, Event, Name, Slot};
+use lock_core::effect::{Name, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Generation, Host, Record, Token};
 use lock_core::snapshot::{KernelLock, Snapshot};
 use lock_core::time::{Boot, Now};
 use lock_core::verdict::{Verdict, judge};
-use lock_core::{Acquire, Evict, Evicted, Inspect};
+use lock_core::{Acquire, Evict, Evicted, Inspect, Peek};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -201,12 +201,8 @@ impl Lock {
     /// for a contender.
     #[must_use]
     pub fn mutex_holder(&self) -> Option<Record> {
-        let (_, mut disk) = self.inner.contender();
-        let open = Effect::Open { slot: Slot::Guard, name: Name::Mutex, write: false };
-        match (disk.perform(&open), disk.perform(&Effect::Read(Slot::Guard))) {
-            (Event::Done, Event::Bytes(bytes)) => Record::parse(&bytes).ok(),
-            _ => None,
-        }
+        let (context, mut disk) = self.inner.contender();
+        self.inner.settle(Peek::new(), &[], &context, &mut disk)
     }
 
     /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if

@@ -195,6 +195,12 @@ impl Tell for Glimpse {
     }
 }
 
+impl Tell for Option<Record> {
+    fn tell(&self) -> String {
+        format!("saw {}", who(self.as_ref()))
+    }
+}
+
 impl Tell for Evicted {
     fn tell(&self) -> String {
         match self {
