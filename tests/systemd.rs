@@ -66,7 +66,7 @@ fn no_agent_starts_before_the_holder_answers() {
     let gate = home.gate("gate");
     // To systemd it is up at once.
     let script = format!(
-        "read x < {}; exec tmux -L {SOCKET} -D new-session -s _holder sleep infinity",
+        "read x < {}; tmux -L {SOCKET} new-session -d -s _holder sleep 1000; exec sleep 1000",
         gate.path().display()
     );
     home.write("holder", &script);
@@ -77,9 +77,7 @@ fn no_agent_starts_before_the_holder_answers() {
     // Nothing tells that somebody waits; so give it the time to do wrong.
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(restart.is_running() && invocation(&manager, &unit("a")).is_empty());
-    home.write("holder.up", "");
     gate.open();
-    let _ = home.tmux(&["new-session", "-d", "-s", "_holder", "sleep", "infinity"]);
     let out = restart.wait();
     assert_eq!(out.code(), 0, "{out}");
     home.pid("a");
@@ -92,7 +90,7 @@ fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words() {
         [("a", "echo out; exit 3"), ("b", IDLE), ("c", "exec no-such-program"), ("d", IDLE)];
     let manager = Manager::start(&home, Style::Plain, &agents);
     manager.write_unit(&format!("{}.d/x.conf", unit("d")), "[Service]\nExecStartPre=/bin/false\n");
-    let out = home.fleet(&["restart"]).run();
+    let out = home.fleet(&["restart", "--settle", "3s"]).run();
     assert_eq!(out.code(), 1, "{out}");
     let log = home.path("a.log").display().to_string();
     let says = [
@@ -129,7 +127,7 @@ fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words() {
 #[test]
 fn a_unit_that_only_counts_as_active_is_dead_and_is_started() {
     let home = Sandbox::new();
-    let agents = [("a", IDLE), ("b", "echo out; exit 3")];
+    let agents = [("a", IDLE), ("b", "echo out; sleep 0.2; exit 3")];
     let manager = Manager::start(&home, Style::Session, &agents);
     let out = home.fleet(&["restart", "--settle", "10m"]).spawn();
     // The pane of `a` is watched until its process ends.

@@ -183,11 +183,6 @@ pub(crate) enum SupervisorError {
 }
 
 impl SupervisorError {
-    /// `/proc` cannot be read, which nothing can be done without.
-    pub(super) fn no_proc(source: io::Error) -> Self {
-        Self::Io { action: "read", path: "/proc".into(), source }
-    }
-
     /// We are in the session of `agent`.
     pub(super) fn inside_session(agent: &str) -> Self {
         Self::Inside { instead: format!("setsid fleet restart {agent}") }

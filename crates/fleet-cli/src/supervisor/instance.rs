@@ -39,8 +39,9 @@ impl Instance {
     /// # Errors
     ///
     /// When `/proc` does not tell us who we are.
-    pub(super) fn this_process(run: String) -> io::Result<Self> {
-        let this = Self::of(std::process::id())?.ok_or(ErrorKind::NotFound)?;
+    pub(super) fn this_process(run: String) -> Result<Self, SupervisorError> {
+        let this = Self::of(std::process::id())?;
+        let this = this.ok_or_else(|| unreadable(ErrorKind::NotFound.into()))?;
         Ok(Self { run, ..this })
     }
 
@@ -49,8 +50,8 @@ impl Instance {
     /// # Errors
     ///
     /// When `/proc` is not mounted.
-    pub(super) fn of(pid: u32) -> io::Result<Option<Self>> {
-        let boot_id = processes::boot_id()?;
+    pub(super) fn of(pid: u32) -> Result<Option<Self>, SupervisorError> {
+        let boot_id = processes::boot_id().map_err(unreadable)?;
         Ok(Process::find(pid).map(|process| Self {
             pid,
             start_ticks: process.start_ticks,
@@ -94,10 +95,10 @@ impl Instance {
     ///
     /// When `/proc` cannot be read.
     pub(super) fn members(&self) -> Result<Vec<Process>, SupervisorError> {
-        if self.boot_id != processes::boot_id().map_err(SupervisorError::no_proc)? {
+        if self.boot_id != processes::boot_id().map_err(unreadable)? {
             return Ok(Vec::new());
         }
-        let session = processes::session(self.pid).map_err(SupervisorError::no_proc)?;
+        let session = processes::session(self.pid).map_err(unreadable)?;
         let leader = session.iter().find(|process| process.pid == self.pid);
         // A session keeps its number as long as a member lives. So if another process now
         // leads a session of this number, ours ended before. If nobody leads it, it may be
@@ -149,6 +150,11 @@ impl Instance {
         let mut outside = members.iter().filter(|process| process.group != self.pid);
         outside.try_for_each(|process| process.signal(signal))
     }
+}
+
+/// `/proc` cannot be read, which nothing can be done without.
+fn unreadable(source: io::Error) -> SupervisorError {
+    SupervisorError::Io { action: "read", path: "/proc".into(), source }
 }
 
 /// Makes the directory of `path`.

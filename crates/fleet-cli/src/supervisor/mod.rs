@@ -13,7 +13,7 @@
 //! | restart | stop, start | stop, start | one job |
 //! | what it wrote | a log file | the pane | the journal, the unit's file, the pane |
 //!
-//! `instance`, `stop` and `table` know about processes, `tool` runs the other programs.
+//! `instance` and `stop` know which processes belong to an agent, `tool` runs the other programs.
 
 mod error;
 mod instance;

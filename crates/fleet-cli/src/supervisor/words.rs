@@ -21,7 +21,7 @@ pub(crate) enum Words {
         /// Where it wrote them.
         place: String,
     },
-    /// It wrote nothing.
+    /// None: it wrote nothing, or nothing of that has come through.
     None {
         /// Where that can be seen.
         place: String,
@@ -70,7 +70,7 @@ impl fmt::Display for Words {
                 write!(f, "its last words in {place}:")?;
                 lines.lines().try_for_each(|line| write!(f, "\n    | {line}"))
             }
-            Self::None { place } => write!(f, "it wrote nothing to {place}"),
+            Self::None { place } => write!(f, "there is nothing of it in {place}"),
             Self::Unknown { why } => write!(f, "its last words are not to be had: {why}"),
         }
     }
@@ -88,7 +88,7 @@ mod tests {
             words,
             "its last words in the log:\n    | 2\n    | 3\n    | 4\n    | 5\n    | 6"
         );
-        assert_eq!(Words::of("\n", "the log").to_string(), "it wrote nothing to the log");
+        assert_eq!(Words::of("\n", "the log").to_string(), "there is nothing of it in the log");
     }
 
     #[test]

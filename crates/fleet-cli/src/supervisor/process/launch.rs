@@ -131,7 +131,7 @@ fn try_become(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallibl
     let program = arguments.next().ok_or(LaunchError::Called("a command"))?;
     let run = std::env::var(RUN_VARIABLE).map_err(|_| LaunchError::Called(RUN_VARIABLE))?;
     rustix::process::setsid().map_err(|e| LaunchError::Session(e.into()))?;
-    let instance = Instance::this_process(run).map_err(LaunchError::Descriptors)?;
+    let instance = Instance::this_process(run)?;
     instance.write(&record)?;
 
     crate::spawn::close_inherited_on_exec().map_err(LaunchError::Descriptors)?;

@@ -250,12 +250,9 @@ impl<'r> Units<'r> {
         };
         let pane = self.pane(agent)?.ok_or_else(nothing)?;
         tmux::watch(pane.pid, self.patience.settle, interrupt)?;
-        match self.tmux.panes()?.panes.into_iter().find(|now| now.id == pane.id) {
+        match self.tmux.after(pane.pid)?.panes.into_iter().find(|now| now.id == pane.id) {
             Some(Pane { dead: None, .. }) => Ok(pane.pid),
-            Some(Pane { dead: Some(status), .. }) => Err(SupervisorError::EndedAtOnce {
-                status,
-                words: tmux::last_words(&self.tmux, pane.id, &session),
-            }),
+            Some(pane) => Err(tmux::ended_at_once(&self.tmux, &pane)),
             None => Err(nothing()),
         }
     }

@@ -5,11 +5,15 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
+use rustix::process::Signal;
+
+use crate::processes::Process;
 use crate::roster;
 use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
@@ -21,6 +25,13 @@ pub(in crate::supervisor) const PROGRAM: &str = "tmux";
 /// either.
 const PANE_FORMAT: &str = "#{pid}:#{pane_id}:#{pane_pid}:#{pane_dead}:#{pane_dead_status}:\
                            #{pane_dead_signal}:#{window_activity}:#{session_name}";
+
+/// How long a server may take to reap a child, and how often to look.
+const REAP_PATIENCE: Duration = Duration::from_secs(1);
+const REAP_RETRY: Duration = Duration::from_millis(5);
+
+/// How a process ended when nobody knows.
+pub(super) const UNKNOWN_STATUS: &str = "an unknown status";
 
 /// The tmux server of one fleet.
 #[derive(Clone, Debug)]
@@ -91,6 +102,30 @@ impl Tmux {
             return Ok(Panes::default());
         }
         Ok(parse(&said.success(PROGRAM, &arguments)?.out))
+    }
+
+    /// Every pane of the server, now that the process `pid` in one of them may have ended.
+    ///
+    /// A server can miss the end of a child, and learns of it only from the next one's. It is
+    /// told to look.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::panes`].
+    pub(in crate::supervisor) fn after(&self, pid: u32) -> Result<Panes, SupervisorError> {
+        let deadline = Instant::now() + REAP_PATIENCE;
+        loop {
+            let unreaped = Process::find(pid).is_some_and(|process| process.is_zombie());
+            let found = self.panes()?;
+            if !unreaped || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            if let Some(server) = found.server.and_then(Process::find) {
+                let told = server.signal(Signal::CHILD);
+                told.map_err(|source| SupervisorError::System { action: "wake tmux", source })?;
+            }
+            std::thread::sleep(REAP_RETRY);
+        }
     }
 
     /// Whether the server answers for a session. If not, what tmux says.
@@ -226,7 +261,7 @@ fn parse_line(line: &str) -> Option<(u32, Pane)> {
     let pid = next()?.parse().ok()?;
     let (is_dead, status, signal) = (next()? == "1", next()?, next()?);
     let dead = is_dead.then(|| match (status, signal) {
-        ("", "") => "an unknown status".to_owned(),
+        ("", "") => UNKNOWN_STATUS.to_owned(),
         (status, "") => format!("exit status: {status}"),
         (_, signal) => format!("signal: {signal}"),
     });

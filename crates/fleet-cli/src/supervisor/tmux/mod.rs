@@ -95,9 +95,7 @@ impl Sessions {
         }
         let mut runs = runs(&panes)?;
         if self.tmux.is_ours() {
-            runs.extend(
-                found.server.map(Instance::of).transpose().map_err(SupervisorError::no_proc)?,
-            );
+            runs.extend(found.server.map(Instance::of).transpose()?);
             self.tmux.run(&["kill-server"], Some(ticket))?;
         } else {
             self.tmux.run(&["kill-session", "-t", &exactly(&self.holder)], Some(ticket))?;
@@ -109,8 +107,7 @@ impl Sessions {
 
     /// Ends a server that does not answer. The kernel hangs up on what it had.
     fn kill_server(&self) -> Result<Wait<'_>, SupervisorError> {
-        let server = self.tmux.server().map(Instance::of).transpose();
-        let Some(server) = server.map_err(SupervisorError::no_proc)?.flatten() else {
+        let Some(server) = self.tmux.server().map(Instance::of).transpose()?.flatten() else {
             return Ok(Box::new(|_| Ok(Settled::Already)));
         };
         Ok(Box::new(move |interrupt| stop::await_end(&[server], Duration::ZERO, interrupt)))
@@ -152,10 +149,15 @@ impl Sessions {
             // Written before the session is ended, so that we may die between the two.
             record.stopping = true;
             record.write(&path)?;
-            if !runs.iter().any(|run| run.pid == record.pid) && !record.members()?.is_empty() {
-                // It outlived its pane, so nobody has hung up on it.
-                stop::ask(std::slice::from_ref(&record))?;
-                runs.push(record);
+            match runs.iter_mut().find(|run| run.pid == record.pid) {
+                // The record knows its members even when the leader has ended.
+                Some(run) => *run = record,
+                None if record.members()?.is_empty() => {}
+                None => {
+                    // It outlived its pane, so nobody has hung up on it.
+                    stop::ask(std::slice::from_ref(&record))?;
+                    runs.push(record);
+                }
             }
         }
         if !panes.is_empty() {
@@ -209,16 +211,12 @@ impl Sessions {
         interrupt: &Interrupt,
     ) -> Result<Settled, SupervisorError> {
         watch(pid, self.patience.settle, interrupt)?;
-        let found = self.tmux.panes()?;
-        let pane = found.of(session).find(|pane| pane.pid == pid);
-        match pane.map(|pane| (pane.id, &pane.dead)) {
-            Some((_, None)) => Ok(Settled::Started { pid }),
-            Some((id, Some(status))) => Err(SupervisorError::EndedAtOnce {
-                status: status.clone(),
-                words: last_words(&self.tmux, id, session),
-            }),
+        let found = self.tmux.after(pid)?;
+        match found.of(session).find(|pane| pane.pid == pid) {
+            Some(Pane { dead: None, .. }) => Ok(Settled::Started { pid }),
+            Some(pane) => Err(ended_at_once(&self.tmux, pane)),
             None => Err(SupervisorError::EndedAtOnce {
-                status: "an unknown status".to_owned(),
+                status: client::UNKNOWN_STATUS.to_owned(),
                 words: Words::Unknown { why: format!("its session {session} is gone") },
             }),
         }
@@ -247,7 +245,7 @@ impl Sessions {
         };
         let run = match record.filter(|record| record.pid == pane.pid) {
             Some(record) => Some(record),
-            None => Instance::of(pane.pid).map_err(SupervisorError::no_proc)?,
+            None => Instance::of(pane.pid)?,
         };
         let members = run.as_ref().map(Instance::members).transpose()?.unwrap_or_default();
         Ok(match &pane.dead {
@@ -345,12 +343,13 @@ pub(super) fn pause(moment: Duration, interrupt: &Interrupt) -> Result<(), Super
     }
 }
 
-/// What a pane shows last.
-pub(super) fn last_words(tmux: &Tmux, pane: u32, session: &str) -> Words {
-    match tmux.text(pane) {
-        Ok(text) => Words::of(&text, format!("its tmux session {session}")),
+/// The process of a pane has ended too soon.
+pub(super) fn ended_at_once(tmux: &Tmux, pane: &Pane) -> SupervisorError {
+    let words = match tmux.text(pane.id) {
+        Ok(text) => Words::of(&text, format!("its tmux session {}", pane.session)),
         Err(problem) => Words::Unknown { why: error::chain(&problem) },
-    }
+    };
+    SupervisorError::EndedAtOnce { status: pane.dead.clone().unwrap_or_default(), words }
 }
 
 /// Whether we run in a pane, and would end with it.
@@ -361,6 +360,5 @@ pub(super) fn is_our_session(pane: &Pane) -> bool {
 
 /// The runs in `panes`; `None` for those that have ended.
 fn runs(panes: &[&Pane]) -> Result<Vec<Option<Instance>>, SupervisorError> {
-    let runs = panes.iter().map(|pane| Instance::of(pane.pid));
-    runs.collect::<Result<_, _>>().map_err(SupervisorError::no_proc)
+    panes.iter().map(|pane| Instance::of(pane.pid)).collect()
 }

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -28,6 +29,9 @@ pub(crate) const COMMAND: &str = "__pane";
 
 /// Names the agent to everything that runs in its session.
 const AGENT_VARIABLE: &str = "FLEET_AGENT";
+
+/// Long enough for tmux to read a line.
+const READING_TIME: Duration = Duration::from_millis(100);
 
 /// Makes the agent's session, and returns the process in its pane.
 ///
@@ -65,7 +69,7 @@ pub(super) fn make(
         said: format!("it did not say which process it started, but {:?}", said.out),
     })?;
     // If we are killed before this is written, the session itself tells of the agent.
-    if let Some(instance) = Instance::of(pid).map_err(SupervisorError::no_proc)? {
+    if let Some(instance) = Instance::of(pid)? {
         Instance { run, ..instance }.write(&home.instance(&agent.name))?;
     }
     Ok(pid)
@@ -78,6 +82,8 @@ pub(crate) fn become_agent() -> Exit {
         Err(problem) => {
             // Nobody is left to be told when this fails.
             let _ = writeln!(io::stderr(), "fleet: {}", error::chain(&problem));
+            // What a process writes right before its end, tmux may never read.
+            std::thread::sleep(READING_TIME);
             Exit::NotFound
         }
     }
