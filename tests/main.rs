@@ -20,5 +20,6 @@ mod lock_run;
 mod owners;
 mod restart;
 mod rollout;
+mod setup;
 mod systemd;
 mod tmux;

@@ -35,7 +35,14 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
-    /// An empty home.
+    /// A home of which nothing is there yet, and a user's home.
+    pub(crate) fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir(dir.path().join("user")).expect("the user's home");
+        Self { dir }
+    }
+
+    /// A home without a roster.
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir_all(dir.path().join("fleet/agents")).expect("the home");

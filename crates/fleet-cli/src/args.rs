@@ -1,5 +1,7 @@
 //! The command line, as clap reads it.
 
+pub(crate) mod setup;
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -69,6 +71,25 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Write a first roster, its env files and the run directory
+    ///
+    /// Shows what would be written; --write does it. Env files keep what you wrote into them.
+    Init(setup::Init),
+    /// Add an agent to the roster
+    ///
+    /// Shows what would be written; --write does it. Everything else in the roster, comments
+    /// and layout too, stays as it is.
+    Add(setup::Add),
+    /// Stop an agent and take it out of the roster
+    ///
+    /// Shows what would be written; --write does it, under the restart lock. An agent that
+    /// cannot be stopped stays in the roster. Its env file is kept.
+    Remove(setup::Remove),
+    /// Write and enable the systemd units of the fleet
+    ///
+    /// Shows what would be written; --write does it. Does only what is not so already, and
+    /// brings the agents' env files up to date. Starts nothing: `fleet start` does.
+    Install(setup::Install),
     /// Use the restart lock, or any other, directly
     #[command(subcommand)]
     Lock(LockCommand),
@@ -95,6 +116,13 @@ pub(crate) struct Change {
 
     #[command(flatten)]
     pub(crate) lock: LockOptions,
+}
+
+impl Change {
+    /// One agent's.
+    pub(crate) fn of_one(agent: &str, output: Output, lock: &LockOptions) -> Self {
+        Self { agents: vec![agent.to_owned()], jobs: NonZeroUsize::MIN, output, lock: lock.clone() }
+    }
 }
 
 /// How long to wait for an agent that stops.

@@ -12,6 +12,7 @@ use crate::journal::JournalError;
 use crate::lock::doctor::DoctorError;
 use crate::plan::UnknownAgent;
 use crate::roster::RosterError;
+use crate::setup::SetupError;
 use crate::supervisor::SupervisorMissing;
 
 /// Whatever ends a command before its work is done.
@@ -29,6 +30,9 @@ pub(crate) enum Error {
     /// The roster's supervisor is not there.
     #[error(transparent)]
     SupervisorMissing(#[from] SupervisorMissing),
+    /// Files cannot be written, or not so.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The lock options do not fit together.
     #[error("the lock options do not fit together (renew_every is a third of --stale-after)")]
     Policy(#[from] PolicyError),
@@ -98,6 +102,7 @@ impl Error {
             Self::Roster(RosterError::Read { source, .. }) => io_exit(source),
             Self::Roster(_) => Exit::RosterInvalid,
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
+            Self::Setup(error) => error.exit(),
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Lock(error) | Self::NotAcquired { cause: error, .. } => lock_exit(error),
             Self::Journal(JournalError { source, .. })

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use camino::Utf8Path;
-use lock_fs::{Clock, Released, Verdict};
+use camino::{Utf8Path, Utf8PathBuf};
+use lock_fs::{Clock, Generation, Released, Token, Verdict};
 
 use crate::args::{Change, Others, Rollout};
 use crate::error::{self, Error};
@@ -65,12 +65,60 @@ pub(crate) fn change(
     patience: Patience,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
+    match carry_out(verb, home, change, wish, patience, screen, &mut || Ok(()))? {
+        Carried::Joined(exit) => Ok(exit),
+        Carried::Out(shift) => {
+            screen.outcome(&shift.path, &shift.token, shift.generation, &shift.outcome);
+            Ok(shift.exit)
+        }
+    }
+}
+
+/// What became of a verb.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// Another did the work meanwhile.
+    Joined(Exit),
+    /// We did it.
+    Out(Shift),
+}
+
+/// The work of one ownership of the restart lock.
+#[derive(Debug)]
+pub(crate) struct Shift {
+    /// The lock.
+    pub(crate) path: Utf8PathBuf,
+    /// Which ownership it was.
+    pub(crate) token: Token,
+    /// Its number.
+    pub(crate) generation: Generation,
+    /// What happened.
+    pub(crate) outcome: Outcome<lock_fs::Error>,
+    /// How the command ends.
+    pub(crate) exit: Exit,
+}
+
+/// As [`change`], but reports no outcome; and if all went well, does `last` before the lock
+/// is released. That part is not fenced, but not begun by one who has lost the lock.
+///
+/// # Errors
+///
+/// When it does not come to that, or `last` fails.
+pub(crate) fn carry_out(
+    verb: Verb,
+    home: &Home,
+    change: &Change,
+    wish: Wish,
+    patience: Patience,
+    screen: &mut Screen,
+    last: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<Carried, Error> {
     // We may have been given the descriptor of another lock, and a tmux server that we start
     // would hold that lock for as long as it lives.
     spawn::close_inherited_on_exec().map_err(Error::Descriptors)?;
     let roster = roster::load(home)?;
-    let plan = Plan::new(&roster, verb, &change.agents)?;
-    let supervisor = supervisor::open(&roster, home, patience)?;
+    Plan::new(&roster, verb, &change.agents)?;
+    supervisor::open(&roster, home, patience)?;
     let path = home.restart_lock();
     let command = shown(verb, &change.agents);
     let lock = locking::open(&path, &change.lock, command.clone())?;
@@ -79,12 +127,16 @@ pub(crate) fn change(
     let acquired = locking::acquire(&lock, &path, command, &change.lock, &interrupt, screen)?;
     let (token, generation) = (acquired.guard.token().clone(), acquired.guard.generation());
 
+    // Read again: whoever had the lock before us may have removed an agent.
+    let roster = roster::load(home)?;
+    let plan = Plan::new(&roster, verb, &change.agents)?;
+    let supervisor = supervisor::open(&roster, home, patience)?;
     let start = begin(home, &plan, wish, &acquired, screen);
     let (standing, earlier) = match start {
         Start::Joined(exit) => {
             let (released, problem) = acquired.guard.release(Some(exit));
             screen.journal(problem);
-            return released.map(|_| exit).map_err(Error::from);
+            return released.map(|_| Carried::Joined(exit)).map_err(Error::from);
         }
         Start::Work(standing, earlier) => (standing, earlier),
     };
@@ -103,9 +155,12 @@ pub(crate) fn change(
     };
     let mut outcome = work.run(&mut |event| screen.event(verb, event));
     if !matches!(outcome.ending, Ending::Refused(_)) {
-        let exit = outcome.exit().code();
+        let exit = outcome.exit();
         // If it is refused, the release will tell.
-        let _ = fence.step("ending", &mut || logbook.end(exit));
+        let ended = fence.step("ending", &mut || logbook.end(exit.code()));
+        if ended.is_ok() && exit == Exit::Done {
+            last()?;
+        }
     }
     drop(fence);
     if let Some((plan, problem)) = logbook.failed() {
@@ -114,8 +169,7 @@ pub(crate) fn change(
     let (released, problem) = acquired.guard.release(Some(outcome.exit()));
     screen.journal(problem);
     let exit = settle(&mut outcome, &path, released);
-    screen.outcome(&path, &token, generation, &outcome);
-    Ok(exit)
+    Ok(Carried::Out(Shift { path, token, generation, outcome, exit }))
 }
 
 /// Has the signals that ask us to end trip an interrupt.

@@ -13,6 +13,8 @@ pub(crate) struct Environment {
     pub(crate) mosaic_home: Option<OsString>,
     /// `HOME`, the user's.
     pub(crate) user_home: Option<OsString>,
+    /// `XDG_CONFIG_HOME`, where the user keeps settings.
+    pub(crate) config_home: Option<OsString>,
 }
 
 /// Why there is no home to work in.
@@ -49,6 +51,7 @@ impl Environment {
             fleet_home: set("FLEET_HOME"),
             mosaic_home: set("MOSAIC_HOME"),
             user_home: set("HOME"),
+            config_home: set("XDG_CONFIG_HOME"),
         }
     }
 }
@@ -96,6 +99,11 @@ impl Home {
         self.run().join("plan.json")
     }
 
+    /// The lock of every command that writes roster, env files or units.
+    pub(crate) fn setup_lock(&self) -> Utf8PathBuf {
+        self.run().join("setup.lock")
+    }
+
     /// What the `process` supervisor remembers of one agent.
     pub(crate) fn instance(&self, agent: &str) -> Utf8PathBuf {
         self.run().join("agents").join(format!("{agent}.json"))
@@ -119,9 +127,19 @@ impl Home {
         }
     }
 
-    fn run(&self) -> Utf8PathBuf {
+    /// Where everything is that comes and goes.
+    pub(crate) fn run(&self) -> Utf8PathBuf {
         self.root.join("fleet/run")
     }
+}
+
+/// Where the user's own units are: `$XDG_CONFIG_HOME/systemd/user`, else
+/// `~/.config/systemd/user`. systemd takes a relative `XDG_CONFIG_HOME` for none, and so do we.
+pub(crate) fn unit_directory(env: &Environment) -> Option<Utf8PathBuf> {
+    let path = |value: &OsString| Some(Utf8PathBuf::from(value.to_str()?));
+    let config = env.config_home.as_ref().and_then(path).filter(|path| path.is_absolute());
+    let config = config.or_else(|| Some(path(env.user_home.as_ref()?)?.join(".config")))?;
+    Some(config.join("systemd/user"))
 }
 
 /// `path` made independent of the current directory.
@@ -154,6 +172,7 @@ mod tests {
             fleet_home: fleet.map(Into::into),
             mosaic_home: mosaic.map(Into::into),
             user_home: user.map(Into::into),
+            config_home: None,
         }
     }
 
@@ -177,6 +196,20 @@ mod tests {
     fn without_any_name_there_is_none() {
         let error = Home::find(None, &env(None, None, None)).expect_err("nothing is named");
         assert!(matches!(error, HomeError::Unknown));
+    }
+
+    #[rstest]
+    #[case::xdg(Some("/x"), Some("/u"), Some("/x/systemd/user"))]
+    #[case::relative(Some("x"), Some("/u"), Some("/u/.config/systemd/user"))]
+    #[case::home(None, Some("/u"), Some("/u/.config/systemd/user"))]
+    #[case::neither(None, None, None)]
+    fn units_are_where_systemd_looks(
+        #[case] config: Option<&str>,
+        #[case] user: Option<&str>,
+        #[case] units: Option<&str>,
+    ) {
+        let env = Environment { config_home: config.map(Into::into), ..env(None, None, user) };
+        assert_eq!(unit_directory(&env), units.map(Into::into));
     }
 
     #[rstest]

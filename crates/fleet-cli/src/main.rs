@@ -22,12 +22,14 @@ mod report;
 mod restart;
 mod roster;
 mod run;
+mod setup;
 mod signals;
 mod spawn;
 mod standing;
 mod supervisor;
 mod tenure;
 mod timeline;
+mod unit;
 
 use std::process::ExitCode;
 

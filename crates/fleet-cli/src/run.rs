@@ -5,6 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::{CommandFactory, Parser};
 
+use crate::args::setup::{Add, Init, Install, Remove};
 use crate::args::{Cli, Command};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -15,7 +16,7 @@ use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch, pane};
-use crate::{fleet, lock};
+use crate::{fleet, lock, setup, unit};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -24,6 +25,7 @@ pub(crate) fn run() -> Exit {
         Some(first) if first == launch::COMMAND => return launch::become_agent(arguments),
         Some(first) if first == doctor::COMMAND => return doctor::become_rival(arguments),
         Some(first) if first == pane::COMMAND => return pane::become_agent(),
+        Some(first) if first == unit::COMMAND => return unit::run(arguments),
         _ => {}
     }
     let cli = match Cli::try_parse() {
@@ -63,6 +65,10 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
             fleet::change(Verb::Stop, &find.home()?, &change, Wish::PLAIN, patience, screen)
         }
         Command::Status { .. } => fleet::status(&find.home()?, screen),
+        Command::Init(args) => setup::init(&find.home()?, &args, screen),
+        Command::Add(args) => setup::add(&find.home()?, &args, screen),
+        Command::Remove(args) => setup::remove(&find.home()?, &args, screen),
+        Command::Install(args) => setup::install(&find.home()?, &find.environment, &args, screen),
         Command::Lock(command) => lock::dispatch(command, &find, screen),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -107,7 +113,11 @@ fn json(command: &Command) -> bool {
         Command::Restart { change, .. }
         | Command::Start { change, .. }
         | Command::Stop { change, .. } => change.output.json,
-        Command::Status { output } => output.json,
+        Command::Init(Init { output, .. })
+        | Command::Add(Add { output, .. })
+        | Command::Remove(Remove { output, .. })
+        | Command::Install(Install { output, .. })
+        | Command::Status { output } => output.json,
         Command::Lock(command) => command.json(),
         Command::Completions { .. } => false,
     }

@@ -51,7 +51,12 @@ pub(crate) fn listen(
 
 /// Whether this process ignores a signal; as it was started, unless it has changed that.
 fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_by("self", signal)
+}
+
+/// Whether a process, named as in `/proc`, ignores a signal.
+pub(crate) fn ignored_by(process: &str, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     mask >> (signal - 1) & 1 == 1

@@ -9,8 +9,11 @@ mod doctor;
 mod history;
 mod lock;
 mod screen;
+mod setup;
 mod table;
 mod waiting;
+
+use std::io::{self, Write};
 
 use camino::Utf8Path;
 use lock_fs::{Evicted, Generation, Now, Record, Status, Token, Verdict};
@@ -30,6 +33,12 @@ use crate::roster::Roster;
 use crate::signals;
 use crate::standing::{Earlier, Standing};
 use crate::supervisor::{State, Step};
+
+/// A line on stderr from what runs without a [`Screen`]: a unit, whose stderr is the journal.
+pub(crate) fn plain(line: &str) {
+    // There is no other stream to complain on.
+    let _ = writeln!(io::stderr(), "fleet: {line}");
+}
 
 impl Screen {
     /// A command that could not be carried out.
@@ -116,7 +125,7 @@ impl Screen {
     }
 
     /// Nobody will be able to go on where we stop.
-    pub(crate) fn plan_not_kept(&mut self, path: &Utf8Path, problem: &std::io::Error) {
+    pub(crate) fn plan_not_kept(&mut self, path: &Utf8Path, problem: &io::Error) {
         self.remark(&format!(
             "cannot write {path} ({problem}), so nobody could have gone on where this restart \
              stopped"
@@ -154,6 +163,11 @@ impl Screen {
         if self.json() {
             self.data(&data::Change::new(path, token, generation, outcome));
         }
+        self.ending(path, outcome);
+    }
+
+    /// What went wrong with a plan.
+    fn ending(&mut self, path: &Utf8Path, outcome: &Outcome<lock_fs::Error>) {
         if let Some(Turn::Failed(error)) = &outcome.holder {
             let why = error::chain(error);
             self.complain(&format!("cannot {} the holder: {why}", outcome.verb.name()));

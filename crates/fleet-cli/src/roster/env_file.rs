@@ -27,7 +27,12 @@ pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(start) && name.chars().all(|c| start(c) || c.is_ascii_digit())
 }
 
-fn parse(path: &Utf8Path, text: &str) -> Result<BTreeMap<String, String>, RosterError> {
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+///
+/// Names the line that is not `KEY=VALUE`.
+pub(crate) fn parse(path: &Utf8Path, text: &str) -> Result<BTreeMap<String, String>, RosterError> {
     let mut variables = BTreeMap::new();
     for (line, number) in text.lines().zip(1..) {
         let line = line.trim();

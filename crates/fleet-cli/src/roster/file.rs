@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use camino::Utf8Path;
+use clap::ValueEnum;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_saphyr::{Error, Spanned};
@@ -33,7 +34,7 @@ pub(super) struct RosterFile {
 }
 
 /// Who starts and stops the agents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SupervisorKind {
     /// User units.
@@ -101,6 +102,17 @@ pub(super) struct AgentEntry {
     pub(super) model_hint: Option<String>,
     #[serde(alias = "resetBetweenTasks")]
     pub(super) reset_between_tasks: Option<bool>,
+}
+
+impl SupervisorKind {
+    /// As written in a roster.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Tmux => "tmux",
+            Self::Process => "process",
+        }
+    }
 }
 
 /// A command line: a list of arguments, never a string for a shell to take apart.

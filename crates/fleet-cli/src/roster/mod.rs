@@ -4,11 +4,13 @@
 //! into an error that names the line, `env_file` reads what lies beside it.
 
 mod check;
-mod env_file;
+pub(crate) mod edit;
+pub(crate) mod env_file;
 mod error;
 mod file;
 mod names;
 mod template;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -111,14 +113,23 @@ pub(crate) fn load(home: &Home) -> Result<Roster, RosterError> {
         ErrorKind::NotFound => RosterError::Absent { path: path.clone() },
         _ => RosterError::Read { path: path.clone(), source },
     })?;
-    let file = file::parse(&path, &text)?;
-    let mut roster = check::check(&path, file, home)?;
+    let mut roster = parse(home, &text)?;
     for agent in &mut roster.agents {
         let mut env = env_file::read(&home.env_file(&agent.name))?;
         env.append(&mut agent.env);
         agent.env = env;
     }
     Ok(roster)
+}
+
+/// Checks a roster of `home` that need not be on the disk, without the env files.
+///
+/// # Errors
+///
+/// As [`load`].
+pub(crate) fn parse(home: &Home, text: &str) -> Result<Roster, RosterError> {
+    let path = home.roster();
+    check::check(&path, file::parse(&path, text)?, home)
 }
 
 #[cfg(test)]

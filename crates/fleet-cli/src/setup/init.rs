@@ -1,0 +1,51 @@
+//! `fleet init`: a home to begin with.
+
+use super::error::SetupError;
+use super::file::{self, Change, Kind};
+use super::{Draft, drafted, env_file, first_roster};
+use crate::args::setup::Init;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::report::Screen;
+use crate::roster;
+
+/// Writes a first roster, its env files and the run directory.
+///
+/// # Errors
+///
+/// When there is another roster and it may not be written over, or the files cannot be.
+pub(crate) fn init(home: &Home, args: &Init, screen: &mut Screen) -> Result<Exit, Error> {
+    let write = args.write.write;
+    if write {
+        refuse_another(&first(home, args)?, args)?;
+        file::make_directory(&home.run(), 0o700)?;
+    }
+    let draft = drafted(home, "init", write, || {
+        let draft = first(home, args)?;
+        if write {
+            refuse_another(&draft, args)?;
+        }
+        Ok(draft)
+    })?;
+    screen.setup(&draft);
+    refuse_another(&draft, args)?;
+    Ok(Exit::Done)
+}
+
+fn first(home: &Home, args: &Init) -> Result<Draft, Error> {
+    let text = first_roster::text(args.supervisor);
+    let agents = roster::parse(home, &text)?.agents;
+    let env_files = agents.iter().map(|agent| env_file::change(home, agent));
+    let mut changes = env_files.collect::<Result<Vec<_>, _>>()?;
+    changes.push(Change::to(home.roster(), Some(text))?);
+    Ok(Draft::new("init", changes))
+}
+
+fn refuse_another(draft: &Draft, args: &Init) -> Result<(), SetupError> {
+    let updates = |change: &&Change| !change.secret && change.kind() == Kind::Updated;
+    match draft.changes.iter().find(updates) {
+        Some(roster) if !args.force => Err(SetupError::Exists { path: roster.path.clone() }),
+        _ => Ok(()),
+    }
+}

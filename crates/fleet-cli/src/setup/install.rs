@@ -1,0 +1,103 @@
+//! `fleet install`: the units of a systemd fleet.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::SetupError;
+use super::file::Kind;
+use super::systemctl::Call;
+use super::{Draft, drafted, env_file, units};
+use crate::args::setup::Install;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::home::{self, Environment, Home};
+use crate::report::Screen;
+use crate::roster::{self, Agent, SupervisorKind};
+
+/// Where a unit directory keeps what is started at login.
+const WANTED: &str = "default.target.wants";
+
+/// Writes the unit files, brings the env files up to date, reloads systemd and enables the
+/// units. Only what is not so already is done.
+///
+/// # Errors
+///
+/// When the roster is not one of units, or something cannot be written or enabled.
+pub(crate) fn install(
+    home: &Home,
+    environment: &Environment,
+    args: &Install,
+    screen: &mut Screen,
+) -> Result<Exit, Error> {
+    let place = Place::find(args, environment)?;
+    let draft = drafted(home, "install", args.write.write, || draft(home, &place))?;
+    screen.setup(&draft);
+    Ok(Exit::Done)
+}
+
+/// Where the units go.
+struct Place {
+    directory: Utf8PathBuf,
+    /// Whether systemd looks there.
+    in_use: bool,
+    enable: bool,
+}
+
+impl Place {
+    fn find(args: &Install, environment: &Environment) -> Result<Self, Error> {
+        let directory = match &args.unit_dir {
+            Some(directory) => home::absolute(directory)?,
+            None => home::unit_directory(environment).ok_or(SetupError::NoUnitDirectory)?,
+        };
+        let in_use = args.unit_dir.is_none();
+        Ok(Self { directory, in_use, enable: in_use && !args.no_enable })
+    }
+}
+
+fn draft(home: &Home, place: &Place) -> Result<Draft, Error> {
+    let roster = roster::load(home)?;
+    if roster.supervisor != SupervisorKind::Systemd {
+        let supervisor = roster.supervisor.name();
+        return Err(SetupError::NoUnits { path: home.roster(), supervisor }.into());
+    }
+    check_commands(&roster.agents)?;
+    let env_files = roster.agents.iter().map(|agent| env_file::change(home, agent));
+    let mut changes = env_files.collect::<Result<Vec<_>, _>>()?;
+    let units = units::changes(&place.directory, home, &units::program()?)?;
+    let changed = units.iter().any(|change| change.kind() != Kind::Kept);
+    changes.extend(units);
+    let mut draft = Draft::new("install", changes);
+    if place.in_use && changed {
+        draft.calls.push(Call::reload());
+    }
+    let enabled = enabled(&place.directory);
+    let wanted: Vec<String> = std::iter::once(units::HOLDER.to_owned())
+        .chain(roster.agents.iter().map(|agent| units::agent(&agent.name)))
+        .collect();
+    let missing: Vec<_> = wanted.iter().filter(|unit| !enabled.contains(*unit)).cloned().collect();
+    if place.enable && !missing.is_empty() {
+        draft.calls.push(Call::enable(missing));
+    }
+    let is_stray = |unit: &String| units::agent_of(unit).is_some() && !wanted.contains(unit);
+    draft.strays = enabled.into_iter().filter(is_stray).collect();
+    Ok(draft)
+}
+
+/// Units that would start only to fail.
+fn check_commands(agents: &[Agent]) -> Result<(), SetupError> {
+    let without = agents.iter().filter(|agent| agent.command.is_empty());
+    let names: Vec<String> = without.map(|agent| agent.name.clone()).collect();
+    match names.is_empty() {
+        true => Ok(()),
+        false => Err(SetupError::NoCommands { names }),
+    }
+}
+
+/// The units that are started at login. A directory that is not there holds none, and one
+/// that cannot be read is no reason not to ask systemd.
+fn enabled(directory: &Utf8Path) -> BTreeSet<String> {
+    let entries = directory.join(WANTED).read_dir_utf8();
+    let entries = entries.into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_owned()).collect()
+}
