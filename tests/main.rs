@@ -23,3 +23,4 @@ mod rollout;
 mod setup;
 mod systemd;
 mod tmux;
+mod units;

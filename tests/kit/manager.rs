@@ -45,6 +45,11 @@ impl<'h> Manager<'h> {
         for (name, script) in agents {
             home.write(&format!("scripts/{name}"), script);
         }
+        Self::bare(home)
+    }
+
+    /// Starts one for a home as it is.
+    pub(crate) fn bare(home: &'h Sandbox) -> Self {
         let runtime = home.path(RUNTIME);
         fs::create_dir_all(&runtime).expect("a directory");
         fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("it is ours");
@@ -60,6 +65,17 @@ impl<'h> Manager<'h> {
     /// Runs `systemctl --user`.
     pub(crate) fn ctl(&self, args: &[&str]) -> Output {
         self.home.bare(&[]).instead("systemctl", &[&["--user"], args].concat()).run()
+    }
+
+    /// The processes in a unit's control group.
+    pub(crate) fn processes(&self, unit: &str) -> Vec<u32> {
+        let group = self.property(unit, "ControlGroup");
+        let mounts =
+            ["systemd", "", "unified"].map(|mount| Path::new("/sys/fs/cgroup").join(mount));
+        let list = |mount: &PathBuf| format!("{}{group}/cgroup.procs", mount.display());
+        let list = mounts.iter().find_map(|mount| fs::read_to_string(list(mount)).ok());
+        let list = list.unwrap_or_default();
+        list.lines().map(|pid| pid.parse().expect("a pid")).collect()
     }
 
     /// One property of a unit.

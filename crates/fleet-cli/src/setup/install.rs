@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::SetupError;
 use super::file::Kind;
-use super::systemctl::Call;
+use super::systemctl::{self, Call};
 use super::{Draft, drafted, env_file, units};
 use crate::args::setup::Install;
 use crate::error::Error;
@@ -68,13 +68,14 @@ fn draft(home: &Home, place: &Place) -> Result<Draft, Error> {
     let changed = units.iter().any(|change| change.kind() != Kind::Kept);
     changes.extend(units);
     let mut draft = Draft::new("install", changes);
-    if place.in_use && changed {
-        draft.calls.push(Call::reload());
-    }
-    let enabled = enabled(&place.directory);
     let wanted: Vec<String> = std::iter::once(units::HOLDER.to_owned())
         .chain(roster.agents.iter().map(|agent| units::agent(&agent.name)))
         .collect();
+    // An earlier call may have written the files and got no further.
+    if place.in_use && (changed || systemctl::is_behind(&wanted)) {
+        draft.calls.push(Call::reload());
+    }
+    let enabled = enabled(&place.directory);
     let missing: Vec<_> = wanted.iter().filter(|unit| !enabled.contains(*unit)).cloned().collect();
     if place.enable && !missing.is_empty() {
         draft.calls.push(Call::enable(missing));

@@ -4,6 +4,16 @@ use std::process::{Command, Stdio};
 
 use super::error::SetupError;
 
+/// Whether the manager has an old version of one of `units` loaded. One that does not answer
+/// has none.
+pub(super) fn is_behind(units: &[String]) -> bool {
+    let mut command = Command::new("systemctl");
+    command.args(["--user", "show", "--property=NeedDaemonReload", "--value", "--"]).args(units);
+    let shown = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let shown = shown.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&shown).lines().any(|line| line == "yes")
+}
+
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call(Vec<String>);

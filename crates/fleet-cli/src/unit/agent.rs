@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use sd_notify::NotifyState;
 
 use super::tmux::{End, Server};
@@ -24,6 +24,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long tmux may take to see that a process ended which the kernel says has ended.
 const TMUX_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon to ask it again.
+const TMUX_RETRY: Duration = Duration::from_millis(5);
 
 /// How many of an agent's last lines go to the journal.
 const LAST_LINES: usize = 10;
@@ -70,7 +73,7 @@ impl Minded<'_> {
         // It cannot be another process's number yet if tmux still knows it as running.
         let Ok(end) = pidfd_open(pid, PidfdFlags::empty()) else { return self.ended() };
         match self.server.pane(&self.agent.name)? {
-            Some(now) if now.end.is_none() && now.pid == pane.pid => {}
+            Some(now) if !now.dead && now.pid == pane.pid => {}
             _ => return self.ended(),
         }
         let wait = |patience| {
@@ -117,14 +120,17 @@ impl Minded<'_> {
     fn end(&self) -> Result<Option<End>, UnitError> {
         let deadline = Instant::now() + TMUX_PATIENCE;
         loop {
-            match self.server.pane(&self.agent.name)? {
-                Some(pane) if pane.end.is_none() && Instant::now() < deadline && !self.asked => {
-                    // tmux has no event for this, and has its SIGCHLD already.
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Some(pane) => return Ok(pane.end),
-                None => return Ok(None),
+            let Some(pane) = self.server.pane(&self.agent.name)? else { return Ok(None) };
+            let has_all = pane.dead && pane.end.is_some();
+            if has_all || self.asked || Instant::now() >= deadline {
+                return Ok(pane.end);
             }
+            // The kernel has told tmux, which has no event for us; and now and then tmux
+            // misses the signal, and leaves a zombie until the next one comes. So this is it.
+            if let Some(server) = Pid::from_raw(pane.server) {
+                let _ = kill_process(server, Signal::CHILD);
+            }
+            std::thread::sleep(TMUX_RETRY);
         }
     }
 }

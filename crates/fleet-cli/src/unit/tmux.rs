@@ -14,9 +14,13 @@ pub(super) struct Server {
 /// The first process of an agent's pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pane {
-    /// Its process.
+    /// The server's process.
+    pub(super) server: i32,
+    /// Its own.
     pub(super) pid: i32,
-    /// How that ended, if it has.
+    /// Whether that has ended.
+    pub(super) dead: bool,
+    /// How; tmux may hear of the end of the terminal before it hears of that of the process.
     pub(super) end: Option<End>,
 }
 
@@ -62,9 +66,10 @@ impl Server {
     /// Makes the session of an agent, whose pane stays when its command has ended: only tmux
     /// knows how it ended.
     pub(super) fn new_session(&self, agent: &Agent, pane: &[&str]) -> Result<(), UnitError> {
-        let target = target(&agent.name);
-        let directory = agent.working_directory.as_str();
-        let make = ["new-session", "-d", "-s", &agent.name, "-c", directory, "--"];
+        let (session, target) = (session(&agent.name), target(&agent.name));
+        // tmux expands formats in it.
+        let directory = agent.working_directory.as_str().replace('#', "##");
+        let make = ["new-session", "-d", "-s", &session, "-c", &directory, "--"];
         // One call, so that the server does both before it looks at any process's end.
         let keep = [";", "set-option", "-w", "-t", &target, "remain-on-exit", "on"];
         let made = self.call(&[&make, pane, &keep].concat())?;
@@ -79,7 +84,7 @@ impl Server {
 
     /// The pane of an agent's session; `None` if there is no session.
     pub(super) fn pane(&self, agent: &str) -> Result<Option<Pane>, UnitError> {
-        let format = "#{pane_pid} #{pane_dead} #{pane_dead_status} #{pane_dead_signal}";
+        let format = "#{pid} #{pane_pid} #{pane_dead} #{pane_dead_status} #{pane_dead_signal}";
         let shown = self.call(&["list-panes", "-t", &target(agent), "-F", format])?;
         let text = String::from_utf8_lossy(&shown.stdout).into_owned();
         Ok(text.lines().next().filter(|_| shown.status.success()).and_then(Pane::read))
@@ -87,10 +92,10 @@ impl Server {
 
     /// The last lines on the screen of an agent's session.
     pub(super) fn last_lines(&self, agent: &str, count: usize) -> Vec<String> {
-        let captured = self.call(&["capture-pane", "-p", "-t", &target(agent)]);
+        // tmux's own line about the end has scrolled one out of the screen.
+        let captured = self.call(&["capture-pane", "-p", "-S", "-100", "-t", &target(agent)]);
         let text = captured.map(|output| output.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        // tmux itself adds a line about the end of the process.
         let said = |line: &&str| !line.trim().is_empty() && !line.starts_with("Pane is dead");
         let lines: Vec<&str> = text.lines().filter(said).collect();
         let last = lines.iter().skip(lines.len().saturating_sub(count));
@@ -100,7 +105,7 @@ impl Server {
     /// Ends an agent's session, if there is one.
     pub(super) fn end_session(&self, agent: &str) {
         // A session that is not there, or no server at all, is what we want.
-        let _ = self.call(&["kill-session", "-t", &format!("={agent}")]);
+        let _ = self.call(&["kill-session", "-t", &format!("={}", session(agent))]);
     }
 
     /// Calls the server, and never starts one: a server that an agent's unit starts would
@@ -112,25 +117,31 @@ impl Server {
 }
 
 impl Pane {
-    /// Reads `PID DEAD STATUS SIGNAL`, where the last two are there if they apply.
+    /// Reads `SERVER PID DEAD STATUS SIGNAL`, where the last two are there if they apply.
     fn read(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
+        let server = words.next()?.parse().ok()?;
         let pid = words.next()?.parse().ok()?;
         let dead = words.next()? == "1";
         let status = words.next().and_then(|word| word.parse().ok());
         let signal = words.next().and_then(|word| word.parse().ok());
         let end = match (status, signal) {
-            (_, Some(signal)) => End::Signal(signal),
-            (Some(status), None) => End::Status(status),
-            (None, None) => End::Status(1),
+            (_, Some(signal)) => Some(End::Signal(signal)),
+            (Some(status), None) => Some(End::Status(status)),
+            (None, None) => None,
         };
-        Some(Self { pid, end: dead.then_some(end) })
+        Some(Self { server, pid, dead, end })
     }
+}
+
+/// The session of an agent. tmux writes `_` for a dot.
+fn session(agent: &str) -> String {
+    agent.replace('.', "_")
 }
 
 /// The one session of this very name.
 fn target(agent: &str) -> String {
-    format!("={agent}:")
+    format!("={}:", session(agent))
 }
 
 #[cfg(test)]
@@ -140,12 +151,12 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case::alive("42 0  ", Some(Pane { pid: 42, end: None }))]
-    #[case::ended("42 1 3 ", Some(Pane { pid: 42, end: Some(End::Status(3)) }))]
-    #[case::killed("42 1  9", Some(Pane { pid: 42, end: Some(End::Signal(9)) }))]
-    #[case::old_tmux("42 1 ", Some(Pane { pid: 42, end: Some(End::Status(1)) }))]
-    #[case::nothing("", None)]
-    fn panes_are_read(#[case] line: &str, #[case] pane: Option<Pane>) {
-        assert_eq!(Pane::read(line), pane);
+    #[case::alive("7 42 0  ", false, None)]
+    #[case::ended("7 42 1 3 ", true, Some(End::Status(3)))]
+    #[case::killed("7 42 1  9", true, Some(End::Signal(9)))]
+    #[case::not_heard_of_yet("7 42 1  ", true, None)]
+    fn panes_are_read(#[case] line: &str, #[case] dead: bool, #[case] end: Option<End>) {
+        assert_eq!(Pane::read(line), Some(Pane { server: 7, pid: 42, dead, end }));
+        assert_eq!(Pane::read(""), None);
     }
 }
