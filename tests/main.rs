@@ -21,6 +21,7 @@ mod owners;
 mod restart;
 mod rollout;
 mod setup;
+mod setup_faults;
 mod systemd;
 mod tmux;
 mod units;
