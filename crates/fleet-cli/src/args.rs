@@ -93,11 +93,23 @@ pub(crate) enum Command {
     /// Use the restart lock, or any other, directly
     #[command(subcommand)]
     Lock(LockCommand),
+    /// Print the JSON schema of a file, for editors and checks
+    Schema {
+        /// Which file
+        of: SchemaOf,
+    },
     /// Print the completions for a shell
     Completions {
         /// Which shell
         shell: Shell,
     },
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// fleet/roster.yaml
+    Roster,
 }
 
 /// A command that changes the fleet.

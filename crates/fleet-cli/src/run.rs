@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use clap::{CommandFactory, Parser};
 
 use crate::args::setup::{Add, Init, Install, Remove};
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, SchemaOf};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fleet::Wish;
@@ -16,7 +16,7 @@ use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch, pane};
-use crate::{fleet, lock, setup, unit};
+use crate::{fleet, lock, roster, setup, unit};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -70,6 +70,10 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
         Command::Remove(args) => setup::remove(&find.home()?, &args, screen),
         Command::Install(args) => setup::install(&find.home()?, &find.environment, &args, screen),
         Command::Lock(command) => lock::dispatch(command, &find, screen),
+        Command::Schema { of: SchemaOf::Roster } => {
+            screen.schema(&roster::schema());
+            Ok(Exit::Done)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
@@ -119,6 +123,6 @@ fn json(command: &Command) -> bool {
         | Command::Install(Install { output, .. })
         | Command::Status { output } => output.json,
         Command::Lock(command) => command.json(),
-        Command::Completions { .. } => false,
+        Command::Schema { .. } | Command::Completions { .. } => false,
     }
 }

@@ -1,6 +1,7 @@
 //! What is said about files that are written, or would be.
 
 use camino::Utf8Path;
+use schemars::Schema;
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -27,6 +28,11 @@ impl Screen {
                  `systemctl --user disable --now {stray}` ends it"
             ));
         }
+    }
+
+    /// A JSON schema.
+    pub(crate) fn schema(&mut self, schema: &Schema) {
+        self.data(schema);
     }
 
     /// What a command did to files before it turns to an agent.

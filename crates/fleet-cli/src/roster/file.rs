@@ -8,17 +8,23 @@ use std::fmt;
 
 use camino::Utf8Path;
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_saphyr::{Error, Spanned};
 
 use super::error::{Place, RosterError};
 
-/// The whole file.
-#[derive(Debug, Deserialize)]
+/// A fleet: which agents there are, and how each is run.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Fleet roster, version 1")]
 pub(super) struct RosterFile {
+    /// Which kind of roster this is.
+    #[schemars(with = "u64", extend("const" = 1))]
     pub(super) version: Spanned<u64>,
+    /// How agents are reached.
+    #[schemars(with = "String", extend("const" = "tmux"))]
     pub(super) transport: Spanned<String>,
     #[serde(default)]
     pub(super) supervisor: SupervisorKind,
@@ -28,13 +34,18 @@ pub(super) struct RosterFile {
     pub(super) systemd: SystemdKeys,
     #[serde(default)]
     pub(super) defaults: Defaults,
+    /// Program families, by name.
     #[serde(default)]
     pub(super) runtimes: BTreeMap<String, Runtime>,
+    /// The agents, in the order of a restart.
+    #[schemars(with = "Vec<AgentEntry>", length(min = 1))]
     pub(super) agents: Spanned<Vec<AgentEntry>>,
 }
 
 /// Who starts and stops the agents.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SupervisorKind {
     /// User units.
@@ -47,59 +58,95 @@ pub(crate) enum SupervisorKind {
 }
 
 /// Where the holder and the sessions live.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Tmux")]
 pub(super) struct TmuxKeys {
+    /// The socket of the fleet's own tmux server; absent, the user's default server.
     #[serde(alias = "socketName")]
+    #[schemars(with = "Option<String>", regex(pattern = r"^[^/]+$"))]
     pub(super) socket_name: Option<Spanned<String>>,
+    /// The session that keeps the server up; absent, `_holder`.
+    #[schemars(with = "Option<String>", length(min = 1))]
     #[serde(alias = "holderSession")]
     pub(super) holder_session: Option<Spanned<String>>,
 }
 
 /// What the units are called.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Systemd")]
 pub(super) struct SystemdKeys {
+    /// The holder's unit; absent, `mosaic-tmux-holder.service`.
     #[serde(alias = "holderUnit")]
+    #[schemars(
+        with = "Option<String>",
+        regex(pattern = r"^[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*\.service$")
+    )]
     pub(super) holder_unit: Option<Spanned<String>>,
+    /// The agents' units, with {name} for an agent's name; absent,
+    /// `mosaic-agent@{name}.service`.
     #[serde(alias = "agentUnit")]
+    #[schemars(with = "Option<String>", regex(pattern = r"^[^{}]*\{name\}[^{}]*\.service$"))]
     pub(super) agent_unit: Option<Spanned<String>>,
 }
 
 /// What holds for every agent that does not say otherwise.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
+    /// Where agents start; absent, `~/src`. A relative path starts at the fleet's home.
     #[serde(alias = "workingDirectory")]
     pub(super) working_directory: Option<String>,
 }
 
 /// What holds for every agent of one runtime.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Runtime {
+    /// The command line of its agents. {name}, {runtime}, {working_directory} and {home} are
+    /// filled in.
+    #[schemars(with = "Option<Argv>")]
     pub(super) command: Option<Spanned<Argv>>,
+    /// What to send an agent to have it forget its last task; read, and kept.
     #[serde(default, rename = "reset_command", alias = "resetCommand")]
     _reset_command: Option<String>,
 }
 
 /// One agent as written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentEntry {
+    /// Unique in the roster: it names files, a session and a unit.
+    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9_.-]+$"), extend("not" = { "enum": [".", ".."] }))]
     pub(super) name: Spanned<String>,
+    /// The program family, as `claude` or `codex`.
     pub(super) runtime: String,
+    /// What it is for; absent, `worker`.
     pub(super) class: Option<String>,
+    /// Its command line; absent, its runtime's.
+    #[schemars(with = "Option<Argv>")]
     pub(super) command: Option<Spanned<Argv>>,
+    /// Where it starts; absent, where all start.
     #[serde(alias = "workingDirectory")]
     pub(super) working_directory: Option<String>,
+    /// Its variables, over those of its env file.
     #[serde(default)]
+    #[schemars(extend(
+        "propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+        "additionalProperties" = { "type": ["string", "number", "boolean"] }
+    ))]
     pub(super) env: BTreeMap<String, String>,
+    /// The host that it is meant for; read, and kept.
     pub(super) host: Option<String>,
+    /// How to reach that host; read, and kept.
     pub(super) ssh: Option<String>,
+    /// A tmux socket of its own; read, and kept.
     pub(super) socket: Option<String>,
+    /// Which model it should use.
     #[serde(alias = "modelHint")]
     pub(super) model_hint: Option<String>,
+    /// Whether it forgets between tasks; read, and kept.
     #[serde(alias = "resetBetweenTasks")]
     pub(super) reset_between_tasks: Option<bool>,
 }
@@ -116,7 +163,8 @@ impl SupervisorKind {
 }
 
 /// A command line: a list of arguments, never a string for a shell to take apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, extend("minItems" = 1, "items" = { "type": ["string", "number", "boolean"] }))]
 pub(super) struct Argv(pub(super) Vec<String>);
 
 /// Reads the roster's text.

@@ -9,6 +9,7 @@ pub(crate) mod env_file;
 mod error;
 mod file;
 mod names;
+mod schema;
 mod template;
 mod tree;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 pub(crate) use self::error::RosterError;
 pub(crate) use self::file::{SupervisorKind, nearest};
+pub(crate) use self::schema::schema;
 use crate::home::Home;
 
 /// A checked roster.

@@ -12,7 +12,7 @@ fn home() -> Home {
     Home::find(Some("/h".into()), &env).expect("named by the flag")
 }
 
-fn roster(text: &str) -> Result<Roster, RosterError> {
+pub(super) fn roster(text: &str) -> Result<Roster, RosterError> {
     let path = Utf8Path::new("roster.yaml");
     check::check(path, file::parse(path, text)?, &home())
 }
@@ -82,9 +82,8 @@ fn a_working_directory_comes_from(#[case] own: &str, #[case] fleet: &str, #[case
     assert_eq!(roster(&text).expect("valid").agents[0].working_directory, dir);
 }
 
-/// The sentence that each broken roster gets, in one table to read through.
-#[test]
-fn the_sentence_for_each_mistake() {
+/// Rosters with one mistake each, by what it is.
+pub(super) fn mistakes() -> Vec<(&'static str, String)> {
     const HEAD: &str = "version: 1\ntransport: tmux\n";
     let agents = |entry: &str| format!("{HEAD}supervisor: process\nagents:\n- {entry}\n");
     let tmux = |keys: &str, entries: &str| {
@@ -93,7 +92,7 @@ fn the_sentence_for_each_mistake() {
     };
     let systemd =
         |key: &str| format!("{HEAD}systemd: {{{key}}}\nagents: [{{name: a, runtime: r}}]\n");
-    let cases = [
+    vec![
         ("unknown key", agents("{name: a, runtime: r, modle_hint: x}")),
         ("unknown camelCase key", agents("{name: a, runtime: r, workinDirectory: x}")),
         ("unknown key at the top", format!("{HEAD}agnets: []\n")),
@@ -124,8 +123,13 @@ fn the_sentence_for_each_mistake() {
         ("empty command", agents("{name: a, runtime: r, command: []}")),
         ("empty variable", agents("{name: a, runtime: r, command: [x], env: {A: }}")),
         ("bad variable", agents("{name: a, runtime: r, command: [x], env: {A-B: '1'}}")),
-    ];
-    let table: String = cases
+    ]
+}
+
+/// The sentence that each broken roster gets, in one table to read through.
+#[test]
+fn the_sentence_for_each_mistake() {
+    let table: String = mistakes()
         .iter()
         .map(|(what, text)| {
             let error = roster(text).expect_err(what);
