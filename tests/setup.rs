@@ -284,3 +284,21 @@ fn many_who_add_at_once_all_succeed() {
         assert_eq!(roster.matches(&format!("name: {name}\n")).count(), 1, "{roster}");
     }
 }
+
+#[rstest]
+#[case("process")]
+#[case("tmux")]
+#[case("systemd")]
+fn the_examples_load(#[case] supervisor: &str) {
+    let home = Sandbox::new();
+    let example = format!("{}/../../examples/{supervisor}/fleet", env!("CARGO_MANIFEST_DIR"));
+    for file in ["roster.yaml", "agents/planner.env"] {
+        let text = fs::read_to_string(format!("{example}/{file}")).expect("it is shipped");
+        home.write(&format!("fleet/{file}"), &text);
+    }
+    assert!(home.read("fleet/roster.yaml").contains(&format!("supervisor: {supervisor}\n")));
+    let out = home.fleet(&["add", "coder-2", "--runtime", "ticker", "--write"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    let out = home.fleet(&["remove", "coder-2"]).run();
+    assert_eq!(out.code(), 0, "what was added loads: {out}");
+}

@@ -212,8 +212,14 @@ fn installing_does_what_is_missing_and_no_more() {
     home.write(&unit, &home.read(&unit).replace("Restart=always", "Restart=no"));
     let out = home.fleet(&["install"]).run();
     assert!(out.stdout.contains("\n-Restart=no\n+Restart=always\n"), "{out}");
-    let out = home.fleet(&["install", "--write"]).run();
+    for write in [&["install"][..], &["install", "--write"]] {
+        let out = home.fleet(write).run();
+        assert!(out.code() == 73 && out.stderr.contains("--force writes over it"), "{out}");
+        assert!(home.read(&unit).contains("Restart=no"), "{out}");
+    }
+    let out = home.fleet(&["install", "--write", "--force"]).run();
     assert!(out.stdout.contains("daemon-reload") && !out.stdout.contains("enable"), "{out}");
+    assert!(home.read(&unit).contains("Restart=always"), "{out}");
 
     // An agent goes, and its unit with it; one that was taken out by hand is named.
     let out = home.fleet(&["install", "--json"]).run();
@@ -262,7 +268,8 @@ fn without_a_manager_the_files_are_written_and_the_rest_is_said() {
     assert_eq!(manager.ctl(&["start", HOLDER]).code(), 0);
     let unit = format!("{UNITS}/{HOLDER}");
     home.write(&unit, &(home.read(&unit) + "\n"));
-    let offline = home.fleet(&["install", "--write"]).env("XDG_RUNTIME_DIR", home.path("none"));
+    let offline =
+        home.fleet(&["install", "--write", "--force"]).env("XDG_RUNTIME_DIR", home.path("none"));
     assert_eq!(offline.run().code(), 69);
     let out = home.fleet(&["install", "--write"]).run();
     assert!(out.code() == 0 && out.stdout.contains("daemon-reload"), "{out}");

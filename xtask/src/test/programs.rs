@@ -27,10 +27,11 @@ const PROGRAMS: &[Program] = &[
         package: "dosfstools",
         needed_for: "tests of the fallbacks for poorer file systems",
     },
+    Program { name: "setpriv", package: "util-linux", needed_for: "tests without permission" },
     Program {
         name: "strace",
         package: "strace",
-        needed_for: "tests that compare system calls with the model",
+        needed_for: "tests that compare system calls with the model, or have one refused",
     },
     Program { name: "systemctl", package: "systemd", needed_for: "tests of fleets of user units" },
     Program { name: "tmux", package: "tmux", needed_for: "tests of fleets of tmux sessions" },

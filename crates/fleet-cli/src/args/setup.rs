@@ -110,6 +110,10 @@ pub(crate) struct Install {
     #[arg(long)]
     pub(crate) no_enable: bool,
 
+    /// Write over unit files that say something else
+    #[arg(long)]
+    pub(crate) force: bool,
+
     #[command(flatten)]
     pub(crate) write: Write,
 

@@ -110,6 +110,19 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_are_accepted() {
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+        let examples = std::fs::read_dir(examples).expect("they are shipped");
+        let rosters = examples.map(|home| home.expect("a home").path().join("fleet/roster.yaml"));
+        let rosters: Vec<_> = rosters.collect();
+        assert_eq!(rosters.len(), 3, "one for each supervisor");
+        for path in rosters {
+            let text = std::fs::read_to_string(path).expect("it is there");
+            assert_eq!(complaints(&text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
     fn what_does_not_load_is_refused() {
         let inexpressible = ["same name", "same session", "the holder's session", "no command"];
         let no_yaml = ["no YAML at all", "a tab", "duplicate key", "empty file"];

@@ -63,6 +63,15 @@ pub(crate) enum SetupError {
         /// The roster.
         path: Utf8PathBuf,
     },
+    /// There is a unit file already.
+    #[error(
+        "{path} exists and says something else; --force writes over it \
+         (changes of your own are safe in {path}.d/*.conf)"
+    )]
+    UnitExists {
+        /// The unit file.
+        path: Utf8PathBuf,
+    },
     /// The roster's text has no place for a new agent.
     #[error(
         "cannot add an agent to {path} without changing more than that; \
@@ -175,7 +184,7 @@ impl SetupError {
                 ErrorKind::PermissionDenied => Exit::Permission,
                 _ => Exit::CannotCreate,
             },
-            Self::Exists { .. } => Exit::CannotCreate,
+            Self::Exists { .. } | Self::UnitExists { .. } => Exit::CannotCreate,
             Self::Changed { .. } => Exit::Io,
             Self::NoPlace { .. }
             | Self::NoWayOut { .. }

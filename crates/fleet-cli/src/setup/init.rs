@@ -1,7 +1,6 @@
 //! `fleet init`: a home to begin with.
 
-use super::error::SetupError;
-use super::file::{self, Change, Kind};
+use super::file::{self, Change};
 use super::{Draft, drafted, env_file, first_roster};
 use crate::args::setup::Init;
 use crate::error::Error;
@@ -17,19 +16,22 @@ use crate::roster;
 /// When there is another roster and it may not be written over, or the files cannot be.
 pub(crate) fn init(home: &Home, args: &Init, screen: &mut Screen) -> Result<Exit, Error> {
     let write = args.write.write;
+    let refuse = |draft: &Draft| if args.force { Ok(()) } else { draft.refuse_others() };
     if write {
-        refuse_another(&first(home, args)?, args)?;
+        refuse(&first(home, args)?)?;
         file::make_directory(&home.run(), 0o700)?;
     }
     let draft = drafted(home, "init", write, || {
         let draft = first(home, args)?;
         if write {
-            refuse_another(&draft, args)?;
+            refuse(&draft)?;
         }
         Ok(draft)
     })?;
     screen.setup(&draft);
-    refuse_another(&draft, args)?;
+    if !write {
+        refuse(&draft)?;
+    }
     Ok(Exit::Done)
 }
 
@@ -40,12 +42,4 @@ fn first(home: &Home, args: &Init) -> Result<Draft, Error> {
     let mut changes = env_files.collect::<Result<Vec<_>, _>>()?;
     changes.push(Change::to(home.roster(), Some(text))?);
     Ok(Draft::new("init", changes))
-}
-
-fn refuse_another(draft: &Draft, args: &Init) -> Result<(), SetupError> {
-    let updates = |change: &&Change| !change.secret && change.kind() == Kind::Updated;
-    match draft.changes.iter().find(updates) {
-        Some(roster) if !args.force => Err(SetupError::Exists { path: roster.path.clone() }),
-        _ => Ok(()),
-    }
 }

@@ -31,8 +31,19 @@ pub(crate) fn install(
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
     let place = Place::find(args, environment)?;
-    let draft = drafted(home, "install", args.write.write, || draft(home, &place))?;
+    let write = args.write.write;
+    let refuse = |draft: &Draft| if args.force { Ok(()) } else { draft.refuse_others() };
+    let draft = drafted(home, "install", write, || {
+        let draft = draft(home, &place)?;
+        if write {
+            refuse(&draft)?;
+        }
+        Ok(draft)
+    })?;
     screen.setup(&draft);
+    if !write {
+        refuse(&draft)?;
+    }
     Ok(Exit::Done)
 }
 

@@ -57,6 +57,18 @@ impl Draft {
         self.calls.is_empty() && self.changes.iter().all(|change| change.kind() == Kind::Kept)
     }
 
+    /// Refuses to write over what was not written by fleet, or was changed since; an env file
+    /// never is, since a merge keeps what its user wrote.
+    fn refuse_others(&self) -> Result<(), SetupError> {
+        let is_other = |change: &&Change| !change.secret && change.kind() == Kind::Updated;
+        let other = self.changes.iter().find(is_other).map(|change| change.path.clone());
+        match (other, self.command) {
+            (None, _) => Ok(()),
+            (Some(path), "init") => Err(SetupError::Exists { path }),
+            (Some(path), _) => Err(SetupError::UnitExists { path }),
+        }
+    }
+
     /// Writes the files, then makes the calls.
     fn carry_out(mut self) -> Result<Self, Error> {
         file::apply(&self.changes)?;
