@@ -233,10 +233,20 @@ fn installing_does_what_is_missing_and_no_more() {
 
 #[rstest]
 #[case::no_units("supervisor: process\n", 64, "has no units to install")]
-#[case::no_commands("supervisor: systemd\n", 65, "does not say what to run for a, b")]
+#[case::no_commands("", 65, "does not say what to run for a, b")]
+#[case::the_holders_session(
+    "tmux: {holder_session: b}\n",
+    65,
+    "`b` and `b` would be one tmux session"
+)]
+#[case::no_template(
+    "systemd: {agent_unit: 'agent-{name}.service'}\n",
+    64,
+    "does not end in `@{name}.service`"
+)]
 fn what_has_no_units_is_not_installed(#[case] key: &str, #[case] code: i32, #[case] says: &str) {
     let home = Sandbox::empty();
-    let command = if code == 64 { "command: [sleep, '1000']" } else { "" };
+    let command = if key.is_empty() { "" } else { "command: [sleep, '1000']" };
     home.write(
         "fleet/roster.yaml",
         &format!(

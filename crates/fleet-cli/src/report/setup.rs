@@ -73,7 +73,7 @@ impl Screen {
         }
         for call in &draft.calls {
             let verb = if draft.written { "ran" } else { "would run" };
-            self.result(&format!("{verb} `{}`", call.argv().join(" ")));
+            self.result(&format!("{verb} `systemctl {}`", call.arguments().join(" ")));
         }
         if !draft.written {
             self.remark("nothing was written; --write does it");
@@ -128,6 +128,7 @@ struct Setup<'a> {
     command: &'static str,
     written: bool,
     files: Vec<FileData<'a>>,
+    /// The arguments of each call.
     systemctl: Vec<&'a [String]>,
     strays: &'a [String],
     /// What became of the agent.
@@ -153,7 +154,7 @@ impl<'a> Setup<'a> {
             command: draft.command,
             written: draft.written,
             files: draft.changes.iter().map(FileData::new).collect(),
-            systemctl: draft.calls.iter().map(Call::argv).collect(),
+            systemctl: draft.calls.iter().map(Call::arguments).collect(),
             strays: &draft.strays,
             run,
         }

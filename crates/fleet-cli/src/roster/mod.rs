@@ -60,6 +60,19 @@ impl Units {
     pub(crate) fn agent(&self, name: &str) -> String {
         self.agent.replace(NAME, name)
     }
+
+    /// The file that is the unit of every agent, `mosaic-agent@.service`; `None` if their
+    /// names are not those of instances of a template.
+    pub(crate) fn template(&self) -> Option<String> {
+        let template = self.agent.replace(NAME, "");
+        (self.agent.ends_with("@{name}.service")).then_some(template)
+    }
+
+    /// The agent whose unit this would be.
+    pub(crate) fn agent_of<'u>(&self, unit: &'u str) -> Option<&'u str> {
+        let (before, after) = self.agent.split_once(NAME)?;
+        unit.strip_prefix(before)?.strip_suffix(after).filter(|name| !name.is_empty())
+    }
 }
 
 /// What stands for an agent's name in the name of a unit.

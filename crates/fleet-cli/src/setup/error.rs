@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 
 use crate::exit::Exit;
 use crate::roster::edit::{self, NewAgent};
+use crate::supervisor::SupervisorError;
 
 /// What ends a command that writes files.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +138,25 @@ pub(crate) enum SetupError {
         /// Its supervisor.
         supervisor: &'static str,
     },
+    /// The agents' units are not instances of one file.
+    #[error(
+        "`systemd.agent_unit` in {path} does not end in `@{{name}}.service`, \
+         so one file cannot be the unit of every agent; change it, or write the units yourself"
+    )]
+    NoTemplate {
+        /// The roster.
+        path: Utf8PathBuf,
+    },
+    /// Two agents whose units would make the same session.
+    #[error("`{name}` and `{other}` would be one tmux session; rename one of them in {path}")]
+    SameSession {
+        /// The roster.
+        path: Utf8PathBuf,
+        /// The first.
+        other: String,
+        /// The second.
+        name: String,
+    },
     /// Nothing says what an agent's unit should run.
     #[error(
         "the roster does not say what to run for {}; \
@@ -153,18 +173,13 @@ pub(crate) enum SetupError {
     /// The path of this program cannot be written into a unit.
     #[error("cannot tell where this `fleet` is, which the units must call")]
     NoProgram(#[source] io::Error),
-    /// systemctl cannot be run.
-    #[error("cannot run systemctl; install systemd, or change the roster's `supervisor`")]
-    NoSystemctl(#[source] io::Error),
-    /// systemctl failed.
-    #[error("`{command}` failed: {said}{}", if *.written {
+    /// systemctl cannot be run, or failed.
+    #[error("{}{}", crate::error::chain(.problem), if *.written {
         "; the files are written: run the command again once that is mended"
     } else { "" })]
     Systemctl {
-        /// As typed.
-        command: String,
-        /// What it said.
-        said: String,
+        /// What went wrong.
+        problem: Box<SupervisorError>,
         /// Whether the files are in place.
         written: bool,
     },
@@ -189,13 +204,15 @@ impl SetupError {
             Self::NoPlace { .. }
             | Self::NoWayOut { .. }
             | Self::NotALine { .. }
+            | Self::SameSession { .. }
             | Self::NoCommands { .. } => Exit::RosterInvalid,
             Self::NameTaken { .. }
             | Self::OnlyAgent { .. }
             | Self::NotAnAgent { .. }
             | Self::NoUnits { .. }
+            | Self::NoTemplate { .. }
             | Self::NoUnitDirectory => Exit::Usage,
-            Self::NoSystemctl(_) | Self::Systemctl { .. } => Exit::SupervisorMissing,
+            Self::Systemctl { .. } => Exit::SupervisorMissing,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `fleet install`: the units of a systemd fleet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::home::{self, Environment, Home};
 use crate::report::Screen;
-use crate::roster::{self, Agent, SupervisorKind};
+use crate::roster::{self, Agent, Roster, SupervisorKind};
+use crate::supervisor::session_name;
 
 /// Where a unit directory keeps what is started at login.
 const WANTED: &str = "default.target.wants";
@@ -73,14 +74,15 @@ fn draft(home: &Home, place: &Place) -> Result<Draft, Error> {
         return Err(SetupError::NoUnits { path: home.roster(), supervisor }.into());
     }
     check_commands(&roster.agents)?;
+    check_sessions(home, &roster)?;
     let env_files = roster.agents.iter().map(|agent| env_file::change(home, agent));
     let mut changes = env_files.collect::<Result<Vec<_>, _>>()?;
-    let units = units::changes(&place.directory, home, &units::program()?)?;
+    let units = units::changes(&place.directory, home, &roster.units)?;
     let changed = units.iter().any(|change| change.kind() != Kind::Kept);
     changes.extend(units);
     let mut draft = Draft::new("install", changes);
-    let wanted: Vec<String> = std::iter::once(units::HOLDER.to_owned())
-        .chain(roster.agents.iter().map(|agent| units::agent(&agent.name)))
+    let wanted: Vec<String> = std::iter::once(roster.units.holder.clone())
+        .chain(roster.agents.iter().map(|agent| roster.units.agent(&agent.name)))
         .collect();
     // An earlier call may have written the files and got no further.
     if place.in_use && (changed || systemctl::is_behind(&wanted)) {
@@ -91,7 +93,7 @@ fn draft(home: &Home, place: &Place) -> Result<Draft, Error> {
     if place.enable && !missing.is_empty() {
         draft.calls.push(Call::enable(missing));
     }
-    let is_stray = |unit: &String| units::agent_of(unit).is_some() && !wanted.contains(unit);
+    let is_stray = |unit: &String| roster.units.agent_of(unit).is_some() && !wanted.contains(unit);
     draft.strays = enabled.into_iter().filter(is_stray).collect();
     Ok(draft)
 }
@@ -104,6 +106,19 @@ fn check_commands(agents: &[Agent]) -> Result<(), SetupError> {
         true => Ok(()),
         false => Err(SetupError::NoCommands { names }),
     }
+}
+
+/// Units that would end each other's sessions.
+fn check_sessions(home: &Home, roster: &Roster) -> Result<(), SetupError> {
+    let holder = &roster.tmux.holder_session;
+    let mut taken = BTreeMap::from([(session_name(holder), holder)]);
+    for agent in &roster.agents {
+        if let Some(other) = taken.insert(session_name(&agent.name), &agent.name) {
+            let (other, name) = (other.clone(), agent.name.clone());
+            return Err(SetupError::SameSession { path: home.roster(), other, name });
+        }
+    }
+    Ok(())
 }
 
 /// The units that are started at login. A directory that is not there holds none, and one

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::SetupError;
 use super::file;
 use super::systemctl::Call;
-use super::{Draft, alone, units};
+use super::{Draft, alone};
 use crate::args::Change;
 use crate::args::setup::Remove;
 use crate::error::Error;
@@ -28,17 +28,17 @@ pub(crate) fn remove(home: &Home, args: &Remove, screen: &mut Screen) -> Result<
     let roster = roster::load(home)?;
     Plan::new(&roster, Verb::Stop, std::slice::from_ref(&args.name))?;
     if !args.write.write {
-        let draft = draft(home, args, roster.supervisor)?;
+        let draft = draft(home, args)?;
         screen.setup(&draft);
         return Ok(Exit::Done);
     }
     // Whatever is in the way of the edit shows before anything is stopped.
-    draft(home, args, roster.supervisor)?;
+    draft(home, args)?;
     let patience = Patience { grace: args.grace.grace, settle: Duration::ZERO };
     let stop = Change::of_one(&args.name, args.output, &args.lock);
     let mut done = Draft::new("remove", Vec::new());
     let mut last = || {
-        done = alone(home, "remove", || draft(home, args, roster.supervisor)?.carry_out())?;
+        done = alone(home, "remove", || draft(home, args)?.carry_out())?;
         Ok(())
     };
     let carried =
@@ -46,11 +46,12 @@ pub(crate) fn remove(home: &Home, args: &Remove, screen: &mut Screen) -> Result<
     Ok(screen.setup_and(&done, &carried))
 }
 
-fn draft(home: &Home, args: &Remove, supervisor: SupervisorKind) -> Result<Draft, Error> {
+fn draft(home: &Home, args: &Remove) -> Result<Draft, Error> {
     let (path, name) = (home.roster(), args.name.clone());
     let mut change = file::Change::to(path.clone(), None)?;
     let text = change.before.as_deref().unwrap_or_default();
-    if let [_] = roster::parse(home, text)?.agents.as_slice() {
+    let roster = roster::parse(home, text)?;
+    if let [_] = roster.agents.as_slice() {
         return Err(SetupError::OnlyAgent { path, name }.into());
     }
     let text = edit::remove(text, &name);
@@ -62,8 +63,8 @@ fn draft(home: &Home, args: &Remove, supervisor: SupervisorKind) -> Result<Draft
         changes.push(file::Change { secret: true, ..env_file });
     }
     let mut draft = Draft::new("remove", changes);
-    if supervisor == SupervisorKind::Systemd {
-        draft.calls.push(Call::disable(units::agent(&name)));
+    if roster.supervisor == SupervisorKind::Systemd {
+        draft.calls.push(Call::disable(roster.units.agent(&name)));
     }
     Ok(draft)
 }

@@ -1,17 +1,15 @@
 //! Calls of `systemctl --user`, as lists of arguments.
 
-use std::process::{Command, Stdio};
-
 use super::error::SetupError;
+use crate::supervisor::Manager;
 
 /// Whether the manager has an old version of one of `units` loaded. One that does not answer
 /// has none.
 pub(super) fn is_behind(units: &[String]) -> bool {
-    let mut command = Command::new("systemctl");
-    command.args(["--user", "show", "--property=NeedDaemonReload", "--value", "--"]).args(units);
-    let shown = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let shown = shown.map(|output| output.stdout).unwrap_or_default();
-    String::from_utf8_lossy(&shown).lines().any(|line| line == "yes")
+    let show = ["--user", "show", "--property=NeedDaemonReload", "--value", "--"];
+    let arguments: Vec<&str> = show.into_iter().chain(units.iter().map(String::as_str)).collect();
+    let shown = Manager::of_this_user().run(&arguments).unwrap_or_default();
+    shown.lines().any(|line| line == "yes")
 }
 
 /// One call.
@@ -35,11 +33,11 @@ impl Call {
     }
 
     fn new(arguments: impl IntoIterator<Item = String>) -> Self {
-        Self(["systemctl".to_owned(), "--user".to_owned()].into_iter().chain(arguments).collect())
+        Self(std::iter::once("--user".to_owned()).chain(arguments).collect())
     }
 
-    /// The program and its arguments.
-    pub(crate) fn argv(&self) -> &[String] {
+    /// The arguments.
+    pub(crate) fn arguments(&self) -> &[String] {
         &self.0
     }
 
@@ -47,17 +45,11 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or fails; then with what it said.
+    /// When it cannot be made, or fails.
     pub(super) fn run(&self, written: bool) -> Result<(), SetupError> {
-        let Some((program, arguments)) = self.0.split_first() else { return Ok(()) };
-        let mut command = Command::new(program);
-        let output = command.args(arguments).stdin(Stdio::null()).output();
-        let output = output.map_err(SetupError::NoSystemctl)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim().lines().collect::<Vec<_>>().join("; ");
-        Err(SetupError::Systemctl { command: self.0.join(" "), said, written })
+        let arguments: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        let made = Manager::of_this_user().run(&arguments);
+        made.map(drop)
+            .map_err(|problem| SetupError::Systemctl { problem: Box::new(problem), written })
     }
 }

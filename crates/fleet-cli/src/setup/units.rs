@@ -9,46 +9,40 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::error::SetupError;
 use super::file::Change;
 use crate::home::Home;
-
-/// The unit of the tmux server.
-pub(crate) const HOLDER: &str = "mosaic-tmux-holder.service";
-
-const AGENT_TEMPLATE: &str = "mosaic-agent@.service";
+use crate::roster::Units;
 
 /// The files as they are shipped.
-const SHIPPED: [(&str, &str); 2] = [
-    (HOLDER, include_str!("../../units/mosaic-tmux-holder.service")),
-    (AGENT_TEMPLATE, include_str!("../../units/mosaic-agent@.service")),
-];
+const SHIPPED_HOLDER: &str = include_str!("../../units/mosaic-tmux-holder.service");
+const SHIPPED_AGENT: &str = include_str!("../../units/mosaic-agent@.service");
 
-/// What the shipped files say in place of a fleet's own paths.
+/// What the shipped files say in place of a fleet's own names and paths.
+const HOLDER: &str = "mosaic-tmux-holder.service";
 const PROGRAM: &str = "/usr/bin/fleet";
 const HOME: &str = "%h/.config/mosaic";
 
-/// The unit of one agent.
-pub(crate) fn agent(name: &str) -> String {
-    format!("mosaic-agent@{name}.service")
+/// What a fleet calls and keeps where.
+#[derive(Clone, Copy, Debug)]
+struct Fit<'a> {
+    holder: &'a str,
+    home: &'a Utf8Path,
+    program: &'a Utf8Path,
 }
 
-/// The agent that a unit is for.
-pub(super) fn agent_of(unit: &str) -> Option<&str> {
-    unit.strip_prefix("mosaic-agent@")?.strip_suffix(".service").filter(|name| !name.is_empty())
-}
-
-/// The changes that make the files in `directory` those of `home`, which call `program`.
+/// The changes that make the files in `directory` those of a fleet.
 ///
 /// # Errors
 ///
-/// When a file is there that cannot be read.
+/// When there is no file for all agents, or one is there that cannot be read.
 pub(super) fn changes(
     directory: &Utf8Path,
     home: &Home,
-    program: &Utf8Path,
+    units: &Units,
 ) -> Result<Vec<Change>, SetupError> {
-    let change = |(name, shipped): (&str, &str)| {
-        Change::to(directory.join(name), Some(fitted(shipped, home.root(), program)))
-    };
-    SHIPPED.into_iter().map(change).collect()
+    let program = program()?;
+    let fit = Fit { holder: &units.holder, home: home.root(), program: &program };
+    let template = units.template().ok_or(SetupError::NoTemplate { path: home.roster() })?;
+    let change = |name: &str, shipped| Change::to(directory.join(name), Some(fit.fitted(shipped)));
+    Ok(vec![change(&units.holder, SHIPPED_HOLDER)?, change(&template, SHIPPED_AGENT)?])
 }
 
 /// This program's own path, as units are to call it.
@@ -56,21 +50,24 @@ pub(super) fn changes(
 /// # Errors
 ///
 /// When the system does not tell, or it is not text.
-pub(super) fn program() -> Result<Utf8PathBuf, SetupError> {
+fn program() -> Result<Utf8PathBuf, SetupError> {
     let path = std::env::current_exe().map_err(SetupError::NoProgram)?;
     let text = Utf8PathBuf::from_path_buf(path);
     text.map_err(|_| SetupError::NoProgram(std::io::ErrorKind::InvalidData.into()))
 }
 
-fn fitted(shipped: &str, home: &Utf8Path, program: &Utf8Path) -> String {
-    // Only what stands in quotes is unescaped by systemd; `EnvironmentFile=` takes a path as
-    // it is.
-    let line = |line: &str| {
-        let home = escaped(home.as_str(), line.contains('"'));
-        let program = escaped(program.as_str(), true).replace('$', "$$");
-        line.replace(HOME, &home).replace(PROGRAM, &program) + "\n"
-    };
-    shipped.lines().map(line).collect()
+impl Fit<'_> {
+    fn fitted(&self, shipped: &str) -> String {
+        shipped.lines().map(|line| self.line(line) + "\n").collect()
+    }
+
+    /// Only what stands in quotes is unescaped by systemd; `EnvironmentFile=` takes a path as
+    /// it is.
+    fn line(&self, line: &str) -> String {
+        let home = escaped(self.home.as_str(), line.contains('"'));
+        let program = escaped(self.program.as_str(), true).replace('$', "$$");
+        line.replace(HOME, &home).replace(PROGRAM, &program).replace(HOLDER, self.holder)
+    }
 }
 
 /// A path in a unit file: `%` begins a specifier, and in quotes a backslash an escape.
@@ -84,37 +81,31 @@ fn escaped(path: &str, in_quotes: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rstest::rstest;
-
     use super::*;
 
-    #[rstest]
-    #[case::as_shipped("%h/.config/mosaic", PROGRAM)]
-    fn the_shipped_files_fit_the_usual_places(#[case] home: &str, #[case] program: &str) {
-        for (name, shipped) in SHIPPED {
-            let fitted = fitted(shipped, home.into(), program.into()).replace("%%", "%");
-            assert_eq!(fitted, shipped, "{name}");
+    #[test]
+    fn the_shipped_files_fit_the_usual_places() {
+        let fit = Fit { holder: HOLDER, home: HOME.into(), program: PROGRAM.into() };
+        for shipped in [SHIPPED_HOLDER, SHIPPED_AGENT] {
+            assert_eq!(fit.fitted(shipped).replace("%%", "%"), shipped);
         }
     }
 
     #[test]
-    fn odd_paths_are_escaped() {
-        let (_, shipped) = SHIPPED[1];
-        let fitted = fitted(shipped, "/h o%m\\e".into(), "/o\"p t/$fleet".into());
+    fn odd_names_and_paths_are_written_as_systemd_reads_them() {
+        let fit = Fit {
+            holder: "other.service",
+            home: "/h o%m\\e".into(),
+            program: "/o\"p t/$fleet".into(),
+        };
+        let fitted = fit.fitted(SHIPPED_AGENT);
         for line in [
+            "After=other.service",
             r#"Environment="FLEET_HOME=/h o%%m\\e""#,
             r"EnvironmentFile=-/h o%%m\e/fleet/agents/%i.env",
             r#"ExecStart="/o\"p t/$$fleet" __unit agent %i"#,
         ] {
             assert!(fitted.lines().any(|l| l == line), "{line} in\n{fitted}");
         }
-    }
-
-    #[rstest]
-    #[case("mosaic-agent@a.b-c.service", Some("a.b-c"))]
-    #[case("mosaic-agent@.service", None)]
-    #[case("mosaic-tmux-holder.service", None)]
-    fn units_name_their_agents(#[case] unit: &str, #[case] name: Option<&str>) {
-        assert_eq!(agent_of(unit), name);
     }
 }

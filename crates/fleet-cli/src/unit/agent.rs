@@ -4,16 +4,18 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use sd_notify::NotifyState;
 
 use super::tmux::{End, Server};
 use super::{COMMAND, UnitError};
 use crate::exit::Exit;
 use crate::interrupt::{Interrupt, Woken};
+use crate::processes::Process;
 use crate::report;
 use crate::roster::{Agent, Roster};
 use crate::signals;
+use crate::supervisor::argument;
 
 /// How long an agent must live to count as started.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -50,7 +52,7 @@ pub(super) fn mind(roster: &Roster, agent: &Agent) -> Result<Exit, UnitError> {
     let server = Server::of(&roster.tmux);
     // What a minder left that was killed.
     server.end_session(&agent.name);
-    let program = program()?;
+    let program = argument(&program()?);
     let minder = std::process::id().to_string();
     server.new_session(agent, &[&program, COMMAND, "pane", &agent.name, &minder])?;
     let mut minded = Minded { server, agent, interrupt: &interrupt, asked: false };
@@ -126,9 +128,9 @@ impl Minded<'_> {
                 return Ok(pane.end);
             }
             // The kernel has told tmux, which has no event for us; and now and then tmux
-            // misses the signal, and leaves a zombie until the next one comes. So this is it.
-            if let Some(server) = Pid::from_raw(pane.server) {
-                let _ = kill_process(server, Signal::CHILD);
+            // misses it, keeps a zombie, and learns of its end only from the next signal.
+            if let Some(server) = Process::find(pane.server) {
+                let _ = server.signal(Signal::CHILD);
             }
             std::thread::sleep(TMUX_RETRY);
         }

@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::UnitError;
 use crate::roster::{Agent, Tmux};
+use crate::supervisor::{exactly, session_name, unexpanded};
 
 /// The server that the roster names.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub(super) struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pane {
     /// The server's process.
-    pub(super) server: i32,
+    pub(super) server: u32,
     /// Its own.
     pub(super) pid: i32,
     /// Whether that has ended.
@@ -66,9 +67,8 @@ impl Server {
     /// Makes the session of an agent, whose pane stays when its command has ended: only tmux
     /// knows how it ended.
     pub(super) fn new_session(&self, agent: &Agent, pane: &[&str]) -> Result<(), UnitError> {
-        let (session, target) = (session(&agent.name), target(&agent.name));
-        // tmux expands formats in it.
-        let directory = agent.working_directory.as_str().replace('#', "##");
+        let (session, target) = (session_name(&agent.name), target(&agent.name));
+        let directory = unexpanded(&agent.working_directory);
         let make = ["new-session", "-d", "-s", &session, "-c", &directory, "--"];
         // One call, so that the server does both before it looks at any process's end.
         let keep = [";", "set-option", "-w", "-t", &target, "remain-on-exit", "on"];
@@ -105,7 +105,7 @@ impl Server {
     /// Ends an agent's session, if there is one.
     pub(super) fn end_session(&self, agent: &str) {
         // A session that is not there, or no server at all, is what we want.
-        let _ = self.call(&["kill-session", "-t", &format!("={}", session(agent))]);
+        let _ = self.call(&["kill-session", "-t", &exactly(&session_name(agent))]);
     }
 
     /// Calls the server, and never starts one: a server that an agent's unit starts would
@@ -134,14 +134,9 @@ impl Pane {
     }
 }
 
-/// The session of an agent. tmux writes `_` for a dot.
-fn session(agent: &str) -> String {
-    agent.replace('.', "_")
-}
-
 /// The one session of this very name.
 fn target(agent: &str) -> String {
-    format!("={}:", session(agent))
+    format!("{}:", exactly(&session_name(agent)))
 }
 
 #[cfg(test)]

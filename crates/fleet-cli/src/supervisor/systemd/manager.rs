@@ -21,7 +21,7 @@ const CLD_EXITED: u32 = 1;
 
 /// The manager of this user's services.
 #[derive(Clone, Debug)]
-pub(super) struct Manager {
+pub(crate) struct Manager {
     /// Where its socket is, if the environment does not say.
     runtime_directory: Option<PathBuf>,
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Last {
 impl Manager {
     /// The one that this process's environment leads to. Where the environment does not say
     /// (under cron, for one), it is the one of a user who is logged in or lingers.
-    pub(super) fn of_this_user() -> Self {
+    pub(crate) fn of_this_user() -> Self {
         let user = rustix::process::getuid().as_raw();
         let usual = PathBuf::from(format!("/run/user/{user}"));
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -158,6 +158,15 @@ impl Manager {
     pub(super) fn settings(&self, unit: &str) -> Result<String, SupervisorError> {
         let arguments = ["--user", "cat", "--", unit];
         Ok(self.call(&arguments, None)?.success(PROGRAM, &arguments)?.out)
+    }
+
+    /// Runs `systemctl` with `arguments`, and returns what it says.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be run, hangs, or fails.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, SupervisorError> {
+        Ok(self.call(arguments, None)?.success(PROGRAM, arguments)?.out)
     }
 
     fn call(

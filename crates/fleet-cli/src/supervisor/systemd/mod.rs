@@ -18,7 +18,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use self::manager::{Manager, Phase, Unit};
+pub(crate) use self::manager::Manager;
+use self::manager::{Phase, Unit};
 use super::tmux::client::{self, Pane, Tmux, session_name};
 use super::{
     Patience, Settled, State, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,

@@ -201,23 +201,23 @@ impl Panes {
 }
 
 /// The session for an agent, as tmux names it.
-pub(in crate::supervisor) fn session_name(agent: &str) -> String {
+pub(crate) fn session_name(agent: &str) -> String {
     agent.replace(['.', ':'], "_")
 }
 
 /// A target that means this session and no other.
-pub(in crate::supervisor) fn exactly(session: &str) -> String {
+pub(crate) fn exactly(session: &str) -> String {
     format!("={session}")
 }
 
 /// A path as an argument that tmux expands formats in.
-pub(super) fn unexpanded(path: &Utf8Path) -> String {
+pub(crate) fn unexpanded(path: &Utf8Path) -> String {
     argument(&path.as_str().replace('#', "##"))
 }
 
 /// An argument that does not end a command of tmux's, as one with a semicolon at its end
 /// does.
-pub(super) fn argument(text: &str) -> String {
+pub(crate) fn argument(text: &str) -> String {
     match text.strip_suffix(';') {
         Some(rest) => format!("{rest}\\;"),
         None => text.to_owned(),
