@@ -108,6 +108,41 @@ fn a_fleet_of_units_runs() {
     assert_eq!(manager.property("mosaic-agent@b.2", "ActiveState"), "inactive");
 }
 
+/// From nothing to a fleet that restarts, and an agent's whole life.
+#[test]
+fn fleet_looks_after_the_units_that_it_wrote() {
+    let home = Sandbox::empty();
+    let manager = Manager::bare(&home);
+    let done = |args: &[&str]| {
+        let out = home.fleet(args).run();
+        assert_eq!(out.code(), 0, "{out}");
+        out
+    };
+    let _ = done(&["init", "--write"]);
+    install(&home);
+    let _ = done(&["restart"]);
+    let first = home.pid("agent-1");
+    assert_eq!(home.agent_processes("agent-1"), [first], "the agent itself, not its minder");
+    let _ = done(&["restart"]);
+    assert!(!is_alive(first) && is_alive(home.pid("agent-1")));
+
+    let command = ["--", "/bin/sh", "-c", "exec sleep 1000"];
+    let args = ["add", "b", "--runtime", "x", "--write", "--start", "--json"];
+    let out = done(&[&args[..], &command].concat());
+    let b = home.pid("b");
+    assert_eq!(out.json()["run"]["agents"][0]["pid"], b, "{out}");
+    assert_eq!(manager.ctl(&["is-enabled", "mosaic-agent@b"]).stdout, "disabled\n");
+    install(&home);
+    assert_eq!(manager.ctl(&["is-enabled", "mosaic-agent@b"]).stdout, "enabled\n");
+
+    let out = done(&["remove", "b", "--write", "--json"]);
+    assert_eq!(out.json()["run"]["agents"][0]["result"], "stopped", "{out}");
+    assert!(!is_alive(b) && is_alive(home.pid("agent-1")));
+    assert_eq!(manager.ctl(&["is-enabled", "mosaic-agent@b"]).stdout, "disabled\n");
+    let _ = done(&["stop"]);
+    assert_eq!(manager.property(HOLDER, "ActiveState"), "inactive");
+}
+
 #[test]
 fn a_unit_is_active_only_while_its_agent_runs() {
     let home = fleet();

@@ -241,7 +241,11 @@ impl<'r> Units<'r> {
             tmux::watch(pid, self.patience.settle, interrupt)?;
             let after = self.manager.look(&unit.name)?;
             let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
-            return if goes_on { Ok(pid) } else { Err(self.ended_at_once(&after, pid)) };
+            if !goes_on {
+                return Err(self.ended_at_once(&after, pid));
+            }
+            let in_pane = self.pane(agent)?.and_then(|pane| state::of_unit(unit, &pane));
+            return Ok(in_pane.unwrap_or(pid));
         }
         let session = session_name(&agent.name);
         let nothing = || SupervisorError::NothingRuns {

@@ -16,7 +16,12 @@ pub(super) fn of(unit: &Unit, agent: &Agent, found: Result<&Panes, &String>) -> 
         leftover: Vec::new(),
     };
     match (unit.load.as_str(), unit.phase, unit.main_pid) {
-        ("loaded", Phase::Active, Some(pid)) => State::Running { pid, uptime: uptime(pid) },
+        ("loaded", Phase::Active, Some(main)) => {
+            let session = session_name(&agent.name);
+            let pane = found.ok().and_then(|found| found.of(&session).next());
+            let pid = pane.and_then(|pane| of_unit(unit, pane)).unwrap_or(main);
+            State::Running { pid, uptime: uptime(pid) }
+        }
         ("loaded", Phase::Active, None) => {
             let session = session_name(&agent.name);
             let pane = match found {
@@ -44,6 +49,14 @@ pub(super) fn of(unit: &Unit, agent: &Agent, found: Result<&Panes, &String>) -> 
             unknown(&SupervisorError::NoUnit { unit, load }.to_string())
         }
     }
+}
+
+/// The agent itself, where the unit's main process only looks after it: in the pane, and in the
+/// unit's control group.
+pub(super) fn of_unit(unit: &Unit, pane: &Pane) -> Option<u32> {
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", pane.pid)).unwrap_or_default();
+    let mut parts = groups.lines().flat_map(|line| line.split('/'));
+    (pane.dead.is_none() && parts.any(|part| part == unit.name)).then_some(pane.pid)
 }
 
 impl Unit {
