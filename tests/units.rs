@@ -191,6 +191,29 @@ fn a_unit_is_active_only_while_its_agent_runs() {
 }
 
 #[test]
+fn an_agent_that_cannot_stay_up_is_given_up() {
+    let home = fleet();
+    let roster = home.read("fleet/roster.yaml");
+    home.write(
+        "fleet/roster.yaml",
+        &(roster
+            + "- {name: odd, runtime: x, command: [/bin/sh, -c, 'echo x >> tries; exit 3']}\n"),
+    );
+    // As shipped, but for the pause between two attempts.
+    let hasty = "[Service]\nRestartSec=10ms\n";
+    home.write(&format!("{UNITS}/mosaic-agent@.service.d/test.conf"), hasty);
+    let manager = Manager::bare(&home);
+    install(&home);
+    assert_ne!(manager.ctl(&["start", "mosaic-agent@odd"]).code(), 0);
+    until("it to be given up", || manager.property("mosaic-agent@odd", "ActiveState") == "failed");
+    assert_eq!(home.read("work/tries").lines().count(), 20);
+    // Who asks for a start means it.
+    let out = home.fleet(&["start", "odd"]).run();
+    assert_eq!(out.code(), 1, "{out}");
+    assert!(home.read("work/tries").lines().count() > 20, "{out}");
+}
+
+#[test]
 fn an_agent_does_not_outlive_its_unit() {
     let home = fleet();
     let manager = Manager::bare(&home);
