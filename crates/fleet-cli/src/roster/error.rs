@@ -10,7 +10,7 @@ use serde_saphyr::Location;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RosterError {
     /// There is none.
-    #[error("no roster at {path}; write one there, or name another fleet with --home DIR")]
+    #[error("no roster at {path}; `fleet init` writes one, or name another fleet with --home DIR")]
     Absent {
         /// Where it should be.
         path: Utf8PathBuf,

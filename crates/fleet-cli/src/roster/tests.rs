@@ -162,6 +162,6 @@ fn an_absent_roster_says_where_it_should_be() {
     let error = load(&home()).expect_err("there is none");
     assert_eq!(
         error.to_string(),
-        "no roster at /h/fleet/roster.yaml; write one there, or name another fleet with --home DIR"
+        "no roster at /h/fleet/roster.yaml; `fleet init` writes one, or name another fleet with --home DIR"
     );
 }

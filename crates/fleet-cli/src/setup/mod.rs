@@ -69,6 +69,14 @@ impl Draft {
         }
     }
 
+    /// Makes the calls, then writes the files: what cannot be disabled stays in the roster.
+    fn withdraw(mut self) -> Result<Self, Error> {
+        self.calls.iter().try_for_each(|call| call.run(false))?;
+        file::apply(&self.changes)?;
+        self.written = true;
+        Ok(self)
+    }
+
     /// Writes the files, then makes the calls.
     fn carry_out(mut self) -> Result<Self, Error> {
         file::apply(&self.changes)?;

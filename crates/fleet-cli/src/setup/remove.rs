@@ -38,7 +38,7 @@ pub(crate) fn remove(home: &Home, args: &Remove, screen: &mut Screen) -> Result<
     let stop = Change::of_one(&args.name, args.output, &args.lock);
     let mut done = Draft::new("remove", Vec::new());
     let mut last = || {
-        done = alone(home, "remove", || draft(home, args)?.carry_out())?;
+        done = alone(home, "remove", || draft(home, args)?.withdraw())?;
         Ok(())
     };
     let carried =
