@@ -11,6 +11,10 @@ use crate::kit::Sandbox;
 #[case::help_of_a_command(&["lock", "run", "--help"], "FLEET_LOCK_GENERATION")]
 #[case::version(&["--version"], "fleet 0")]
 #[case::completions(&["completions", "bash"], "_fleet()")]
+#[case::a_page(&["man"], ".SH \"EXIT STATUS\"")]
+#[case::a_page_of_a_command(&["man", "lock", "run"], "FLEET_LOCK_GENERATION")]
+#[case::schemas(&["schema"], "lock-status\n")]
+#[case::a_schema(&["schema", "lock-status"], "\"title\": \"fleet lock status --json\"")]
 fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &str) {
     let out = Sandbox::new().bare(args).run();
     assert_eq!(out.code(), 0, "{out}");
@@ -28,6 +32,8 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::impossible_policy(&["lock", "run", "--stale-after", "0s", "--", "true"], "stale_after")]
 #[case::no_such_signal(&["lock", "run", "--kill-on-loss", "NOPE", "--", "true"], "there is no signal `NOPE`")]
 #[case::no_command(&["lock", "run"], "<CMD>")]
+#[case::no_such_page(&["man", "lock", "rnu"], "no manual page `fleet-lock-rnu`")]
+#[case::no_such_schema(&["schema", "lock"], "[possible values: lock-break, lock-status")]
 #[case::unknown_agent(&["restart", "aplha"], "the nearest name is `alpha`")]
 fn usage_errors_exit_64(#[case] args: &[&str], #[case] says: &str) {
     let home = Sandbox::with_idle_agents(&["alpha", "beta"]);
@@ -35,6 +41,19 @@ fn usage_errors_exit_64(#[case] args: &[&str], #[case] says: &str) {
     assert_eq!(out.code(), 64, "{out}");
     assert!(out.stderr.contains(says) && out.stdout.is_empty(), "{out}");
     assert!(!home.has("fleet/run/agents"), "nothing was started");
+}
+
+#[rstest]
+#[case::pages("man", "fleet-lock-run.1")]
+#[case::schemas("schema", "lock-status.schema.json")]
+fn documents_are_written_to_a_directory(#[case] command: &str, #[case] file: &str) {
+    let home = Sandbox::new();
+    let out = home.bare(&[command, "--dir", "new/deep"]).run();
+    assert_eq!((out.code(), out.stdout.as_str(), out.stderr.as_str()), (0, "", ""), "{out}");
+    assert!(!home.read(&format!("new/deep/{file}")).is_empty());
+    let out = home.bare(&[command, "--dir", "/proc/none"]).run();
+    assert_ne!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("cannot write /proc/none"), "{out}");
 }
 
 #[rstest]

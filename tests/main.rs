@@ -9,6 +9,7 @@
 
 mod cli;
 mod command_lines;
+mod completions;
 mod conformance;
 mod fleet;
 mod kit;

@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{kill, until};
+use super::{kill, schema, until};
 
 /// A call that has not been made yet.
 #[must_use]
@@ -108,8 +108,9 @@ impl Call {
     fn start(mut self) -> Running {
         let shown = format!("{:?}", self.command);
         let shown = shown.rsplit_once("/fleet\" ").map_or(shown.clone(), |(_, args)| args.into());
+        let args = self.command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let child = self.command.spawn().expect("the binary was built");
-        Running { child, said: self.said, shown }
+        Running { child, said: self.said, args, shown }
     }
 }
 
@@ -118,6 +119,7 @@ impl Call {
 pub(crate) struct Running {
     child: Child,
     said: TempDir,
+    args: Vec<String>,
     shown: String,
 }
 
@@ -154,7 +156,8 @@ impl Running {
         until(&shown, || !self.is_running());
         let status = self.child.wait().expect("our child");
         let read = |name| fs::read_to_string(self.said.path().join(name)).unwrap_or_default();
-        Output { status, stdout: read("out"), stderr: read("err"), shown: self.shown.clone() }
+        let (args, shown) = (self.args.clone(), self.shown.clone());
+        Output { status, stdout: read("out"), stderr: read("err"), args, shown }
     }
 }
 
@@ -196,6 +199,7 @@ pub(crate) struct Output {
     status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    args: Vec<String>,
     shown: String,
 }
 
@@ -205,9 +209,12 @@ impl Output {
         self.status.code().unwrap_or_else(|| -self.status.signal().expect("it ended"))
     }
 
-    /// Its stdout as JSON.
+    /// Its stdout as JSON, which is as the command's schema says.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+        let value =
+            serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"));
+        schema::check(&self.args, &value).unwrap_or_else(|error| panic!("{error}\n{self}"));
+        value
     }
 }
 

@@ -8,6 +8,7 @@ mod call;
 mod fakes;
 mod manager;
 mod redact;
+mod schema;
 
 use std::fs;
 use std::path::PathBuf;

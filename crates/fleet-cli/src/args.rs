@@ -9,12 +9,13 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::documents::{ManArgs, SchemaArgs};
 use crate::lock::args::LockCommand;
-use crate::{duration, exit};
+use crate::{duration, exit, version};
 
 /// Restart a fleet of long-lived agents, one restart at a time.
 #[derive(Debug, Parser)]
-#[command(name = "fleet", version, max_term_width = 100, after_help = exit::HELP)]
+#[command(name = "fleet", version, long_version = version::LONG, max_term_width = 100, after_help = exit::HELP)]
 pub(crate) struct Cli {
     /// The fleet's home [default: $FLEET_HOME, $MOSAIC_HOME, then ~/.config/mosaic]
     #[arg(long, global = true, value_name = "DIR")]
@@ -93,23 +94,21 @@ pub(crate) enum Command {
     /// Use the restart lock, or any other, directly
     #[command(subcommand)]
     Lock(LockCommand),
-    /// Print the JSON schema of a file, for editors and checks
-    Schema {
-        /// Which file
-        of: SchemaOf,
-    },
     /// Print the completions for a shell
+    ///
+    /// Load the script into the shell, or put it where the shell looks for it. It asks `fleet`
+    /// itself at each TAB, and so offers the agents of the roster too.
     Completions {
         /// Which shell
         shell: Shell,
     },
-}
-
-/// What there is a schema of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SchemaOf {
-    /// fleet/roster.yaml
-    Roster,
+    /// Print a manual page, or write all of them
+    Man(ManArgs),
+    /// Print the JSON schema of the roster, or of what a command reports with --json
+    ///
+    /// The schema says which keys there are, what they mean, and which are always there. A
+    /// later version may report more keys: ignore those that you do not know.
+    Schema(SchemaArgs),
 }
 
 /// A command that changes the fleet.
@@ -139,6 +138,7 @@ impl Change {
 
 /// How long to wait for an agent that stops.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = None::<&str>)]
 pub(crate) struct Grace {
     /// How long an agent has to end before it is killed [systemd: as the unit says]
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
@@ -147,6 +147,7 @@ pub(crate) struct Grace {
 
 /// How long to watch an agent that starts.
 #[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = None::<&str>)]
 pub(crate) struct Settle {
     /// How long an agent must run to count as started
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = duration::parse)]

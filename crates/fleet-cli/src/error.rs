@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use camino::Utf8PathBuf;
 use lock_fs::PolicyError;
 
+use crate::documents::DocumentError;
 use crate::exit::Exit;
 use crate::explain::Explanation;
 use crate::home::HomeError;
@@ -33,6 +34,9 @@ pub(crate) enum Error {
     /// Files cannot be written, or not so.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// A manual page or a schema cannot be had.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The lock options do not fit together.
     #[error("the lock options do not fit together (renew_every is a third of --stale-after)")]
     Policy(#[from] PolicyError),
@@ -101,6 +105,8 @@ impl Error {
             Self::Home(HomeError::Current { source, .. }) => io_exit(source),
             Self::Roster(RosterError::Read { source, .. }) => io_exit(source),
             Self::Roster(_) => Exit::RosterInvalid,
+            Self::Document(DocumentError::Write { source, .. }) => io_exit(source),
+            Self::Document(DocumentError::NoPage { .. }) => Exit::Usage,
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
             Self::Setup(error) => error.exit(),
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,

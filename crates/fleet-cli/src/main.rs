@@ -1,6 +1,8 @@
 //! `fleet`: restarts a fleet of long-lived agents, one restart at a time.
 
 mod args;
+mod completions;
+mod documents;
 mod duration;
 mod entrance;
 mod error;
@@ -13,6 +15,7 @@ mod journal;
 mod lock;
 mod locking;
 mod logbook;
+mod man;
 mod moment;
 mod outcome;
 mod owner;
@@ -22,6 +25,7 @@ mod report;
 mod restart;
 mod roster;
 mod run;
+mod schema;
 mod setup;
 mod signals;
 mod spawn;
@@ -30,6 +34,7 @@ mod supervisor;
 mod tenure;
 mod timeline;
 mod unit;
+mod version;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,12 @@
 //! What a command does and in which order, decided before anything is touched.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::roster::{self, Agent, Roster};
 
 /// What to do with the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verb {
     /// Stop, then start.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use crate::args::setup::{Add, Init, Install, Remove};
-use crate::args::{Cli, Command, SchemaOf};
+use crate::args::{Cli, Command};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::fleet::Wish;
@@ -16,7 +16,7 @@ use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch, pane};
-use crate::{fleet, lock, roster, setup, unit};
+use crate::{completions, documents, fleet, lock, setup, unit};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -27,6 +27,9 @@ pub(crate) fn run() -> Exit {
         Some(first) if first == pane::COMMAND => return pane::become_agent(),
         Some(first) if first == unit::COMMAND => return unit::run(arguments),
         _ => {}
+    }
+    if let Some(exit) = completions::answer() {
+        return exit;
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -70,16 +73,12 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
         Command::Remove(args) => setup::remove(&find.home()?, &args, screen),
         Command::Install(args) => setup::install(&find.home()?, &find.environment, &args, screen),
         Command::Lock(command) => lock::dispatch(command, &find, screen),
-        Command::Schema { of: SchemaOf::Roster } => {
-            screen.schema(&roster::schema());
-            Ok(Exit::Done)
-        }
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "fleet", &mut script);
-            screen.raw(&script);
+            screen.raw(&completions::script(shell));
             Ok(Exit::Done)
         }
+        Command::Man(args) => documents::man(&args, screen),
+        Command::Schema(args) => documents::schema(&args, screen),
     }
 }
 
@@ -123,6 +122,6 @@ fn json(command: &Command) -> bool {
         | Command::Install(Install { output, .. })
         | Command::Status { output } => output.json,
         Command::Lock(command) => command.json(),
-        Command::Schema { .. } | Command::Completions { .. } => false,
+        Command::Completions { .. } | Command::Man(_) | Command::Schema(_) => false,
     }
 }

@@ -18,6 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use lock_fs::{Boot, Generation};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
@@ -28,7 +29,7 @@ use crate::plan::{HolderTurn, Plan, Verb};
 pub(crate) const RECENT: Duration = Duration::from_secs(10 * 60);
 
 /// How far a plan has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// What was asked for.
     pub(crate) request: Request,
@@ -49,18 +50,20 @@ pub(crate) struct Standing {
 }
 
 /// What was asked for. Two that are equal mean the same work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct Request {
+    /// What to do.
     verb: Verb,
     /// With the holder.
     whole: bool,
+    /// To whom, in this order.
     agents: Vec<String>,
     /// Tells one state of the roster and the env files from another.
     roster: u64,
 }
 
 /// How far one agent has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub(crate) struct AgentMark {
     /// Its name.
     pub(crate) agent: String,
@@ -69,7 +72,7 @@ pub(crate) struct AgentMark {
 }
 
 /// How far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mark {
     /// Its turn has not come.

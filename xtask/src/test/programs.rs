@@ -20,7 +20,10 @@ struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
+    Program { name: "fish", package: "fish", needed_for: "tests of its completions" },
     Program { name: "flock", package: "util-linux", needed_for: "tests beside other lockers" },
+    Program { name: "groff", package: "groff-base", needed_for: "tests of the manual pages" },
+    Program { name: "mandoc", package: "mandoc", needed_for: "tests of the manual pages" },
     Program { name: "mkfs.ext4", package: "e2fsprogs", needed_for: "tests on other file systems" },
     Program {
         name: "mkfs.vfat",
@@ -28,6 +31,7 @@ const PROGRAMS: &[Program] = &[
         needed_for: "tests of the fallbacks for poorer file systems",
     },
     Program { name: "setpriv", package: "util-linux", needed_for: "tests without permission" },
+    Program { name: "shellcheck", package: "shellcheck", needed_for: "the check of scripts" },
     Program {
         name: "strace",
         package: "strace",
@@ -35,6 +39,7 @@ const PROGRAMS: &[Program] = &[
     },
     Program { name: "systemctl", package: "systemd", needed_for: "tests of fleets of user units" },
     Program { name: "tmux", package: "tmux", needed_for: "tests of fleets of tmux sessions" },
+    Program { name: "zsh", package: "zsh", needed_for: "tests of its completions" },
 ];
 
 /// Directories that Debian leaves out of an ordinary user's `PATH`.

@@ -14,47 +14,102 @@ use crate::roster::{Kept, Roster, SupervisorKind};
 use crate::standing::{AgentMark, Standing};
 use crate::supervisor::State;
 
-/// `restart`, `start`, `stop`.
-#[derive(Debug, Serialize)]
-pub(super) struct Change<'a> {
+/// What became of the agents.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Change<'a> {
+    /// What was to be done.
     verb: Verb,
-    /// `complete`, `held_back`, `interrupted`, `lock_lost` or `lock_failed`.
-    ending: &'static str,
+    /// How the work ended.
+    ending: EndingData,
+    /// The signal that interrupted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
+    /// What was wrong with the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The ownership under which it was done.
     lock: Ownership<'a>,
+    /// What became of the holder; absent if it had no turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<TurnData>,
+    /// What became of each agent, in the order of the work.
     agents: Vec<AgentTurn<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// How the work ended.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename = "Ending", rename_all = "snake_case")]
+enum EndingData {
+    /// Everything was attempted.
+    Complete,
+    /// An agent failed, and the others were not to have their turns then.
+    HeldBack,
+    /// A signal ended it; the lock was released.
+    Interrupted,
+    /// Another took the lock over.
+    LockLost,
+    /// The lock could not be used any more.
+    LockFailed,
+}
+
+/// One ownership of a lock.
+#[derive(Debug, JsonSchema, Serialize)]
 struct Ownership<'a> {
+    /// The lock file.
+    #[schemars(with = "&str")]
     path: &'a Utf8Path,
+    /// Names this ownership and no other.
     token: &'a str,
+    /// Grows with each ownership of the lock.
     generation: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// What became of one agent.
+#[derive(Debug, JsonSchema, Serialize)]
 struct AgentTurn<'a> {
+    /// Its name.
     agent: &'a str,
     #[serde(flatten)]
     turn: TurnData,
 }
 
-#[derive(Debug, Default, Serialize)]
+/// What became of one turn.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename = "Turn")]
 struct TurnData {
-    /// `restarted`, `started`, `stopped`, `already`, `failed`, `cut_short`, `earlier` or
-    /// `not_reached`.
-    result: &'static str,
+    /// In a word.
+    result: TurnResult,
+    /// The process that was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
+    /// Whether the process that was stopped had to be killed.
     #[serde(skip_serializing_if = "Option::is_none")]
     killed: Option<bool>,
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What became of one turn, in a word.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum TurnResult {
+    /// It was stopped, if it ran, and started.
+    Restarted,
+    /// It was started.
+    Started,
+    /// It was stopped.
+    Stopped,
+    /// It was as it should be, and nothing was done.
+    Already,
+    /// It failed.
+    Failed,
+    /// The work ended in the middle of its turn.
+    CutShort,
+    /// An earlier restart, which this one went on with, had done it.
+    Earlier,
+    /// The work ended before its turn.
+    NotReached,
 }
 
 impl<'a> Change<'a> {
@@ -67,12 +122,14 @@ impl<'a> Change<'a> {
     ) -> Self {
         let verb = outcome.verb;
         let (ending, signal, error) = match &outcome.ending {
-            Ending::Complete => ("complete", None, None),
-            Ending::HeldBack => ("held_back", None, None),
-            Ending::Interrupted(signal) => ("interrupted", Some(*signal), None),
+            Ending::Complete => (EndingData::Complete, None, None),
+            Ending::HeldBack => (EndingData::HeldBack, None, None),
+            Ending::Interrupted(signal) => (EndingData::Interrupted, Some(*signal), None),
             Ending::Refused(refusal) => {
-                let lost = matches!(refusal, lock_fs::Error::Lost { .. });
-                let ending = if lost { "lock_lost" } else { "lock_failed" };
+                let ending = match refusal {
+                    lock_fs::Error::Lost { .. } => EndingData::LockLost,
+                    _ => EndingData::LockFailed,
+                };
                 (ending, None, Some(error::chain(refusal)))
             }
         };
@@ -94,58 +151,87 @@ impl<'a> Change<'a> {
 
 impl TurnData {
     fn new(verb: Verb, turn: &Turn) -> Self {
-        let of = |result| Self { result, ..Self::default() };
+        let of = |result| Self { result, pid: None, killed: None, error: None };
         match turn {
             Turn::Done(done) => Self {
                 result: match (verb, done.started, done.stopped) {
-                    (Verb::Restart | Verb::Start, None, _) | (Verb::Stop, _, None) => "already",
-                    (_, Some(_), _) | (Verb::Stop, ..) => verb.done(),
+                    (Verb::Restart, Some(_), _) => TurnResult::Restarted,
+                    (Verb::Start, Some(_), _) => TurnResult::Started,
+                    (Verb::Stop, _, Some(_)) => TurnResult::Stopped,
+                    (Verb::Restart | Verb::Start, None, _) | (Verb::Stop, _, None) => {
+                        TurnResult::Already
+                    }
                 },
                 pid: done.started,
                 killed: done.stopped.map(|stopped| stopped == Stopped::Killed),
                 error: None,
             },
-            Turn::Failed(problem) => Self { error: Some(error::chain(problem)), ..of("failed") },
-            Turn::CutShort { .. } => of("cut_short"),
-            Turn::Earlier => of("earlier"),
-            Turn::NotReached => of("not_reached"),
+            Turn::Failed(problem) => {
+                Self { error: Some(error::chain(problem)), ..of(TurnResult::Failed) }
+            }
+            Turn::CutShort { .. } => of(TurnResult::CutShort),
+            Turn::Earlier => of(TurnResult::Earlier),
+            Turn::NotReached => of(TurnResult::NotReached),
         }
     }
 }
 
-/// `restart --join`, when another restart did the work.
-#[derive(Debug, Serialize)]
-pub(super) struct Joined<'a> {
+/// What another restart did that this one waited for (`--join`).
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Joined<'a> {
+    /// What was to be done.
     verb: Verb,
-    /// `joined`.
-    ending: &'static str,
+    /// How the work ended here.
+    ending: JoinedEnding,
     /// The ownership that did it.
     generation: u64,
+    /// How far each agent came.
     agents: &'a [AgentMark],
+}
+
+/// How the work ended that another restart did.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum JoinedEnding {
+    /// Another did it, and this one waited for its end and took its exit code.
+    Joined,
 }
 
 impl<'a> Joined<'a> {
     /// What it has done.
     pub(super) fn new(verb: Verb, last: &'a Standing) -> Self {
-        Self { verb, ending: "joined", generation: last.generation, agents: &last.agents }
+        Self {
+            verb,
+            ending: JoinedEnding::Joined,
+            generation: last.generation,
+            agents: &last.agents,
+        }
     }
 }
 
-/// `status`.
-#[derive(Debug, Serialize)]
-pub(super) struct Status<'a> {
+/// The agents, and who changes them.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Status<'a> {
+    /// The home directory.
+    #[schemars(with = "&str")]
     home: &'a Utf8Path,
+    /// The restart lock.
     lock: Lock<'a>,
     /// How far the last command came that stopped before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     unfinished: Option<&'a Standing>,
+    /// Each agent, in the order of the roster.
     agents: Vec<AgentStatus<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// One agent.
+#[derive(Debug, JsonSchema, Serialize)]
 struct AgentStatus<'a> {
+    /// Its name.
     name: &'a str,
+    /// Its runtime.
     runtime: &'a str,
+    /// Its class.
     class: &'a str,
     #[serde(flatten)]
     state: &'a State,
@@ -180,29 +266,41 @@ impl<'a> Status<'a> {
     }
 }
 
-/// Who has a lock.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Lock<'a> {
+/// What a look at a lock showed.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Lock<'a> {
     /// The lock file.
-    #[schemars(with = "String")]
+    #[schemars(with = "&str")]
     path: &'a Utf8Path,
-    /// `free`, `held` or `stale`.
-    state: &'static str,
+    /// Whether somebody has it.
+    state: LockState,
     /// Why it is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// Who has it, if its file can be read.
+    /// Who has it; absent where nobody does, or the file is no record.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Owner<'a>>,
+}
+
+/// Whether somebody has a lock.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum LockState {
+    /// Nobody has it.
+    Free,
+    /// Its owner works.
+    Held,
+    /// Its owner is gone or hung; the next who wants it takes it over.
+    Stale,
 }
 
 impl<'a> Lock<'a> {
     /// What a look showed.
     pub(super) fn new(path: &'a Utf8Path, look: Option<&'a lock_fs::Status>) -> Self {
         let (state, reason) = match look.map(|look| look.verdict) {
-            None | Some(Verdict::Free) => ("free", None),
-            Some(Verdict::Stale(why)) => ("stale", Some(owner::stale(why))),
-            Some(Verdict::TimedOut | Verdict::Wait { .. }) => ("held", None),
+            None | Some(Verdict::Free) => (LockState::Free, None),
+            Some(Verdict::Stale(why)) => (LockState::Stale, Some(owner::stale(why))),
+            Some(Verdict::TimedOut | Verdict::Wait { .. }) => (LockState::Held, None),
         };
         let owner = look.and_then(|look| {
             let record = look.owner()?;
@@ -212,17 +310,29 @@ impl<'a> Lock<'a> {
     }
 }
 
-/// `lock break`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Broken<'a> {
+/// What became of a lock that was to be taken away.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Broken<'a> {
     /// The lock file.
-    #[schemars(with = "String")]
+    #[schemars(with = "&str")]
     path: &'a Utf8Path,
-    /// `taken_away`, `was_free` or `other_owner`.
-    result: &'static str,
-    /// Whom it was taken from, or who has it.
+    /// What became of it.
+    result: BreakResult,
+    /// Who had it, or has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Owner<'a>>,
+}
+
+/// What became of a lock that was to be taken away.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum BreakResult {
+    /// It was taken away from its owner.
+    TakenAway,
+    /// Nobody had it.
+    WasFree,
+    /// It is another ownership than `--generation` says, and was left alone.
+    OtherOwner,
 }
 
 impl<'a> Broken<'a> {
@@ -230,9 +340,9 @@ impl<'a> Broken<'a> {
     pub(super) fn new(path: &'a Utf8Path, evicted: &'a Evicted) -> Self {
         let now = lock_fs::Clock::default().now();
         let (result, record) = match evicted {
-            Evicted::Done(record) => ("taken_away", record.as_ref()),
-            Evicted::WasFree => ("was_free", None),
-            Evicted::Other(record) => ("other_owner", record.as_ref()),
+            Evicted::Done(record) => (BreakResult::TakenAway, record.as_ref()),
+            Evicted::WasFree => (BreakResult::WasFree, None),
+            Evicted::Other(record) => (BreakResult::OtherOwner, record.as_ref()),
         };
         Self { path, result, owner: record.map(|record| Owner::new(record, now)) }
     }

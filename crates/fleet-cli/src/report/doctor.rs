@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::screen::{Paint, Screen};
 use crate::lock::doctor::{Diagnosis, Evidence, Finding, Ground};
 
-/// `lock doctor --json`.
+/// What a directory offers a lock.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Data<'a> {
+pub(crate) struct Data<'a> {
     /// The directory that was tried.
     #[schemars(with = "String")]
     directory: &'a Utf8Path,

@@ -13,9 +13,9 @@ use crate::moment;
 use crate::owner::printable;
 use crate::timeline::Bar;
 
-/// `lock history --json`.
+/// What became of a lock, as its journal has it.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Data<'a> {
+pub(crate) struct Data<'a> {
     /// The lock.
     #[schemars(with = "String")]
     path: &'a Utf8Path,

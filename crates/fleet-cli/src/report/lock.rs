@@ -1,6 +1,6 @@
 //! A lock: who has it, what a contender would make of it, and what to type next.
 
-mod data;
+pub(crate) mod data;
 
 use camino::Utf8Path;
 use lock_fs::{KernelLock, OnTimeout, Policy, Record, Snapshot, Stale, Status, Verdict, Wall};

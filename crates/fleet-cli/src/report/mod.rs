@@ -4,12 +4,12 @@
 //! of every `--json` output.
 
 mod chart;
-mod data;
-mod doctor;
-mod history;
-mod lock;
+pub(crate) mod data;
+pub(crate) mod doctor;
+pub(crate) mod history;
+pub(crate) mod lock;
 mod screen;
-mod setup;
+pub(crate) mod setup;
 mod table;
 mod waiting;
 

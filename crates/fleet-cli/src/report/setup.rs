@@ -1,7 +1,7 @@
 //! What is said about files that are written, or would be.
 
 use camino::Utf8Path;
-use schemars::Schema;
+use schemars::JsonSchema;
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -28,11 +28,6 @@ impl Screen {
                  `systemctl --user disable --now {stray}` ends it"
             ));
         }
-    }
-
-    /// A JSON schema.
-    pub(crate) fn schema(&mut self, schema: &Schema) {
-        self.data(schema);
     }
 
     /// What a command did to files before it turns to an agent.
@@ -122,25 +117,33 @@ const fn done(kind: Kind) -> &'static str {
     }
 }
 
-/// `init`, `add`, `remove`, `install`.
-#[derive(Debug, Serialize)]
-struct Setup<'a> {
+/// What a command did to files, or would do.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Setup<'a> {
+    /// `init`, `add`, `remove` or `install`.
     command: &'static str,
+    /// Whether it was done, as `--write` asks.
     written: bool,
+    /// The files that it has to do with.
     files: Vec<FileData<'a>>,
-    /// The arguments of each call.
+    /// The calls of systemctl, each as its arguments.
     systemctl: Vec<&'a [String]>,
+    /// Units that are enabled for agents that the roster does not have.
     strays: &'a [String],
     /// What became of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<data::Change<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// A file.
+#[derive(Debug, JsonSchema, Serialize)]
 struct FileData<'a> {
+    /// Its path.
+    #[schemars(with = "&str")]
     path: &'a Utf8Path,
-    /// `unchanged`, `created`, `updated` or `removed`.
+    /// What becomes of it: `unchanged`, `created`, `updated` or `removed`.
     change: &'static str,
+    /// The difference, as `diff -u` writes it; absent where there is none to show.
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<String>,
 }

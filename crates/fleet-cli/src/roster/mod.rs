@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use camino::Utf8PathBuf;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use self::error::RosterError;
@@ -98,7 +99,7 @@ pub(crate) struct Agent {
 }
 
 /// Keys that other tools put in the roster; read, and handed on in `status --json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub(crate) struct Kept {
     /// The host that the agent is meant for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -27,6 +27,7 @@ mod words;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(crate) use self::error::{SupervisorError, SupervisorMissing};
@@ -119,7 +120,7 @@ pub(crate) enum Settled {
 }
 
 /// What an agent is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub(crate) enum State {
     /// It runs.
@@ -128,6 +129,7 @@ pub(crate) enum State {
         pid: u32,
         /// For how long.
         #[serde(rename = "uptime_ms", serialize_with = "as_millis")]
+        #[schemars(with = "u64")]
         uptime: Duration,
     },
     /// It was asked to run and does not yet.

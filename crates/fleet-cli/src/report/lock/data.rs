@@ -11,9 +11,9 @@ use crate::owner::{self, Owner};
 use crate::report::data;
 use crate::tenure::millis;
 
-/// `lock status --json`.
+/// Who has a lock, and who waits for it.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct StatusData<'a> {
+pub(crate) struct StatusData<'a> {
     #[serde(flatten)]
     lock: data::Lock<'a>,
     /// The `fleet` commands that wait for it; absent where the journal cannot be read.
@@ -32,9 +32,9 @@ pub(super) struct WaiterData<'a> {
     waited_ms: u64,
 }
 
-/// `lock explain --json`.
+/// What a contender would make of a lock now, and on what evidence.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ExplainData<'a> {
+pub(crate) struct ExplainData<'a> {
     /// The lock.
     #[schemars(with = "String")]
     path: &'a Utf8Path,
