@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{simulate, test, tidy, torture};
+use crate::{dist, generate, simulate, test, tidy, torture};
 
 /// Maintenance tasks of the workspace.
 #[derive(Debug, Parser)]
@@ -24,6 +24,10 @@ enum Task {
     },
     /// Check the rules of the house that a compiler does not
     Tidy,
+    /// Write anew what is generated: the schemas, the snapshot of every `--help`
+    Generate,
+    /// Build a tarball and a Debian package into target/dist
+    Dist(dist::Options),
     /// Explore the lock's machines in a model world, and the control subjects that must fail
     Simulate(simulate::Options),
     /// Torment processes that share a lock, and judge what they did
@@ -39,6 +43,8 @@ impl Args {
             None => Self::command().print_help().map_err(Error::Output),
             Some(Task::Test { runner_args }) => test::run(&Workspace::locate(), &runner_args),
             Some(Task::Tidy) => tidy::run(&Workspace::locate()),
+            Some(Task::Generate) => generate::run(&Workspace::locate()),
+            Some(Task::Dist(options)) => dist::run(&Workspace::locate(), &options),
             Some(Task::Simulate(options)) => simulate::run(&Workspace::locate(), &options),
             Some(Task::Torture(options)) => torture::run(&Workspace::locate(), &options),
             Some(Task::Powerloss(options)) => torture::lose_power(&Workspace::locate(), &options),

@@ -39,6 +39,22 @@ pub(crate) enum Error {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// A file could not be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Something that was built is not as it should be.
+    #[error("{} is not fit to ship: {problem}", what.display())]
+    Unfit {
+        /// The file.
+        what: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Standard output could not be written.
     #[error("failed to write to standard output")]
     Output(#[source] io::Error),

@@ -1,7 +1,9 @@
 //! `cargo xtask`: the commands that people and CI run, the same ones.
 
 mod args;
+mod dist;
 mod error;
+mod generate;
 mod simulate;
 mod test;
 mod tidy;

@@ -9,10 +9,11 @@ use std::env;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
+use crate::dist;
 use crate::error::Error;
 use crate::simulate;
 use crate::tidy;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, say};
 
 /// Installs what the tests need, then runs the checks and the tests.
 /// Stops at the first step that fails.
@@ -20,19 +21,35 @@ pub(crate) fn run(workspace: &Workspace, runner_args: &[String]) -> Result<(), E
     steps::function("programs the tests call", programs::provide)?;
     steps::command("format", workspace.cargo(["fmt", "--all", "--check"]))?;
     steps::function("tidy", || tidy::run(workspace))?;
+    steps::command("scripts", shellcheck(workspace)?)?;
     steps::command("clippy", clippy(workspace))?;
     steps::command("documentation", documentation(workspace))?;
     steps::command("documentation tests", documentation_tests(workspace))?;
+    steps::function("package", || dist::rehearse(workspace))?;
     steps::command("simulator", simulate::command(workspace, &simulate::Options::default()))?;
 
     let ci = is_ci(env::var_os("CI"));
     let runner = if has_nextest(workspace) {
         nextest(workspace, ci)
     } else {
-        steps::say("cargo-nextest is not installed; `cargo test` runs the tests instead")?;
+        say("cargo-nextest is not installed; `cargo test` runs the tests instead")?;
         cargo_test(workspace, ci)
     };
     steps::last("tests", configured(runner, ci, runner_args))
+}
+
+/// The check of every shell script that is part of the checkout.
+fn shellcheck(workspace: &Workspace) -> Result<Command, Error> {
+    let mut command = Command::new("shellcheck");
+    command.current_dir(workspace.root()).arg("--enable=all");
+    for path in workspace.files()? {
+        let text = workspace.text(&path)?;
+        let first = text.as_deref().and_then(|text| text.lines().next()).unwrap_or_default();
+        if first.starts_with("#!") && first.ends_with("sh") {
+            command.arg(path);
+        }
+    }
+    Ok(command)
 }
 
 fn clippy(workspace: &Workspace) -> Command {
@@ -130,6 +147,12 @@ mod tests {
         let update = command.get_envs().find(|(name, _)| *name == "INSTA_UPDATE");
         let value = update.and_then(|(_, value)| value.and_then(|value| value.to_str()));
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn scripts_are_known_by_their_first_line() {
+        let command = shellcheck(&Workspace::locate()).expect("git lists the files");
+        assert!(describe(&command).contains(" .ci/run"), "{command:?}");
     }
 
     #[rstest]

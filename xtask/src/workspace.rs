@@ -1,8 +1,9 @@
 //! The checkout: where it is, which files are part of it, how a program is run in it.
 
+use std::borrow::BorrowMut;
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
@@ -22,7 +23,7 @@ impl Workspace {
     pub(crate) fn locate() -> Self {
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-        Self { root: package.join("..") }
+        Self { root: package.parent().map_or_else(|| package.join(".."), Path::to_owned) }
     }
 
     /// `cargo`, the one that runs this task, in this checkout.
@@ -53,37 +54,65 @@ impl Workspace {
         }
     }
 
-    fn git_files(&self, selection: &[&str]) -> Result<Vec<String>, Error> {
+    /// The root of the checkout.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the checkout has changes that are in no commit.
+    pub(crate) fn is_changed(&self) -> Result<bool, Error> {
+        Ok(!self.git(&["status", "--porcelain"])?.is_empty())
+    }
+
+    /// What git says about this checkout.
+    pub(crate) fn git(&self, args: &[&str]) -> Result<String, Error> {
         let mut git = Command::new("git");
         // A container often has the checkout under another user's name, which git refuses.
-        // We only list files, and already run code from there.
-        git.current_dir(&self.root)
-            .args(["-c", "safe.directory=*", "ls-files", "-z"])
-            .args(["--cached", "--others"])
-            .args(selection)
-            .stderr(Stdio::inherit());
-        let output =
-            git.output().map_err(|source| Error::Start { command: describe(&git), source })?;
-        if !output.status.success() {
-            return Err(Error::Command { command: describe(&git), status: output.status });
-        }
-        let list = String::from_utf8_lossy(&output.stdout);
+        // We only look, and already run code from there.
+        output(git.current_dir(&self.root).args(["-c", "safe.directory=*"]).args(args))
+    }
+
+    fn git_files(&self, selection: &[&str]) -> Result<Vec<String>, Error> {
+        let list = self.git(&[&["ls-files", "-z", "--cached", "--others"], selection].concat())?;
         Ok(list.split_terminator('\0').map(str::to_owned).collect())
     }
 }
 
+/// Runs `command` to its end, and returns what it writes to its standard output. Its errors
+/// go to ours.
+pub(crate) fn output_bytes(command: &mut Command) -> Result<Vec<u8>, Error> {
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output =
+        command.output().map_err(|source| Error::Start { command: describe(command), source })?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::Command { command: describe(command), status: output.status })
+}
+
+/// The same, as text.
+pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
+    output_bytes(command).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// One line for the reader of the log.
+pub(crate) fn say(line: &str) -> Result<(), Error> {
+    writeln!(io::stdout(), "{line}").map_err(Error::Output)
+}
+
 /// Runs `command` to its end. What it writes goes to our standard output,
 /// its errors too, so that a log has everything in the order it happened.
-pub(crate) fn run(mut command: Command) -> Result<(), Error> {
+pub(crate) fn run(mut command: impl BorrowMut<Command>) -> Result<(), Error> {
+    let command = command.borrow_mut();
     let status = command
         .stdin(Stdio::null())
         .stderr(io::stdout())
         .status()
-        .map_err(|source| Error::Start { command: describe(&command), source })?;
+        .map_err(|source| Error::Start { command: describe(command), source })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Command { command: describe(&command), status })
+    Err(Error::Command { command: describe(command), status })
 }
 
 /// The command line as a person would type it, without the program's directory.

@@ -20,9 +20,15 @@ struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
+    Program {
+        name: "dpkg-shlibdeps",
+        package: "dpkg-dev",
+        needed_for: "the rehearsal of the package",
+    },
     Program { name: "fish", package: "fish", needed_for: "tests of its completions" },
     Program { name: "flock", package: "util-linux", needed_for: "tests beside other lockers" },
     Program { name: "groff", package: "groff-base", needed_for: "tests of the manual pages" },
+    Program { name: "man", package: "man-db", needed_for: "the rehearsal of the package" },
     Program { name: "mandoc", package: "mandoc", needed_for: "tests of the manual pages" },
     Program { name: "mkfs.ext4", package: "e2fsprogs", needed_for: "tests on other file systems" },
     Program {

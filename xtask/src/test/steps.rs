@@ -1,11 +1,10 @@
 //! One step of the run: a heading before it, its time after it, its name on its error.
 
-use std::io::{self, Write};
 use std::process::Command;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::workspace::{describe, run};
+use crate::workspace::{describe, run, say};
 
 /// A step that is a program.
 pub(super) fn command(name: &'static str, command: Command) -> Result<(), Error> {
@@ -26,11 +25,6 @@ pub(super) fn function(
 pub(super) fn last(name: &'static str, command: Command) -> Result<(), Error> {
     say(&format!("== {name}: {}", describe(&command)))?;
     run(command).map_err(|source| named(name, source))
-}
-
-/// One line for the reader of the log.
-pub(super) fn say(line: &str) -> Result<(), Error> {
-    writeln!(io::stdout(), "{line}").map_err(Error::Output)
 }
 
 fn timed(name: &'static str, work: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
