@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Build everything a second time from nothing, and compare
     #[arg(long)]
     rebuild: bool,
+    /// Only install and remove a package of the program that the tests use, which is quick
+    #[arg(long, conflicts_with_all = ["check", "rebuild"])]
+    rehearse: bool,
 }
 
 /// What is released.
@@ -40,6 +43,8 @@ struct Release {
     arch: &'static str,
     /// The time of the commit, in seconds since 1970.
     epoch: String,
+    /// How the package is compressed.
+    compression: &'static str,
 }
 
 /// The files that were made.
@@ -52,6 +57,9 @@ struct Artifacts {
 
 /// Builds both into `target/dist`.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error> {
+    if options.rehearse {
+        return rehearse(workspace);
+    }
     if workspace.is_changed()? {
         say("this is no release: the checkout has changes that are in no commit")?;
     }
@@ -77,7 +85,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
 
 /// Makes the Debian package of the program that the tests use, installs and removes it.
 pub(crate) fn rehearse(workspace: &Workspace) -> Result<(), Error> {
-    let release = Release::of(workspace)?;
+    let release = Release { compression: "none", ..Release::of(workspace)? };
     let dir = workspace.root().join("target/dist/rehearsal");
     outfit::make_dir(&dir)?;
     let package = debian::make(workspace, &release, &binary::rehearsal(workspace)?, &dir)?;
@@ -105,6 +113,11 @@ impl Release {
             Ok(epoch) => epoch,
             Err(_) => workspace.git(&["log", "-1", "--format=%ct"])?.trim().to_owned(),
         };
-        Ok(Self { version: env!("CARGO_PKG_VERSION"), arch: env::consts::ARCH, epoch })
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            arch: env::consts::ARCH,
+            epoch,
+            compression: "xz",
+        })
     }
 }

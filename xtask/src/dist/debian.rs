@@ -45,7 +45,8 @@ pub(super) fn make(
     let mut build = Command::new("dpkg-deb");
     build
         .env("SOURCE_DATE_EPOCH", &release.epoch)
-        .args(["--build", "--root-owner-group", "-Zxz"])
+        .args(["--build", "--root-owner-group"])
+        .arg(format!("-Z{}", release.compression))
         .args([&stage, &package]);
     run(build)?;
     Ok(package)
@@ -164,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_control_file_counts_what_is_installed() {
-        let release = Release { version: "1.2.3", arch: "x86_64", epoch: "0".to_owned() };
+        let release =
+            Release { version: "1.2.3", arch: "x86_64", epoch: "0".to_owned(), compression: "xz" };
         let files = [File::new("usr/a", vec![0; 1025]), File::new("usr/b", vec![0; 1])];
         let text = control(&release, "amd64", "libc6 (>= 2.34)", &files);
         for line in ["Version: 1.2.3-1", "Installed-Size: 3", "Depends: libc6 (>= 2.34)"] {
