@@ -25,7 +25,13 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::nothing(&[], "Usage:")]
 #[case::unknown_command(&["restrat"], "restart")]
 #[case::unknown_option(&["restart", "--jbos", "2"], "--jobs")]
-#[case::no_jobs(&["restart", "--jobs", "0"], "--jobs")]
+#[case::mistyped_in_a_group(&["lock", "rnu"], "'run'")]
+#[case::no_dashes(&["lock", "run", "true"], "`-- true`")]
+#[case::no_jobs(&["restart", "--jobs", "0"], "--jobs <N>': expected a whole number, 1 or more")]
+#[case::no_number(&["lock", "break", "--generation", "x"], "expected a whole number")]
+#[case::empty_home(&["status", "--home", ""], "a path is empty")]
+#[case::empty_lock(&["lock", "run", "--lock", "", "--", "true"], "a path is empty")]
+#[case::fraction(&["restart", "--grace", "1.5s"], "1s500ms")]
 #[case::no_unit(&["restart", "--max-wait", "30"], "30s")]
 #[case::unknown_unit(&["restart", "--max-wait", "3w"], "unknown unit `w`")]
 #[case::no_such_policy(&["lock", "run", "--on-timeout", "wait", "--", "true"], "[possible values: break, stop, fail]")]
@@ -33,7 +39,7 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::no_such_signal(&["lock", "run", "--kill-on-loss", "NOPE", "--", "true"], "there is no signal `NOPE`")]
 #[case::no_command(&["lock", "run"], "<CMD>")]
 #[case::no_such_page(&["man", "lock", "rnu"], "no manual page `fleet-lock-rnu`")]
-#[case::no_such_schema(&["schema", "lock"], "[possible values: lock-break, lock-status")]
+#[case::no_such_schema(&["schema", "lock"], "[possible values: lock-break, ")]
 #[case::unknown_agent(&["restart", "aplha"], "the nearest name is `alpha`")]
 fn usage_errors_exit_64(#[case] args: &[&str], #[case] says: &str) {
     let home = Sandbox::with_idle_agents(&["alpha", "beta"]);

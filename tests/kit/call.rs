@@ -108,10 +108,18 @@ impl Call {
     fn start(mut self) -> Running {
         let shown = format!("{:?}", self.command);
         let shown = shown.rsplit_once("/fleet\" ").map_or(shown.clone(), |(_, args)| args.into());
-        let args = self.command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let args = fleet_args(&self.command);
         let child = self.command.spawn().expect("the binary was built");
         Running { child, said: self.said, args, shown }
     }
+}
+
+/// What `fleet` is called with, also where another program calls it.
+fn fleet_args(command: &Command) -> Vec<String> {
+    let args = command.get_args().map(|arg| arg.to_string_lossy());
+    let line = args.collect::<Vec<_>>().join(" ");
+    let called = line.rsplit(env!("CARGO_BIN_EXE_fleet")).next().unwrap_or(&line);
+    called.split_whitespace().map(str::to_owned).collect()
 }
 
 /// A call that is being made; killed when dropped before its end.

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 
 use crate::documents::{ManArgs, SchemaArgs};
 use crate::lock::args::LockCommand;
-use crate::{duration, exit, version};
+use crate::{duration, exit, usage, version};
 
 /// Restart a fleet of long-lived agents, one restart at a time.
 #[derive(Debug, Parser)]
@@ -119,7 +119,7 @@ pub(crate) struct Change {
     pub(crate) agents: Vec<String>,
 
     /// How many agents to work on at a time
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = usage::at_least_one)]
     pub(crate) jobs: NonZeroUsize,
 
     #[command(flatten)]
@@ -159,7 +159,7 @@ pub(crate) struct Settle {
 #[command(next_help_heading = "Rollout options")]
 pub(crate) struct Rollout {
     /// Go on to the others only if the first N agents come up
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = usage::at_least_one)]
     pub(crate) canary: Option<NonZeroUsize>,
 
     /// Wait so long between the turns of two agents

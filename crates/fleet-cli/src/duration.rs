@@ -11,6 +11,9 @@ pub(crate) enum DurationError {
     /// A bare number says nothing about seconds or milliseconds.
     #[error("the unit is missing: write {0}ms, {0}s, {0}m or {0}h")]
     NoUnit(String),
+    /// `1.5s`.
+    #[error("a number has a fraction: write whole ones, as in 1s500ms for 1.5s")]
+    Fraction,
     /// A unit nobody knows.
     #[error("unknown unit `{0}`: use ms, s, m, h or d")]
     UnknownUnit(String),
@@ -58,6 +61,7 @@ fn unit_millis(number: &str, unit: &str) -> Result<u64, DurationError> {
         "h" => Ok(3_600_000),
         "d" => Ok(86_400_000),
         "" => Err(DurationError::NoUnit(number.to_owned())),
+        "." | "," => Err(DurationError::Fraction),
         _ => Err(DurationError::UnknownUnit(unit.to_owned())),
     }
 }
@@ -99,7 +103,7 @@ mod tests {
     #[case("", DurationError::NoNumber)]
     #[case("s", DurationError::NoNumber)]
     #[case("-5s", DurationError::NoNumber)]
-    #[case("1.5s", DurationError::UnknownUnit(".".into()))]
+    #[case("1.5s", DurationError::Fraction)]
     #[case("30", DurationError::NoUnit("30".into()))]
     #[case("1h30", DurationError::NoUnit("30".into()))]
     #[case("5 weeks", DurationError::UnknownUnit("weeks".into()))]

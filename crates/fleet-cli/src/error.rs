@@ -101,7 +101,9 @@ impl Error {
     /// The code that the command ends with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Home(HomeError::Unknown | HomeError::NotText(_)) => Exit::Usage,
+            Self::Home(HomeError::Unknown | HomeError::Empty | HomeError::NotText(_)) => {
+                Exit::Usage
+            }
             Self::Home(HomeError::Current { source, .. }) => io_exit(source),
             Self::Roster(RosterError::Read { source, .. }) => io_exit(source),
             Self::Roster(_) => Exit::RosterInvalid,

@@ -23,6 +23,9 @@ pub(crate) enum HomeError {
     /// Neither a flag nor any variable names one.
     #[error("no fleet home: pass --home DIR, or set FLEET_HOME or HOME")]
     Unknown,
+    /// An option or a variable that was meant to name something, and is empty.
+    #[error("a path is empty, perhaps from a variable that is not set; name a file or a directory")]
+    Empty,
     /// We print paths and write them to files, so they must be text.
     #[error("the fleet home {} is not valid UTF-8; choose another with --home DIR", .0.display())]
     NotText(OsString),
@@ -146,8 +149,11 @@ pub(crate) fn unit_directory(env: &Environment) -> Option<Utf8PathBuf> {
 ///
 /// # Errors
 ///
-/// When there is no usable current directory.
+/// When it is empty, or there is no usable current directory.
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, HomeError> {
+    if path.as_str().is_empty() {
+        return Err(HomeError::Empty);
+    }
     camino::absolute_utf8(path)
         .map_err(|source| HomeError::Current { path: path.to_owned(), source })
 }

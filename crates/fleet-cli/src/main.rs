@@ -34,6 +34,7 @@ mod supervisor;
 mod tenure;
 mod timeline;
 mod unit;
+mod usage;
 mod version;
 
 use std::process::ExitCode;

@@ -16,7 +16,7 @@ use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch, pane};
-use crate::{completions, documents, fleet, lock, setup, unit};
+use crate::{completions, documents, fleet, lock, setup, unit, usage};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -36,7 +36,7 @@ pub(crate) fn run() -> Exit {
         Err(error) => {
             // Help and version are what was asked for; anything else is a usage error.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = error.print();
+            let _ = usage::advised(error, std::env::args_os()).print();
             return exit;
         }
     };

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::args::{LockOptions, Output};
 use crate::moment::{self, Since};
-use crate::{exit, signals};
+use crate::{exit, signals, usage};
 
 /// The lock's own commands.
 #[derive(Debug, Subcommand)]
@@ -65,7 +65,7 @@ pub(crate) enum LockCommand {
         #[command(flatten)]
         lock: LockPath,
         /// Only if it is still this ownership; `fleet lock status` shows its number
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = usage::number::<u64>)]
         generation: Option<u64>,
         #[command(flatten)]
         output: Output,
@@ -122,7 +122,7 @@ pub(crate) struct HistoryArgs {
     pub(crate) svg: Option<Utf8PathBuf>,
 
     /// Only the latest N transitions
-    #[arg(short = 'n', long = "lines", value_name = "N")]
+    #[arg(short = 'n', long = "lines", value_name = "N", value_parser = usage::number::<usize>)]
     pub(crate) lines: Option<usize>,
 
     #[command(flatten)]
