@@ -66,7 +66,8 @@ pub(super) fn merge(sections: &mut Vec<Section>, section: Section) {
 }
 
 /// Reads what a `--help` ends with: a heading is a line that ends with a colon and is not
-/// indented, an item is a word, at least two spaces, and what it means.
+/// indented, an item is a word, at least two spaces, and what it means, over as many lines as
+/// that takes.
 pub(super) fn read(help: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for line in help.lines().filter(|line| !line.trim().is_empty()) {
@@ -74,17 +75,24 @@ pub(super) fn read(help: &str) -> Vec<Section> {
             (Some(heading), _) if !heading.starts_with(' ') => {
                 sections.push(Section { title: title(heading), blocks: Vec::new() });
             }
-            (_, Some(section)) => section.blocks.push(block(line.trim())),
+            (_, Some(section)) => add(&mut section.blocks, line.trim()),
             (_, None) => {}
         }
     }
     sections
 }
 
-fn block(line: &str) -> Block {
-    match line.split_once("  ") {
-        Some((term, text)) if !term.contains(' ') => Block::item(term, text.trim()),
-        _ => Block::Text(line.to_owned()),
+/// A line is an item, the rest of the item before it, or a paragraph.
+fn add(blocks: &mut Vec<Block>, line: &str) {
+    match (line.split_once("  "), blocks.last_mut()) {
+        (Some((term, text)), _) if !term.contains(' ') => {
+            blocks.push(Block::item(term, text.trim()));
+        }
+        (_, Some(Block::Item { text, .. })) => {
+            text.push(' ');
+            text.push_str(line);
+        }
+        _ => blocks.push(Block::Text(line.to_owned())),
     }
 }
 
@@ -103,12 +111,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_help_is_read_as_sections() {
-        let help = "Exit codes:\n  As CMD has it. Otherwise:\n   64  wrong  usage\n\n\
+        let help = "Exit codes:\n  As CMD has it. Otherwise:\n   64  wrong\n       usage\n\n\
                     CMD's environment gets:\n  A_B   a thing";
         let found: Vec<_> = read(help).into_iter().map(|s| (s.title, s.blocks)).collect();
         let status = vec![
             Block::Text("As CMD has it. Otherwise:".to_owned()),
-            Block::item("64", "wrong  usage"),
+            Block::item("64", "wrong usage"),
         ];
         let environment = vec![Block::item("A_B", "a thing")];
         let expected =

@@ -25,9 +25,13 @@ const FILES: &[(&str, &str)] = &[
         "fleet/run/restart.lock.generation",
         "The last generation. It stays when the lock is free, so that generations only grow.",
     ),
+    (
+        "fleet/run/restart.lock.journal",
+        "What became of the lock; `fleet lock history` shows it. It is bounded.",
+    ),
     ("fleet/run/plan.json", "How far the last restart, start or stop has come."),
-    ("fleet/run/agents/NAME.json", "The process of one agent (supervisor: process)."),
-    ("fleet/run/logs/NAME.log", "What one agent has written (supervisor: process)."),
+    ("fleet/run/agents/NAME.json", "The process of one agent, unless systemd runs it."),
+    ("fleet/run/logs/NAME.log", "What one agent has written, if it is a plain process."),
 ];
 
 /// How commands are used; each line is one that works.
@@ -38,6 +42,7 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("fleet restart", "The whole fleet, holder first."),
             ("fleet status", "The agents, and who restarts them now."),
             ("fleet lock run -- ./deploy.sh", "Any command under the same lock."),
+            ("fleet lock explain", "Why it has to be waited for, and what to type next."),
         ],
     ),
     (
@@ -63,6 +68,13 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "fleet lock run --kill-on-loss TERM -- ./migrate.sh",
                 "End the command at once if the lock is taken away.",
             ),
+        ],
+    ),
+    (
+        "fleet-lock-history",
+        &[
+            ("fleet lock history --since 90m", "What became of the lock in that time."),
+            ("fleet lock history --lines 20 --json", "The latest transitions, for a program."),
         ],
     ),
     (
