@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{dist, generate, simulate, test, tidy, torture};
+use crate::{dist, generate, simulate, test, tidy, torture, tour};
 
 /// Maintenance tasks of the workspace.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Task {
     Torture(torture::Options),
     /// Copy a file system while processes use a lock on it, and let others go on with the copy
     Powerloss(torture::LossOptions),
+    /// Take the pictures of docs/tour.md from a real terminal
+    Tour,
 }
 
 impl Args {
@@ -48,6 +50,7 @@ impl Args {
             Some(Task::Simulate(options)) => simulate::run(&Workspace::locate(), &options),
             Some(Task::Torture(options)) => torture::run(&Workspace::locate(), &options),
             Some(Task::Powerloss(options)) => torture::lose_power(&Workspace::locate(), &options),
+            Some(Task::Tour) => tour::run(&Workspace::locate()),
         }
     }
 }

@@ -8,6 +8,7 @@ mod simulate;
 mod test;
 mod tidy;
 mod torture;
+mod tour;
 mod workspace;
 
 use std::io::{self, Write};
