@@ -23,6 +23,7 @@ mod restart;
 mod rollout;
 mod setup;
 mod setup_faults;
+mod storm;
 mod systemd;
 mod tmux;
 mod units;

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use lock_tests::strace::OPTIONS;
 use rustix::process::Signal;
@@ -13,7 +14,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{kill, schema, until};
+use super::{PATIENCE, kill, schema, until, until_within};
 
 /// A call that has not been made yet.
 #[must_use]
@@ -94,6 +95,11 @@ impl Call {
         self.spawn().wait()
     }
 
+    /// The same for a call that has a lot to do.
+    pub(crate) fn run_within(self, limit: Duration) -> Output {
+        self.spawn().wait_within(limit)
+    }
+
     /// Makes the call.
     pub(crate) fn spawn(mut self) -> Running {
         let (out, err) = (self.file("out"), self.file("err"));
@@ -159,9 +165,13 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(mut self) -> Output {
+    pub(crate) fn wait(self) -> Output {
+        self.wait_within(PATIENCE)
+    }
+
+    fn wait_within(mut self, limit: Duration) -> Output {
         let shown = format!("`{}` to end", self.shown);
-        until(&shown, || !self.is_running());
+        until_within(limit, &shown, || !self.is_running());
         let status = self.child.wait().expect("our child");
         let read = |name| fs::read_to_string(self.said.path().join(name)).unwrap_or_default();
         let (args, shown) = (self.args.clone(), self.shown.clone());
