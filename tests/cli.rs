@@ -39,7 +39,7 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::no_such_signal(&["lock", "run", "--kill-on-loss", "NOPE", "--", "true"], "there is no signal `NOPE`")]
 #[case::no_command(&["lock", "run"], "<CMD>")]
 #[case::no_such_page(&["man", "lock", "rnu"], "no manual page `fleet-lock-rnu`")]
-#[case::no_such_schema(&["schema", "lock"], "[possible values: lock-break, ")]
+#[case::no_such_schema(&["schema", "lock"], "[possible values: add, ")]
 #[case::unknown_agent(&["restart", "aplha"], "the nearest name is `alpha`")]
 fn usage_errors_exit_64(#[case] args: &[&str], #[case] says: &str) {
     let home = Sandbox::with_idle_agents(&["alpha", "beta"]);
