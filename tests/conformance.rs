@@ -14,7 +14,7 @@ use lock_tests::strace::parse;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::kit::{Call, Running, Sandbox, kill, until};
+use crate::kit::{Call, LOCK, Running, Sandbox, kill, until};
 
 const CYCLE: [Act; 2] = [Act::Acquire, Act::Release];
 
@@ -205,4 +205,28 @@ fn looking_at_a_lock(#[case] held: bool, #[case] what: &str) {
     let report = traced.explained(0, "", &[Act::Inspect]);
     assert_eq!(report.story(), [what]);
     drop(holder);
+}
+
+/// It looks at the lock, and who stands in the mutex: here nobody.
+#[test]
+fn explaining_a_lock() {
+    let home = Sandbox::new();
+    let _holder = home.holder(&[]);
+    let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
+    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek]);
+    assert_eq!(report.story(), ["kernel Held", "nobody in the mutex"]);
+}
+
+/// A mutex that stays is looked at twice.
+#[test]
+fn explaining_a_mutex_that_somebody_left() {
+    let home = Sandbox::new();
+    let (holder, gate) = home.holder(&[]);
+    let record = home.read(LOCK);
+    gate.open();
+    assert_eq!(holder.wait().code(), 0);
+    home.write(&format!("{LOCK}.mutex"), &record);
+    let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
+    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Peek]);
+    assert_eq!(report.story(), ["free", "someone in the mutex", "someone in the mutex"]);
 }

@@ -79,6 +79,8 @@ pub enum Act {
     Release,
     /// Look at it.
     Inspect,
+    /// Look who stands in its mutex.
+    Peek,
     /// Take it away; with a number, if it is still that ownership.
     Evict(Option<Generation>),
 }
@@ -91,6 +93,7 @@ impl fmt::Display for Act {
             Self::Steps => f.write_str("steps"),
             Self::Release => f.write_str("release"),
             Self::Inspect => f.write_str("inspect"),
+            Self::Peek => f.write_str("peek"),
             Self::Evict(_) => f.write_str("evict"),
         }
     }

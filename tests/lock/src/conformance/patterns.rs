@@ -6,6 +6,7 @@ use lock_core::time::Boot;
 
 use super::mismatch::{Mismatch, What};
 use super::replay::Replay;
+use super::setup;
 use super::tape::DRIFT_MS;
 use crate::strace::{Call, Outcome, descriptor, elements, field, text};
 
@@ -32,8 +33,12 @@ impl<'a> Replay<'_, 'a> {
     }
 
     pub(super) fn sleep(&mut self, effect: &Effect, until: Boot) -> Result<Event, Mismatch> {
+        self.skip_what_the_caller_does();
+        let before = self.tape.window(self.thread).from;
         let wanted = "ppoll(the cancel, if it can be, and the news, if there is a watch; until)";
         let sleeps = self.expect_named(effect, "ppoll", wanted)?;
+        // What is left was reckoned some time in between.
+        self.slack += sleeps.began.saturating_sub(before) / 1000;
         let polled = Polled::by(sleeps).filter(|polled| polled.news || !self.watches);
         let polled = polled.ok_or_else(|| self.mismatch(What::Polled(sleeps.clone())))?;
         self.check_limit(sleeps, until)?;
@@ -56,6 +61,26 @@ impl<'a> Replay<'_, 'a> {
             false => Wake::Changed,
         };
         Ok(Event::Woken(wake))
+    }
+
+    /// Whoever waits is told of it before each sleep, and may look things up and write them
+    /// down; only not on the lock's paths.
+    fn skip_what_the_caller_does(&mut self) {
+        while let Some(call) = self.tape.peek(self.thread)
+            && self.is_callers(call)
+        {
+            self.tape.play(call);
+        }
+    }
+
+    /// Whether a call before a sleep is not yet the sleep.
+    pub(super) fn is_callers(&self, call: &Call) -> bool {
+        let is_waiters = call.arguments.contains("<anon_inode:inotify>")
+            || (call.name == "ppoll" && Polled::by(call).is_some());
+        match self.tape.concerns(call) {
+            true => setup::is_callers(&self.seen(call)),
+            false => !is_waiters,
+        }
     }
 
     /// What the watch tells, until there is nothing left.

@@ -60,23 +60,41 @@ impl Place {
     /// Whether a call names one of the lock's paths, or has one of its files in its hands.
     pub(crate) fn concerns(&self, call: &Call) -> bool {
         let (strings, rest) = strace::sift(&call.arguments);
-        let Self { run, lock } = self;
-        let files = [format!("<{run}>"), format!("<{run}/{lock}"), format!("<{run}/#")];
-        if files.iter().any(|file| rest.contains(file)) {
+        if rest.split('<').skip(1).any(|file| self.is_file(file)) {
             return true;
         }
         let names = !TAKE_NO_PATH.contains(&call.name.as_str());
         names && strings.into_iter().filter_map(strace::text).any(|path| self.is_path(&path))
     }
 
+    /// What stands behind the `<` of a descriptor: the directory, a file of the lock, or one
+    /// without a name in that directory.
+    fn is_file(&self, file: &str) -> bool {
+        let inside = file.strip_prefix(&self.run);
+        inside.is_some_and(|rest| match rest.strip_prefix('/') {
+            Some(name) => name.starts_with('#') || self.is_name(name),
+            None => rest.starts_with('>'),
+        })
+    }
+
     /// The directory itself, a path of the lock by whatever way, or a file by its descriptor.
     fn is_path(&self, path: &[u8]) -> bool {
         let path = Utf8Path::new(std::str::from_utf8(path).unwrap_or_default());
-        let is_file = path.file_name().is_some_and(|file| file.starts_with(&self.lock));
         let by_number = path.as_str().strip_prefix(BY_NUMBER);
-        path == self.run || is_file || by_number.is_some_and(|number| !number.is_empty())
+        path == self.run
+            || path.file_name().is_some_and(|name| self.is_name(name))
+            || by_number.is_some_and(|number| !number.is_empty())
+    }
+
+    /// Every name that begins with the lock's is the lock's, except for what lies beside it.
+    fn is_name(&self, name: &str) -> bool {
+        let suffix = name.strip_prefix(&self.lock);
+        suffix.is_some_and(|suffix| !BESIDE.iter().any(|beside| suffix.starts_with(beside)))
     }
 }
+
+/// What lies beside a lock and has no say in who owns it: the journal.
+const BESIDE: [&str; 1] = [".journal"];
 
 /// How an open file is named by its descriptor.
 pub(crate) const BY_NUMBER: &str = "/proc/self/fd/";

@@ -85,7 +85,7 @@ impl<'a> Replay<'_, 'a> {
 
     fn is_asked_for(&self, effect: &Effect, call: &Call) -> bool {
         match effect {
-            Effect::Sleep { .. } => call.name == "ppoll",
+            Effect::Sleep { .. } => call.name == "ppoll" || self.is_callers(call),
             Effect::Watch(_) if call.name == "inotify_init1" => true,
             effect => self.wanted(effect) == self.seen(call),
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lock_core::machine::{Failure, Reason};
+use lock_core::record::Record;
 use lock_core::snapshot::Snapshot;
 use lock_core::{Acquired, Evicted, Glimpse, Held};
 
@@ -32,6 +33,8 @@ pub enum End {
     Glanced(Glimpse),
     /// A look.
     Inspected(Result<Snapshot, Failure>),
+    /// A look at the mutex.
+    Peeked(Option<Record>),
     /// An eviction.
     Evicted(Result<Evicted, Failure>),
 }
@@ -72,6 +75,8 @@ impl fmt::Display for End {
             Self::Glanced(Glimpse::Nameless) => f.write_str("nameless"),
             Self::Inspected(Ok(Snapshot::Absent)) => f.write_str("free"),
             Self::Inspected(Ok(Snapshot::Present(seen))) => write!(f, "kernel {:?}", seen.kernel),
+            Self::Peeked(None) => f.write_str("nobody in the mutex"),
+            Self::Peeked(Some(_)) => f.write_str("someone in the mutex"),
             Self::Evicted(Ok(Evicted::Done(_))) => f.write_str("evicted"),
             Self::Evicted(Ok(Evicted::WasFree)) => f.write_str("was free"),
             Self::Evicted(Ok(Evicted::Other(_))) => f.write_str("left to another"),

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use lock_core::effect::Slot;
 use lock_core::machine::{Context, Failure, Machine, Medium, Ownership};
-use lock_core::record::Token;
+use lock_core::record::{Generation, Token};
 use lock_core::time::Now;
-use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect};
+use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect, Peek};
 
 use super::answer::Trust;
 use super::mismatch::{Mismatch, What};
@@ -128,6 +128,7 @@ impl<'a> Session<'a> {
         match self.next_act(thread) {
             Some(Act::Acquire) => self.acquire(thread),
             Some(Act::Inspect) => self.inspect(thread),
+            Some(Act::Peek) => self.peek(thread),
             Some(Act::Evict(only)) => self.evict(thread, only),
             Some(Act::Step(label)) => self.hold("step", thread, |context, now, ownership| {
                 Hold::step(context, now, ownership, &label)
@@ -199,11 +200,13 @@ impl<'a> Session<'a> {
         self.let_go_but(&[], thread)
     }
 
-    fn evict(
-        &mut self,
-        thread: u32,
-        only: Option<lock_core::record::Generation>,
-    ) -> Result<(), Mismatch> {
+    fn peek(&mut self, thread: u32) -> Result<(), Mismatch> {
+        let seen = self.replay("peek", thread, |_| Peek::new())?;
+        self.report.ends.push(End::Peeked(seen));
+        self.let_go_but(&[], thread)
+    }
+
+    fn evict(&mut self, thread: u32, only: Option<Generation>) -> Result<(), Mismatch> {
         self.begin(thread);
         let context = self.context.clone();
         let outcome = self.replay("evict", thread, |_| Evict::new(&context, only))?;

@@ -36,8 +36,10 @@ const fn childs(call: &'static str, reason: &'static str) -> Allowed {
     Allowed { call, who: Who::Child, reason }
 }
 
+const LOOKS_AT_DIRECTORY: &str = "newfstatat(AT_FDCWD, RUN, 0)";
+
 /// All of them.
-pub const ALLOWED: [Allowed; 14] = [
+pub const ALLOWED: [Allowed; 15] = [
     ours("statx(AT_FDCWD, RUN, AT_STATX_SYNC_AS_STAT, STATX_ALL)", "is there a directory?"),
     ours("mkdir(RUN, 0700)", "there is none: it is made, after those above it"),
     ours(
@@ -47,6 +49,7 @@ pub const ALLOWED: [Allowed; 14] = [
     ours("fstat(dir)", "who may write here, and whose files are trusted?"),
     ours("fstatfs(dir)", "may other hosts have mounted it?"),
     ours("close(dir)", "the lock's handle is dropped"),
+    ours(LOOKS_AT_DIRECTORY, "fleet's journal: whose is the directory?"),
     ours("close(gone)", "the directory was removed, and has been made and opened anew"),
     ours(
         "fcntl(ticket, F_DUPFD_CLOEXEC, 3)",
@@ -71,6 +74,11 @@ pub(super) const CHECK: Allowed = Allowed {
 /// The one of these that a call is.
 pub(crate) fn allowed(seen: &str, who: Who) -> Option<&'static Allowed> {
     ALLOWED.iter().find(|allowed| allowed.call == seen && allowed.who == who)
+}
+
+/// Whether the caller of the lock may make this call when it is told that it waits.
+pub(crate) fn is_callers(seen: &str) -> bool {
+    seen == LOOKS_AT_DIRECTORY
 }
 
 /// Keeps the books of what the process opened or closed by it; says whose files are trusted, if

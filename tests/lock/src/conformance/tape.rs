@@ -119,6 +119,12 @@ impl<'a> Tape<'a> {
         self.calls.get(left.find(counts)?)
     }
 
+    /// Whether a call concerns the lock.
+    pub(crate) fn concerns(&self, call: &Call) -> bool {
+        let index = self.calls.partition_point(|other| other.line < call.line);
+        self.concerning.contains(&index)
+    }
+
     /// Takes a call as played, and what came before it on its thread.
     pub(crate) fn play(&mut self, call: &Call) {
         self.wind(call, 1);

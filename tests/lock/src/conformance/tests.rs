@@ -198,6 +198,20 @@ fn a_stray_call_is_noticed(#[case] stray: &str) {
     }
 }
 
+/// The journal is no file of the lock.
+#[rstest]
+#[case::opened(
+    r#"open("/srv/run/restart.lock.journal", O_WRONLY) = 9</srv/run/restart.lock.journal>"#
+)]
+#[case::written(r#"write(9</srv/run/restart.lock.journal>, "{}", 2) = 2"#)]
+fn what_lies_beside_the_lock_is_free(#[case] call: &str) {
+    let mut calls = calls();
+    let line = format!("25928 1795529702.352000 {call}");
+    let at = effects().end - 8;
+    calls.splice(at..at, parse(&line).expect("because strace would write it"));
+    assert!(explain(calls).is_ok(), "{call}");
+}
+
 #[test]
 fn the_end_must_come_and_must_be_the_end() {
     let mut subject = subject();
