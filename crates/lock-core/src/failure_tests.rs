@@ -156,6 +156,33 @@ fn whatever_fails_every_file_is_closed_once_and_unlocked_before() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
+/// The simulator refuses calls with one error number for all: this says why it may. (A
+/// directory where a file should be opened is the one number that means something.)
+#[test]
+fn every_error_number_is_taken_alike() {
+    const EIO: Errno = Errno(5);
+    let after = |disk: &Disk, mut contender: Worker<Acquire>, errno: Errno| {
+        let mut disk = disk.clone();
+        contender.feed(&mut disk, Event::Failed(errno));
+        disk.story();
+        let outcome = contender.run(&mut disk).map_err(|failure| match failure {
+            Failure::System { verb, name, errno: same } if same == errno => {
+                Failure::System { verb, name, errno: EIO }
+            }
+            failure => failure,
+        });
+        let story = disk.story().replace(&format!("{errno:?}"), &format!("{EIO:?}"));
+        (outcome, story)
+    };
+    for number in [13, 24, 28, 30, 116, 122] {
+        each_effect(|scene, disk, contender, effect| {
+            let expected = after(disk, contender.clone(), EIO);
+            let found = after(disk, contender, Errno(number));
+            assert_eq!(found, expected, "{}: {effect} failed with {number}", scene.name);
+        });
+    }
+}
+
 /// Nobody may have to wait for what a failure left behind, once its driver has let go of it.
 #[test]
 fn after_any_failure_the_next_contender_gets_the_lock_at_once() {

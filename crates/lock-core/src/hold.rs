@@ -101,11 +101,7 @@ impl Hold {
     }
 
     fn new(context: &Context, now: Now, ownership: Ownership, intent: Intent) -> Self {
-        let policy = &context.policy;
-        let renewed = ownership.record.detail.as_ref().map(|detail| detail.renewed);
-        let touch = renewed.is_none_or(|at| now.boot.since(at) >= policy.renew_every);
-        let Ownership { medium, ticket, .. } = ownership;
-        let enter = Enter::owner(medium, ticket, policy.max_wait, touch);
+        let enter = Enter::owner(context, now, &ownership);
         Self { ownership, intent, at: At::Enter(enter) }
     }
 

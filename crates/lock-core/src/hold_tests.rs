@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::acquire::Acquire;
-use crate::effect::{Errno, Event};
+use crate::effect::{Errno, Event, Wake};
 use crate::evict::Evict;
 use crate::policy::Settings;
 use crate::record::{Generation, Token};
@@ -257,4 +257,24 @@ fn the_stamp_counts_from_when_the_mutex_was_entered() {
     renewal.run(&mut disk).expect("because nothing fails");
     let renewed = record(&mut disk).detail.map(|detail| detail.renewed);
     assert_eq!(renewed, Some(Boot(disk.now.boot.0)));
+}
+
+/// A touch wakes whoever watches the ticket. Two that wait for a mutex and still watch each
+/// other's tickets, as an owner and its breaker do, would otherwise wake each other for ever.
+#[test]
+fn who_is_woken_early_does_not_touch_its_ticket() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    disk.pass(500);
+    let contender = Worker::contender(&disk, process("h"));
+    let holder = contender.until(&mut disk, "Open(Judged, Lock)");
+    let mut renewal = renew(&disk, &context, &ownership).after(&mut disk, "Touch(Ticket)");
+    disk.story();
+    for _ in 0..3 {
+        renewal = renewal.until(&mut disk, "Sleep");
+        renewal.feed(&mut disk, Event::Woken(Wake::Changed));
+    }
+    let story = disk.story();
+    assert!(!story.contains("Touch(Ticket)"), "{story}");
+    drop(holder);
 }

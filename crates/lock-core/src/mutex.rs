@@ -20,11 +20,11 @@ use crate::claim::{Claim, Claimed, Role};
 use crate::effect::{Effect, Event, Name, Slot, Wake};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
-use crate::machine::{Context, Failure, Flow, Machine, Medium};
+use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership};
 use crate::reap::{Reap, Reaped, Rival};
 use crate::snapshot::FileId;
 use crate::stall::Stall;
-use crate::ticket::{Prepare, Prepared};
+use crate::ticket::{Fresh, Prepare, Prepared};
 use crate::time::{Boot, Now};
 
 /// How often names may change under us before we sleep: each change is another's progress,
@@ -39,6 +39,7 @@ pub(crate) struct Enter {
     ticket: Option<FileId>,
     rounds: u8,
     stall: Stall,
+    fresh: Fresh,
     at: At,
 }
 
@@ -68,11 +69,8 @@ enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Restart,
-    /// After a sleep.
-    Retry,
-    Nap {
-        until: Boot,
-    },
+    Touch,
+    Nap { until: Boot },
     Enter(Inside),
     Fail(Failure),
     Lost,
@@ -97,18 +95,24 @@ impl Enter {
         enter
     }
 
-    /// For an owner. A peer judges our mutex by its mtime, so a ticket that has not been
-    /// written for a while is touched first.
-    pub(crate) fn owner(medium: Medium, ticket: FileId, patience: Duration, touch: bool) -> Self {
-        let mut enter = Self::new(Who::Owner, medium, Some(ticket), patience);
-        if !touch || !medium.has_links() {
+    /// For an owner, whose ticket was last written when it renewed.
+    pub(crate) fn owner(context: &Context, now: Now, ownership: &Ownership) -> Self {
+        let Ownership { medium, ticket, record, .. } = ownership;
+        let mut enter = Self::new(Who::Owner, *medium, Some(*ticket), context.policy.max_wait);
+        enter.fresh = Fresh::of(record);
+        if !enter.wants_touch(context, now) {
             enter.at = enter.begin();
         }
         enter
     }
 
     fn new(who: Who, medium: Medium, ticket: Option<FileId>, patience: Duration) -> Self {
-        Self { who, medium, ticket, rounds: 0, stall: Stall::new(patience), at: At::Touch }
+        let (stall, fresh) = (Stall::new(patience), Fresh::NEVER);
+        Self { who, medium, ticket, rounds: 0, stall, fresh, at: At::Touch }
+    }
+
+    fn wants_touch(&mut self, context: &Context, now: Now) -> bool {
+        self.linkable().is_some() && self.fresh.wants_touch(context, now)
     }
 
     /// From the top: a ticket if one is needed, then the mutex.
@@ -140,11 +144,11 @@ impl Enter {
         }
     }
 
-    pub(crate) fn step(self, context: &Context, now: Now, event: Event) -> Outcome {
+    pub(crate) fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
         match self.at.clone() {
             At::Prepare(prepare) => match prepare.step(context, now, &event) {
                 Flow::Go(prepare) => self.go(At::Prepare(prepare)),
-                Flow::Done(outcome) => self.prepared(context, outcome),
+                Flow::Done(outcome) => self.prepared(context, now, outcome),
             },
             At::Touch => self.restart(),
             At::Claim(claim) => match claim.step(context, now, &event) {
@@ -167,7 +171,10 @@ impl Enter {
                     self.claimed(context, now, Chores::new().close(Slot::Guard), outcome)
                 }
             },
-            At::Nap { guard_is_open, .. } => self.woken(guard_is_open, &event),
+            At::Nap { guard_is_open, .. } => {
+                let touch = self.wants_touch(context, now);
+                self.woken(guard_is_open, touch, &event)
+            }
             At::Reap(reap) => match reap.step(context, now, event) {
                 Flow::Go(reap) => self.go(At::Reap(reap)),
                 Flow::Done(outcome) => self.reaped(context, now, outcome),
@@ -179,10 +186,16 @@ impl Enter {
         }
     }
 
-    fn prepared(mut self, context: &Context, outcome: Result<Prepared, Failure>) -> Outcome {
+    fn prepared(
+        mut self,
+        context: &Context,
+        now: Now,
+        outcome: Result<Prepared, Failure>,
+    ) -> Outcome {
         match outcome {
             Ok(Prepared::Ready(id)) => {
                 self.ticket = Some(id);
+                self.fresh = Fresh::since(now);
                 self.restart()
             }
             Ok(Prepared::Unsupported(medium)) => self.downgrade(context, medium, Chores::new()),
@@ -304,7 +317,7 @@ impl Enter {
         }
     }
 
-    fn woken(mut self, guard_is_open: bool, event: &Event) -> Outcome {
+    fn woken(mut self, guard_is_open: bool, touch: bool, event: &Event) -> Outcome {
         let guard = match guard_is_open {
             true => Chores::new().close(Slot::Guard),
             false => Chores::new(),
@@ -313,7 +326,7 @@ impl Enter {
             Event::Woken(Wake::Cancelled) => self.fail(guard, Failure::Cancelled),
             Event::Woken(_) => {
                 self.rounds = 0;
-                self.tidy(guard, Then::Retry)
+                self.tidy(guard, if touch { Then::Touch } else { Then::Restart })
             }
             event => {
                 let failure = Failure::of(&Effect::Sleep { until: Boot(0) }, event);
@@ -368,10 +381,7 @@ impl Enter {
             (Err(failure), Then::Enter(inside)) => self.fail(inside.leave(), failure),
             (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
-            // A ticket that has waited must not look old when it becomes the mutex: a peer
-            // would judge it by its mtime.
-            (Ok(()), Then::Retry) if self.linkable().is_some() => self.go(At::Touch),
-            (Ok(()), Then::Retry) => self.restart(),
+            (Ok(()), Then::Touch) => self.go(At::Touch),
             (Ok(()), Then::Nap { until }) => self.go(At::Nap { until, guard_is_open: false }),
             (Ok(()), Then::Lost) => Flow::Done(Ok(Entry::Lost)),
             (Ok(()), Then::Enter(inside)) => Flow::Done(Ok(Entry::Entered(inside))),

@@ -5,8 +5,9 @@ use alloc::string::String;
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
+use crate::record::Record;
 use crate::snapshot::FileId;
-use crate::time::Now;
+use crate::time::{Boot, Now};
 
 /// Creates a file without a name, locks it, writes its record: only then is it given names,
 /// so nobody ever sees a guard that is empty, half written or not yet locked.
@@ -33,6 +34,35 @@ pub(crate) enum Prepared {
     Ready(FileId),
     /// Not this way; try the next medium.
     Unsupported(Medium),
+}
+
+/// When a ticket was last written or touched. A peer judges our mutex by its mtime, so a
+/// ticket must not look old when it becomes the mutex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fresh(Boot);
+
+impl Fresh {
+    pub(crate) const NEVER: Self = Self(Boot(0));
+
+    pub(crate) const fn since(now: Now) -> Self {
+        Self(now.boot)
+    }
+
+    /// An owner's ticket was written when it renewed.
+    pub(crate) fn of(record: &Record) -> Self {
+        record.detail.as_ref().map_or(Self::NEVER, |detail| Self(detail.renewed))
+    }
+
+    /// Whether it is to be touched now, which is then done. Not more often than a renewal
+    /// would write it: a touch wakes whoever watches, and two waiters that still watch each
+    /// other's tickets would give each other no rest.
+    pub(crate) fn wants_touch(&mut self, context: &Context, now: Now) -> bool {
+        let wanted = now.boot.since(self.0) >= context.policy.renew_every;
+        if wanted {
+            *self = Self::since(now);
+        }
+        wanted
+    }
 }
 
 impl Prepare {
