@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use crate::effect::Signal;
 use crate::machine::{Context, Failure, Reason, Takeover};
 use crate::policy::OnTimeout;
-use crate::record::{Record, Token};
+use crate::record::{Detail, Record, Token};
 use crate::snapshot::Snapshot;
 use crate::time::{Boot, Now};
 use crate::verdict::{Patience, Verdict, judge};
@@ -116,7 +116,9 @@ impl Mind {
     }
 
     /// The next thing to do to this owner: ask first, then kill; then there is nothing left.
-    /// A pid means nothing on another host, and a peer's record does not say which it is.
+    /// A pid means nothing on another host, and a peer's record does not say which it is. Our
+    /// own would be the end of us: the owner is another thread of this process, or has the
+    /// same pid in another pid namespace.
     pub(crate) fn sentence_for(
         &self,
         context: &Context,
@@ -130,7 +132,8 @@ impl Mind {
             },
             _ => Signal::Term,
         };
-        let detail = owner.detail.as_ref().filter(|detail| detail.host == context.here)?;
+        let here = |detail: &&Detail| detail.host == context.here && owner.pid != context.pid;
+        let detail = owner.detail.as_ref().filter(here)?;
         Some(Sentence {
             pid: owner.pid,
             since: detail.since,

@@ -100,6 +100,25 @@ fn an_owner_that_ignores_the_asking_is_killed_after_the_grace() {
     insta::assert_snapshot!(disk.story());
 }
 
+/// The owner is another thread of the contender's process: the pid in its record says so.
+#[test]
+fn a_thread_does_not_end_its_own_process() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    disk.pass(1_000);
+    let contender = contender(&disk, OnTimeout::Stop);
+    let text = disk.text(Name::Lock).expect("because the lock is owned");
+    let [its, ours] = [context.pid, contender.context.pid].map(|pid| alloc::format!("{pid}\n"));
+    let text = text.replacen(&its, &ours, 1);
+    disk.at(Name::Lock).expect("because the lock is owned").content = Ok(text.into());
+    disk.nerve(contender.context.pid, Nerve::DiesOfTerm);
+    disk.story();
+    let failure = contender.run(&mut disk).expect_err("because the owner stays");
+    assert_eq!(named(&failure), Some("o"));
+    assert!(!disk.story().contains("Signal"));
+    untouched(&mut disk, "o");
+}
+
 #[test]
 fn an_owner_that_survives_is_named_and_keeps_its_lock() {
     let mut disk = Disk::new();
