@@ -57,6 +57,7 @@ fn offered(home: &Sandbox, shell: &str, line: &str, wanted: &str) -> Output {
 #[case::an_option("fleet restart --can", "--canary")]
 #[case::a_value("fleet restart --on-timeout f", "fail")]
 #[case::an_agent("fleet restart rev", "reviewer")]
+#[case::an_agent_to_remove("fleet remove rev", "reviewer")]
 #[case::a_second_agent("fleet stop reviewer pla", "planner")]
 fn shells_complete(
     #[values("bash", "fish", "zsh")] shell: &str,

@@ -11,6 +11,9 @@ use super::{Artifacts, Release, SUMS};
 use crate::error::Error;
 use crate::workspace::{output, run, say};
 
+/// Where the package has them, so that `systemctl --user` knows them before `fleet install`.
+const UNITS: [&str; 2] = ["mosaic-agent@.service", "mosaic-tmux-holder.service"];
+
 /// Whether two builds made the same bytes.
 pub(super) fn same(one: &Path, other: &Path) -> Result<(), Error> {
     let (one, two) = (outfit::read(&one.join(SUMS))?, outfit::read(&other.join(SUMS))?);
@@ -44,6 +47,10 @@ pub(super) fn package(package: &Path, release: &Release, root: &Path) -> Result<
     let wrong = output(dpkg(root).args(["--verify", "fleet"]))?;
     demand(wrong.is_empty(), package, || format!("dpkg finds altered files:\n{wrong}"))?;
     use_it(&root.join("usr"), "share/zsh/vendor-completions", release)?;
+    for unit in UNITS {
+        let path = root.join("usr/lib/systemd/user").join(unit);
+        demand(path.is_file(), package, || format!("it does not have the unit {unit}"))?;
+    }
     owned_by_root(package)?;
 
     say("== the package, removed")?;

@@ -79,6 +79,7 @@ pub(crate) struct Add {
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     /// The agent's name
+    #[arg(value_name = "AGENT")]
     pub(crate) name: String,
 
     /// Remove its env file too, with whatever you wrote into it

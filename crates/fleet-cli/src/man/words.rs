@@ -57,6 +57,31 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "fleet-init",
+        &[
+            ("fleet init", "Show the files of a first fleet, under systemd."),
+            ("fleet init --supervisor process --write", "Write those of one without it."),
+        ],
+    ),
+    (
+        "fleet-add",
+        &[
+            ("fleet add coder-3 --runtime claude", "Show what would change."),
+            ("fleet add coder-3 --runtime claude --write --start", "Change it, and start it."),
+            (
+                "fleet add logs --runtime sh --write -- tail -F /var/log/syslog",
+                "With a command of its own.",
+            ),
+        ],
+    ),
+    (
+        "fleet-install",
+        &[
+            ("fleet install", "Show the units that would be written and enabled."),
+            ("fleet install --write", "Write and enable them."),
+        ],
+    ),
+    (
         "fleet-lock-run",
         &[
             ("fleet lock run -- ./deploy.sh", "Under the lock of the fleet."),
@@ -74,6 +99,7 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "fleet-lock-history",
         &[
             ("fleet lock history --since 90m", "What became of the lock in that time."),
+            ("fleet lock history --svg history.svg", "The same as a picture."),
             ("fleet lock history --lines 20 --json", "The latest transitions, for a program."),
         ],
     ),
