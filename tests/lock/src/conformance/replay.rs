@@ -10,7 +10,7 @@ use lock_core::time::Now;
 use super::answer::{Trust, event};
 use super::mismatch::{Mismatch, Pair, What};
 use super::place::{Files, Place, Role};
-use super::tape::{Tape, Window};
+use super::tape::{DRIFT_MS, Tape, Window};
 use super::words;
 use crate::strace::{Call, Outcome};
 
@@ -55,7 +55,8 @@ impl<'a> Replay<'_, 'a> {
 
     /// The clocks are read without a system call. What they showed is in the next record that
     /// the thread writes, if it was read then; if not, it was read at some time in the window,
-    /// and should the machine's way hinge on that, at the time that explains the next call.
+    /// as far as the clocks are known. Should the machine's way hinge on when, it was when that
+    /// explains the next call.
     fn at_some_time<M: Machine, T>(
         &mut self,
         window: Window,
@@ -68,9 +69,17 @@ impl<'a> Replay<'_, 'a> {
         if let Some(now) = written.filter(|now| self.tape.shows(window, *now)) {
             return flow(now);
         }
-        self.slack += (window.to.saturating_sub(window.from)) / 1000 + 1;
-        let (early, late) = (flow(self.tape.now(window.from)), flow(self.tape.now(window.to)));
-        if self.fit(&late) > self.fit(&early) { late } else { early }
+        self.slack += window.to.saturating_sub(window.from) / 1000 + 1;
+        let Window { from, to } = window;
+        let drift = DRIFT_MS * 1000;
+        let mut best = flow(self.tape.now(from));
+        for at in [to, to + drift, from.saturating_sub(drift)] {
+            let other = flow(self.tape.now(at));
+            if self.fit(&other) > self.fit(&best) {
+                best = other;
+            }
+        }
+        best
     }
 
     /// How well this explains the next call: it asks for it, it is at its end, or neither.

@@ -3,6 +3,7 @@
 //! seen; a scene here only leads the contender where it is to be seen, and proves by how the
 //! machines ended that it came there.
 
+mod check;
 mod document;
 mod failing;
 mod owning;

@@ -81,6 +81,11 @@ impl Traced {
         kill_process(pid, signal).expect("because it runs");
     }
 
+    /// The lock's directory.
+    pub(crate) fn run(&self) -> &Utf8Path {
+        self.lock.parent().expect("because it is an absolute path")
+    }
+
     /// Ends the contender; its calls.
     pub(crate) fn calls(&mut self) -> Vec<Call> {
         let status = self.child.wait_end();
