@@ -126,10 +126,10 @@ impl World {
             Actor::Ours(ours) if ours.evicts() => {
                 self.break_owner(process.truth.judged);
             }
-            Actor::Ours(ours) if owner == Some(process.maker(pid)) => {
-                if ours.acquires() || ours.releases() {
-                    process.truth.reign = None;
-                }
+            Actor::Ours(ours)
+                if owner == Some(process.maker(pid)) && (ours.acquires() || ours.releases()) =>
+            {
+                process.truth.reign = None;
             }
             Actor::Peer(peer) if peer.releases() => process.truth.reign = None,
             _ => {}
