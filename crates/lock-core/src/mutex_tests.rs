@@ -348,7 +348,7 @@ fn a_ticket_that_waited_is_fresh_when_it_becomes_the_mutex() {
     drop(waiter);
 }
 
-fn renewal(disk: &Disk, context: &Context, ownership: crate::machine::Ownership) -> Worker<Hold> {
+fn renewal(disk: &Disk, context: &Context, ownership: Ownership) -> Worker<Hold> {
     let machine = Hold::renew(context, disk.now, ownership);
     Worker::new(context.clone(), machine)
 }

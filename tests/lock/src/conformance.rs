@@ -16,7 +16,7 @@
 //!   from the next record that it writes, and must lie between the two calls around the
 //!   reading, to the millisecond of the wall clock; the record is then compared to the last byte.
 //!   Readings that end up in no record are taken to be at one end of that span, or
-//!   [`DRIFT_MS`](tape::DRIFT_MS) beyond it, whichever leads to the call that was made. The limit
+//!   `DRIFT_MS` beyond it, whichever leads to the call that was made. The limit
 //!   of a sleep must agree with the deadline as exactly as that allows. The random token is
 //!   taken from the first record too.
 //! * **Needs no effect**: what is in [`ALLOWED`], each with its reason, outside of machines only.
