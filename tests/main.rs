@@ -18,6 +18,7 @@ mod lock_explain;
 mod lock_history;
 mod lock_job;
 mod lock_run;
+mod look;
 mod owners;
 mod restart;
 mod rollout;

@@ -148,6 +148,11 @@ impl Running {
         kill(self.pid(), signal);
     }
 
+    /// What it has written to stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.said.path().join("out")).unwrap_or_default()
+    }
+
     /// What it has written to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.said.path().join("err")).unwrap_or_default()

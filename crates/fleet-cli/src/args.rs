@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 use crate::documents::{ManArgs, SchemaArgs};
 use crate::lock::args::LockCommand;
+use crate::look::args::LookCommand;
 use crate::{duration, exit, usage, version};
 
 /// Restart a fleet of long-lived agents, one restart at a time.
@@ -72,6 +73,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         output: Output,
     },
+    #[command(flatten)]
+    Look(LookCommand),
     /// Write a first roster, its env files and the run directory
     ///
     /// Shows what would be written; --write does it. Env files keep what you wrote into them.

@@ -14,7 +14,7 @@ use crate::lock::doctor::DoctorError;
 use crate::plan::UnknownAgent;
 use crate::roster::RosterError;
 use crate::setup::SetupError;
-use crate::supervisor::SupervisorMissing;
+use crate::supervisor::{LookError, SupervisorMissing};
 
 /// Whatever ends a command before its work is done.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub(crate) enum Error {
     /// A manual page or a schema cannot be had.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// There is nothing to look at.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// The lock options do not fit together.
     #[error("the lock options do not fit together (renew_every is a third of --stale-after)")]
     Policy(#[from] PolicyError),
@@ -112,6 +115,11 @@ impl Error {
             Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
             Self::Setup(error) => error.exit(),
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
+            Self::Look(LookError::NoTerminal { .. } | LookError::NotOnATerminal { .. }) => {
+                Exit::Usage
+            }
+            Self::Look(LookError::Supervisor(_)) => Exit::Io,
+            Self::Look(LookError::NoSession { .. } | LookError::NoLog { .. }) => Exit::SomeFailed,
             Self::Lock(error) | Self::NotAcquired { cause: error, .. } => lock_exit(error),
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_fs::{Clock, Generation, Released, Token, Verdict};
@@ -14,6 +13,7 @@ use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::locking::{self, Acquired, Held};
 use crate::logbook::{self, Logbook};
+use crate::look::NO_PATIENCE;
 use crate::outcome::{Ending, Outcome};
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
@@ -230,9 +230,7 @@ fn begin(
 /// When they cannot be looked at.
 pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let roster = roster::load(home)?;
-    // How long it waits for agents does not matter to one who only looks.
-    let patience = Patience { grace: Duration::ZERO, settle: Duration::ZERO };
-    let supervisor = supervisor::open(&roster, home, patience)?;
+    let supervisor = supervisor::open(&roster, home, NO_PATIENCE)?;
     let path = home.restart_lock();
     let lock = locking::look(&path)?;
     let states = supervisor.states(&roster.agents);

@@ -107,9 +107,19 @@ impl Home {
         self.run().join("setup.lock")
     }
 
-    /// What the `process` supervisor remembers of one agent.
+    /// What is remembered of the agents that were started.
+    pub(crate) fn instances(&self) -> Utf8PathBuf {
+        self.run().join("agents")
+    }
+
+    /// What is remembered of one of them.
     pub(crate) fn instance(&self, agent: &str) -> Utf8PathBuf {
-        self.run().join("agents").join(format!("{agent}.json"))
+        self.instances().join(format!("{agent}.json"))
+    }
+
+    /// Where one agent says that it is alive, if it does.
+    pub(crate) fn heartbeat(&self, agent: &str) -> Utf8PathBuf {
+        self.run().join(format!("{agent}.hb"))
     }
 
     /// What one agent wrote.

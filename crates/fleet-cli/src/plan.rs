@@ -60,7 +60,9 @@ impl<'r> Plan<'r> {
         verb: Verb,
         names: &[String],
     ) -> Result<Self, UnknownAgent> {
-        check_names(roster, names)?;
+        for name in names {
+            agent(roster, name)?;
+        }
         let wanted = |agent: &&Agent| names.is_empty() || names.contains(&agent.name);
         let mut agents: Vec<_> = roster.agents.iter().filter(wanted).collect();
         if verb == Verb::Stop {
@@ -104,15 +106,18 @@ impl Verb {
     }
 }
 
-fn check_names(roster: &Roster, names: &[String]) -> Result<(), UnknownAgent> {
-    let known: Vec<&str> = roster.agents.iter().map(|agent| agent.name.as_str()).collect();
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(UnknownAgent {
-            name: name.clone(),
-            nearest: roster::nearest(name, &known).map(str::to_owned),
-        }),
-    }
+/// The agent called `name`.
+///
+/// # Errors
+///
+/// When it is not in the roster.
+pub(crate) fn agent<'r>(roster: &'r Roster, name: &str) -> Result<&'r Agent, UnknownAgent> {
+    let found = roster.agents.iter().find(|agent| agent.name == name);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = roster.agents.iter().map(|agent| agent.name.as_str()).collect();
+        let nearest = roster::nearest(name, &known).map(str::to_owned);
+        UnknownAgent { name: name.to_owned(), nearest }
+    })
 }
 
 fn hint(nearest: Option<&str>) -> String {

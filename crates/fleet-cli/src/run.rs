@@ -16,7 +16,7 @@ use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
 use crate::supervisor::{Patience, launch, pane};
-use crate::{completions, documents, fleet, lock, setup, unit, usage};
+use crate::{completions, documents, fleet, lock, look, setup, unit, usage};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
@@ -72,6 +72,7 @@ fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
         Command::Add(args) => setup::add(&find.home()?, &args, screen),
         Command::Remove(args) => setup::remove(&find.home()?, &args, screen),
         Command::Install(args) => setup::install(&find.home()?, &find.environment, &args, screen),
+        Command::Look(command) => look::dispatch(command, &find, screen),
         Command::Lock(command) => lock::dispatch(command, &find, screen),
         Command::Completions { shell } => {
             screen.raw(&completions::script(shell));
@@ -121,6 +122,7 @@ fn json(command: &Command) -> bool {
         | Command::Remove(Remove { output, .. })
         | Command::Install(Install { output, .. })
         | Command::Status { output } => output.json,
+        Command::Look(command) => command.json(),
         Command::Lock(command) => command.json(),
         Command::Completions { .. } | Command::Man(_) | Command::Schema(_) => false,
     }

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::report::{data, doctor, history, lock, setup};
+use crate::report::{data, doctor, history, lock, ps, setup};
 use crate::roster;
 
 /// A schema, and what it is of.
@@ -27,12 +27,14 @@ pub(crate) const ALL: &[Named] = &[
     Named { name: "lock-explain", make: written::<lock::data::ExplainData<'_>> },
     Named { name: "lock-history", make: written::<history::Data<'_>> },
     Named { name: "lock-status", make: written::<lock::data::StatusData<'_>> },
+    Named { name: "ps", make: written::<ps::PsData<'_>> },
     Named { name: "remove", make: written::<setup::Setup<'_>> },
     Named { name: "restart", make: written::<Restart<'_>> },
     Named { name: ROSTER, make: roster::schema },
     Named { name: "start", make: written::<data::Change<'_>> },
     Named { name: "status", make: written::<data::Status<'_>> },
     Named { name: "stop", make: written::<data::Change<'_>> },
+    Named { name: "verify", make: written::<ps::VerifyData<'_>> },
 ];
 
 /// The one that is not of something we write.

@@ -8,6 +8,7 @@ pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod lock;
+pub(crate) mod ps;
 mod screen;
 pub(crate) mod setup;
 mod table;

@@ -24,6 +24,8 @@ pub(crate) struct Screen {
     pending: bool,
     /// What the last line about waiting was about.
     subject: Option<String>,
+    /// How many lines the last picture had.
+    pictured: usize,
     /// Why stdout could not be written.
     failed: Option<io::Error>,
 }
@@ -56,6 +58,7 @@ impl Screen {
             live,
             pending: false,
             subject: None,
+            pictured: 0,
             failed: None,
         }
     }
@@ -84,6 +87,40 @@ impl Screen {
             Ok(text) => self.write_out(format!("{text}\n").as_bytes()),
             Err(error) => self.failed = Some(error.into()),
         }
+    }
+
+    /// The result as data, on one line: one of many.
+    pub(super) fn data_line(&mut self, data: &impl Serialize) {
+        match serde_json::to_string(data) {
+            Ok(text) => self.write_out(format!("{text}\n").as_bytes()),
+            Err(error) => self.failed = Some(error.into()),
+        }
+    }
+
+    /// One of many pictures: on a terminal in place of the last one, cut to what it can show;
+    /// else below it, after an empty line.
+    pub(super) fn picture(&mut self, text: &str) {
+        let size = tcgetwinsize(&self.out).ok().filter(|size| size.ws_row > 1 && size.ws_col > 0);
+        let size = size.filter(|_| self.out.is_terminal());
+        let Some(size) = size else {
+            let gap = if std::mem::replace(&mut self.pictured, 1) > 0 { "\n" } else { "" };
+            return self.write_out(format!("{gap}{text}\n").as_bytes());
+        };
+        let (rows, columns) = (usize::from(size.ws_row) - 1, usize::from(size.ws_col));
+        let lines: Vec<String> = text.lines().take(rows).map(|line| cut(line, columns)).collect();
+        // The lines of the last picture are gone over one by one, so that nothing flickers.
+        let up = match self.pictured {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A"),
+        };
+        self.pictured = lines.len();
+        let lines: String = lines.iter().map(|line| format!("\r{line}\u{1b}[K\n")).collect();
+        self.write_out(format!("{up}{lines}\u{1b}[J").as_bytes());
+    }
+
+    /// Whether stdout has failed, so that there is no use in going on.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Bytes that are the result themselves.
@@ -166,7 +203,7 @@ impl Screen {
     }
 
     fn write_out(&mut self, bytes: &[u8]) {
-        if let Err(error) = self.out.write_all(bytes) {
+        if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
             self.failed.get_or_insert(error);
         }
     }
@@ -197,5 +234,37 @@ fn paint(colour: bool, how: Paint, text: &str) -> String {
     match colour {
         true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
         false => text.to_owned(),
+    }
+}
+
+/// The beginning of a line that fits into `columns`. What gives colours takes no room.
+fn cut(line: &str, columns: usize) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let (mut room, mut in_escape) = (columns, false);
+    for character in line.chars() {
+        let takes_room = !in_escape && character != '\u{1b}';
+        in_escape = character == '\u{1b}' || (in_escape && character != 'm');
+        if takes_room && room == 0 {
+            continue;
+        }
+        room -= usize::from(takes_room);
+        shown.push(character);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::fits("abc", "abc")]
+    #[case::just_fits("abcd", "abcd")]
+    #[case::too_long("abcde", "abcd")]
+    #[case::colours("a\u{1b}[31mbcde\u{1b}[0m", "a\u{1b}[31mbcd\u{1b}[0m")]
+    fn a_line_is_cut_to_the_terminal(#[case] line: &str, #[case] shown: &str) {
+        assert_eq!(cut(line, 4), shown);
     }
 }

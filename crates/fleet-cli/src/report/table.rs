@@ -1,31 +1,80 @@
 //! Text in columns.
 
+use std::time::Duration;
+
 use super::screen::{Paint, Screen};
 use crate::duration::format;
 use crate::roster::Agent;
 use crate::supervisor::State;
 
-/// One line per agent.
-pub(super) fn agents(screen: &Screen, agents: &[Agent], states: &[State]) -> String {
-    let mut rows = vec![["AGENT", "STATE", "PID", "UPTIME", "RUNTIME", "CLASS"].map(str::to_owned)];
-    rows.extend(agents.iter().zip(states).map(|(agent, state)| row(agent, state)));
-    let widths: Vec<usize> = (0..6).map(|column| width(&rows, column)).collect();
-    let line = |row: &[String; 6], paint: Option<Paint>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            let padded = format!("{cell:width$}");
-            match paint.filter(|_| column == 1) {
-                Some(paint) => screen.paint(paint, &padded),
-                None => padded,
-            }
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let paints = std::iter::once(None).chain(states.iter().map(|state| Some(paint(state))));
-    rows.iter().zip(paints).map(|(row, paint)| line(row, paint)).collect::<Vec<_>>().join("\n")
+/// Rows of cells. The second cell of a row is painted; a column in which no row has anything is
+/// left out.
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: Vec<(Vec<String>, Option<Paint>)>,
 }
 
-fn row(agent: &Agent, state: &State) -> [String; 6] {
-    let (name, pid, uptime) = match state {
+impl Table {
+    /// One with these headings.
+    pub(super) fn new(head: &[&str]) -> Self {
+        Self { rows: vec![(head.iter().copied().map(str::to_owned).collect(), None)] }
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, cells: Vec<String>, paint: Option<Paint>) {
+        self.rows.push((cells, paint));
+    }
+
+    /// The whole of it, without a newline at the end.
+    pub(super) fn text(&self, screen: &Screen) -> String {
+        let columns = self.rows.iter().map(|(cells, _)| cells.len()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns).map(|column| self.width(column)).collect();
+        let lines = self.rows.iter().map(|(cells, paint)| {
+            let cells = cells.iter().zip(&widths).enumerate().filter(|(_, (_, width))| **width > 0);
+            let cells = cells.map(|(column, (cell, width))| {
+                let cell = if cell.is_empty() { "-" } else { cell };
+                let padded = format!("{cell:width$}");
+                match paint.filter(|_| column == 1) {
+                    Some(paint) => screen.paint(paint, &padded),
+                    None => padded,
+                }
+            });
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// How wide a column is; nothing if only its heading is there.
+    fn width(&self, column: usize) -> usize {
+        let cells = || self.rows.iter().filter_map(|(cells, _)| cells.get(column));
+        match cells().skip(1).all(String::is_empty) {
+            true => 0,
+            false => cells().map(|cell| cell.chars().count()).max().unwrap_or(0),
+        }
+    }
+}
+
+/// One line per agent.
+pub(super) fn agents(screen: &Screen, agents: &[Agent], states: &[State]) -> String {
+    let mut table = Table::new(&["AGENT", "STATE", "PID", "UPTIME", "RUNTIME", "CLASS"]);
+    for (agent, at) in agents.iter().zip(states) {
+        let (name, pid, uptime) = state(at);
+        let cells = vec![
+            agent.name.clone(),
+            name.to_owned(),
+            pid.map(|pid| pid.to_string()).unwrap_or_default(),
+            uptime.map(format).unwrap_or_default(),
+            agent.runtime.clone(),
+            agent.class.clone(),
+        ];
+        table.add(cells, Some(paint(at)));
+    }
+    table.text(screen)
+}
+
+/// A state in a word, its process, and for how long it has run.
+pub(super) const fn state(state: &State) -> (&'static str, Option<u32>, Option<Duration>) {
+    match state {
         State::Running { pid, uptime } => ("running", Some(*pid), Some(*uptime)),
         State::Starting => ("starting", None, None),
         State::Stopping { pid } => ("stopping", *pid, None),
@@ -33,27 +82,11 @@ fn row(agent: &Agent, state: &State) -> [String; 6] {
         State::Dead { leftover, .. } if !leftover.is_empty() => ("dead, children left", None, None),
         State::Dead { .. } => ("dead", None, None),
         State::Unknown { .. } => ("unknown", None, None),
-    };
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    [
-        agent.name.clone(),
-        name.to_owned(),
-        or_dash(pid.map(|pid| pid.to_string())),
-        or_dash(uptime.map(format)),
-        agent.runtime.clone(),
-        agent.class.clone(),
-    ]
+    }
 }
 
-fn width(rows: &[[String; 6]], column: usize) -> usize {
-    rows.iter()
-        .filter_map(|row| row.get(column))
-        .map(|cell| cell.chars().count())
-        .max()
-        .unwrap_or(0)
-}
-
-const fn paint(state: &State) -> Paint {
+/// How a state is to look.
+pub(super) const fn paint(state: &State) -> Paint {
     match state {
         State::Running { .. } => Paint::Good,
         State::Starting | State::Stopping { .. } | State::Stopped => Paint::Odd,

@@ -14,9 +14,9 @@ use crate::exit::Exit;
 use crate::journal::{self, Journal, What};
 use crate::locking::Held;
 use crate::plan::Verb;
+use crate::roster::Roster;
 use crate::roster::tests::fleet_of;
-use crate::roster::{Agent, Roster};
-use crate::supervisor::{Settled, State};
+use crate::supervisor::Settled;
 use crate::tenure::Tenure;
 
 /// Writes down what it is asked to do; fails where the script says so.
@@ -73,10 +73,6 @@ impl Supervisor for Scripted {
             }
         }))
     }
-
-    fn states(&self, agents: &[Agent]) -> Vec<State> {
-        vec![State::Stopped; agents.len()]
-    }
 }
 
 /// Breaks down in the middle of a step.
@@ -94,10 +90,6 @@ impl Supervisor for Panicking {
         _ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
         panic!("as the test wants it")
-    }
-
-    fn states(&self, agents: &[Agent]) -> Vec<State> {
-        vec![State::Stopped; agents.len()]
     }
 }
 

@@ -7,12 +7,13 @@ use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-use super::{State, SupervisorError};
+use super::{Drift, State, SupervisorError};
 use crate::processes::{self, Process};
+use crate::roster::Agent;
 
 /// The variable that every process of a run inherits; names the run.
 pub(super) const RUN_VARIABLE: &str = "FLEET_RUN";
@@ -31,6 +32,12 @@ pub(super) struct Instance {
     /// Whether it was asked to end.
     #[serde(default)]
     pub(super) stopping: bool,
+    /// The command that it was started with, if that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) command: Vec<String>,
+    /// The directory that it was started in, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) directory: Option<Utf8PathBuf>,
 }
 
 impl Instance {
@@ -58,6 +65,8 @@ impl Instance {
             boot_id,
             run: String::new(),
             stopping: false,
+            command: Vec::new(),
+            directory: None,
         }))
     }
 
@@ -111,6 +120,19 @@ impl Instance {
         Ok(alive.copied().filter(ours).collect())
     }
 
+    /// The leader, if it is alive.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be read.
+    pub(super) fn living_leader(&self) -> Result<Option<Process>, SupervisorError> {
+        let is_this_boot = self.boot_id == processes::boot_id().map_err(unreadable)?;
+        let process = Process::find(self.pid).filter(|process| {
+            is_this_boot && process.start_ticks == self.start_ticks && !process.is_zombie()
+        });
+        Ok(process)
+    }
+
     /// The leader among `members`.
     pub(super) fn leader(&self, members: &[Process]) -> Option<Process> {
         members.iter().copied().find(|process| process.pid == self.pid)
@@ -122,6 +144,12 @@ impl Instance {
     ///
     /// When `/proc` cannot be read.
     pub(super) fn state(&self) -> Result<State, SupervisorError> {
+        // Most run, and then there is no need to look for members in the whole table.
+        if !self.stopping
+            && let Some(leader) = self.living_leader()?
+        {
+            return Ok(State::Running { pid: self.pid, uptime: leader.uptime() });
+        }
         let members = self.members()?;
         Ok(match (self.leader(&members), self.stopping) {
             (Some(_), true) => State::Stopping { pid: Some(self.pid) },
@@ -129,6 +157,17 @@ impl Instance {
             (None, true) if members.is_empty() => State::Stopped,
             (None, _) => State::Dead { pid: Some(self.pid), how: None, leftover: pids(&members) },
         })
+    }
+
+    /// In what it differs from how the roster would run `agent` now.
+    pub(super) fn drift(&self, agent: &Agent) -> Vec<Drift> {
+        let other_command = !self.command.is_empty() && self.command != agent.command;
+        let directory = self.directory.as_ref();
+        let other_directory =
+            directory.is_some_and(|path| !is_same(path, &agent.working_directory));
+        let drift =
+            [other_command.then_some(Drift::Command), other_directory.then_some(Drift::Directory)];
+        drift.into_iter().flatten().collect()
     }
 
     /// Signals the run's process group, which no fork can slip out of, and then each
@@ -173,6 +212,22 @@ pub(super) fn create_parent(path: &Utf8Path) -> Result<(), SupervisorError> {
 pub(super) fn new_run() -> String {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     format!("{}.{:09}-{}", now.tv_sec, now.tv_nsec, std::process::id())
+}
+
+/// Whether two paths lead to one directory.
+pub(super) fn is_same(one: &Utf8Path, other: &Utf8Path) -> bool {
+    let real = |path: &Utf8Path| path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
+}
+
+/// The names of those that have a record in `directory`.
+pub(super) fn recorded(directory: &Utf8Path) -> Vec<String> {
+    let entries = directory.read_dir_utf8().into_iter().flatten().flatten();
+    let name =
+        |entry: camino::Utf8DirEntry| Some(entry.file_name().strip_suffix(".json")?.to_owned());
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    names.sort();
+    names
 }
 
 /// Their ids.

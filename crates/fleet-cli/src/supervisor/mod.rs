@@ -1,5 +1,5 @@
-//! Who starts and stops the agents: one small trait, and the way to the one that a roster
-//! asks for.
+//! Who starts and stops the agents: one small trait, one more for those who only look, and the
+//! way to the supervisor that a roster asks for.
 //!
 //! A verb is done in steps. A step is *fired* under the lock's mutex and is short: send the
 //! signal, start the command. What takes time comes back as a [`Wait`], which runs outside.
@@ -17,6 +17,7 @@
 
 mod error;
 mod instance;
+mod look;
 mod process;
 mod stop;
 mod systemd;
@@ -27,10 +28,10 @@ mod words;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 pub(crate) use self::error::{SupervisorError, SupervisorMissing};
+pub(crate) use self::look::{
+    Drift, Look, LookError, PaneSight, Sight, State, Stranger, Survey, UnitSight, View, last,
+};
 use self::process::Processes;
 pub(crate) use self::process::launch;
 pub(crate) use self::systemd::Manager;
@@ -43,7 +44,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Verb;
 use crate::roster::{Agent, Roster, SupervisorKind};
 
-/// Starts, stops and looks at agents and their holder.
+/// Starts and stops agents and their holder, under the lock.
 pub(crate) trait Supervisor: Sync {
     /// The steps that a verb takes, in order.
     fn steps(&self, verb: Verb) -> &'static [Step] {
@@ -68,10 +69,12 @@ pub(crate) trait Supervisor: Sync {
         target: Target<'a>,
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError>;
-
-    /// Looks at each of `agents`, without the lock.
-    fn states(&self, agents: &[Agent]) -> Vec<State>;
 }
+
+/// What a roster's supervisor can do.
+pub(crate) trait Keeper: Supervisor + Look {}
+
+impl<T: Supervisor + Look> Keeper for T {}
 
 /// The rest of a step: waits until it has taken effect.
 pub(crate) type Wait<'a> =
@@ -119,47 +122,6 @@ pub(crate) enum Settled {
     },
 }
 
-/// What an agent is doing.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case", tag = "state")]
-pub(crate) enum State {
-    /// It runs.
-    Running {
-        /// Its process.
-        pid: u32,
-        /// For how long.
-        #[serde(rename = "uptime_ms", serialize_with = "as_millis")]
-        #[schemars(with = "u64")]
-        uptime: Duration,
-    },
-    /// It was asked to run and does not yet.
-    Starting,
-    /// It was asked to end and has not yet.
-    Stopping {
-        /// Its process.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pid: Option<u32>,
-    },
-    /// It was never started, or stopped on purpose.
-    Stopped,
-    /// It ended by itself.
-    Dead {
-        /// The process that it was.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pid: Option<u32>,
-        /// How it ended, where that is known.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        how: Option<String>,
-        /// Processes that it started and that still run.
-        leftover: Vec<u32>,
-    },
-    /// It cannot be looked at.
-    Unknown {
-        /// Why not.
-        error: String,
-    },
-}
-
 /// How long the supervisor waits for agents.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -178,14 +140,10 @@ pub(crate) fn open<'r>(
     roster: &'r Roster,
     home: &Home,
     patience: Patience,
-) -> Result<Box<dyn Supervisor + 'r>, SupervisorMissing> {
+) -> Result<Box<dyn Keeper + 'r>, SupervisorMissing> {
     Ok(match roster.supervisor {
         SupervisorKind::Process => Box::new(Processes::new(home.clone(), patience)),
         SupervisorKind::Tmux => Box::new(Sessions::open(roster, home, patience)?),
         SupervisorKind::Systemd => Box::new(Units::open(roster, home, patience)?),
     })
-}
-
-fn as_millis<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_u128(duration.as_millis())
 }

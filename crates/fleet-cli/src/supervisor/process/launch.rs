@@ -131,7 +131,11 @@ fn try_become(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallibl
     let program = arguments.next().ok_or(LaunchError::Called("a command"))?;
     let run = std::env::var(RUN_VARIABLE).map_err(|_| LaunchError::Called(RUN_VARIABLE))?;
     rustix::process::setsid().map_err(|e| LaunchError::Session(e.into()))?;
-    let instance = Instance::this_process(run)?;
+    let arguments: Vec<OsString> = arguments.collect();
+    let text = |word: &OsString| word.to_string_lossy().into_owned();
+    let command = std::iter::once(&program).chain(&arguments).map(text).collect();
+    let directory = std::env::current_dir().ok().and_then(|path| path.try_into().ok());
+    let instance = Instance { command, directory, ..Instance::this_process(run)? };
     instance.write(&record)?;
 
     crate::spawn::close_inherited_on_exec().map_err(LaunchError::Descriptors)?;

@@ -10,14 +10,18 @@
 
 pub(crate) mod launch;
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
 use self::launch::Launched;
 use super::instance::{Instance, pids};
 use super::words::Words;
-use super::{Patience, Settled, State, Step, Supervisor, SupervisorError, Target, Wait, stop};
+use super::{
+    Look, LookError, Patience, Settled, Sight, State, Step, Stranger, Supervisor, SupervisorError,
+    Survey, Target, View, Wait, instance, look, stop,
+};
 use crate::error;
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
@@ -118,6 +122,20 @@ impl Processes {
         Ok(Settled::Started { pid })
     }
 
+    /// What the record of an agent tells.
+    fn sight(&self, agent: &Agent) -> Sight {
+        let record = Instance::read(&self.home.instance(&agent.name));
+        let look = |record: Option<Instance>| match record {
+            Some(record) => Ok((record.state()?, record.drift(agent))),
+            None => Ok((State::Stopped, Vec::new())),
+        };
+        let (state, drift) = record.and_then(look).unwrap_or_else(|problem| {
+            (State::Unknown { error: error::chain(&problem) }, Vec::new())
+        });
+        let drift = if matches!(state, State::Running { .. }) { drift } else { Vec::new() };
+        Sight { state, unit: None, pane: None, drift }
+    }
+
     /// Leaves no zombie behind while we run.
     fn reap(&self) {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,13 +156,40 @@ impl Supervisor for Processes {
             (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent, ticket),
         }
     }
+}
 
+impl Look for Processes {
     fn states(&self, agents: &[Agent]) -> Vec<State> {
-        let look = |agent: &Agent| match Instance::read(&self.home.instance(&agent.name))? {
-            Some(instance) => instance.state(),
-            None => Ok(State::Stopped),
+        agents.iter().map(|agent| self.sight(agent).state).collect()
+    }
+
+    fn survey(&self, agents: &[Agent]) -> Survey {
+        let known: BTreeSet<&str> = agents.iter().map(|agent| agent.name.as_str()).collect();
+        let left = |name: &String| {
+            let record = Instance::read(&self.home.instance(name)).ok().flatten();
+            record.is_some_and(|record| record.members().is_ok_and(|left| !left.is_empty()))
         };
-        let unknown = |problem| State::Unknown { error: error::chain(&problem) };
-        agents.iter().map(|agent| look(agent).unwrap_or_else(unknown)).collect()
+        let names = instance::recorded(&self.home.instances());
+        let strangers = names.into_iter().filter(|name| !known.contains(name.as_str()));
+        Survey {
+            holder: None,
+            agents: agents.iter().map(|agent| self.sight(agent)).collect(),
+            strangers: strangers
+                .filter(left)
+                .map(|name| Stranger { name, kind: "process" })
+                .collect(),
+        }
+    }
+
+    fn view(&self, agent: &Agent, lines: u32, follow: bool) -> Result<View, LookError> {
+        let path = self.home.log(&agent.name);
+        match path.is_file() || follow {
+            true => Ok(look::tail(&path, lines, follow)),
+            false => Err(LookError::NoLog { name: agent.name.clone(), path }),
+        }
+    }
+
+    fn terminal(&self, agent: &Agent, _read_only: bool) -> Result<Command, LookError> {
+        Err(LookError::NoTerminal { name: agent.name.clone() })
     }
 }

@@ -1,11 +1,13 @@
 //! What a unit wrote last, wherever it wrote it.
 
+use std::process::Command;
+
 use camino::Utf8Path;
 
 use super::manager::{Manager, Unit};
 use crate::error;
-use crate::supervisor::tool;
 use crate::supervisor::words::Words;
+use crate::supervisor::{View, look, tool};
 
 const PROGRAM: &str = "journalctl";
 
@@ -26,6 +28,22 @@ pub(super) fn last_words(manager: &Manager, unit: &Unit) -> Words {
         Some(file) => Words::in_log(Utf8Path::new(&file), 0),
         None => Words::Unknown { why },
     }
+}
+
+/// How to see the last lines of a unit, and those to come.
+pub(super) fn view(manager: &Manager, unit: &Unit, lines: u32, follow: bool) -> View {
+    let settings = manager.settings(&unit.name).unwrap_or_default();
+    let home = std::env::var("HOME").ok();
+    if let Some(file) = output_file(&settings, &unit.name, home.as_deref()) {
+        return look::tail(Utf8Path::new(&file), lines, follow);
+    }
+    let mut program = Command::new(PROGRAM);
+    program.args(["--no-pager", "--output=short-iso"]);
+    program.arg(format!("--user-unit={}", unit.name)).arg(format!("--lines={lines}"));
+    if follow {
+        program.arg("--follow");
+    }
+    View::Program(program)
 }
 
 /// What the journal has about one run of a unit.

@@ -14,7 +14,8 @@ pub(super) const PROGRAM: &str = "systemctl";
 
 /// What we ask about a unit.
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,Job,MainPID,\
-                          ExecMainPID,ExecMainCode,ExecMainStatus,InvocationID";
+                          ExecMainPID,ExecMainCode,ExecMainStatus,InvocationID,\
+                          NeedDaemonReload,WorkingDirectory";
 
 /// What `ExecMainCode` is for a process that ended by itself.
 const CLD_EXITED: u32 = 1;
@@ -47,6 +48,10 @@ pub(super) struct Unit {
     pub(super) last: Option<Last>,
     /// Names its latest run.
     pub(super) invocation: String,
+    /// Whether its file was changed since the manager read it.
+    pub(super) is_outdated: bool,
+    /// The directory that it starts in, if its file says so.
+    pub(super) directory: Option<String>,
 }
 
 /// A main process that has ended.
@@ -150,6 +155,33 @@ impl Manager {
         Ok(self.show(&[unit])?.into_iter().next().unwrap_or_default())
     }
 
+    /// Whether units are started at boot; `None` where their files leave that to others, or
+    /// nobody can tell. All of them have to exist.
+    ///
+    /// The property `UnitFileState` is not asked for: the manager goes on giving the old one for
+    /// a unit that was loaded when it was enabled.
+    ///
+    /// # Errors
+    ///
+    /// When systemctl cannot be run, or hangs.
+    pub(super) fn enabled(&self, units: &[&str]) -> Result<Vec<Option<bool>>, SupervisorError> {
+        let said = self.call(&[&["--user", "is-enabled", "--"], units].concat(), None)?;
+        let states: Vec<_> = said.out.lines().map(is_enabled).collect();
+        Ok(if states.len() == units.len() { states } else { vec![None; units.len()] })
+    }
+
+    /// The names of the units that match a pattern and are not idle.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked.
+    pub(super) fn matching(&self, pattern: &str) -> Result<Vec<String>, SupervisorError> {
+        let arguments = ["--user", "list-units", "--plain", "--no-legend", "--full", pattern];
+        let said = self.call(&arguments, None)?.success(PROGRAM, &arguments)?;
+        let names = said.out.lines().filter_map(|line| line.split_whitespace().next());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     /// A unit's files, its drop-ins after the file itself.
     ///
     /// # Errors
@@ -191,6 +223,15 @@ fn usual_directory(
     (told.is_none() && is_there(usual)).then(|| usual.to_owned())
 }
 
+/// What `systemctl is-enabled` says, as far as a person can change it.
+fn is_enabled(state: &str) -> Option<bool> {
+    match state {
+        "enabled" | "enabled-runtime" => Some(true),
+        "disabled" | "masked" | "masked-runtime" => Some(false),
+        _ => None,
+    }
+}
+
 /// Reads blocks of `Key=value` lines with an empty line between two.
 fn parse(text: &str) -> Vec<Unit> {
     text.split("\n\n").filter(|block| !block.trim().is_empty()).map(parse_unit).collect()
@@ -221,6 +262,10 @@ fn parse_unit(block: &str) -> Unit {
         main_pid: number("MainPID").filter(|pid| *pid != 0),
         last: last().filter(|last| last.code != 0),
         invocation: text("InvocationID").to_owned(),
+        is_outdated: text("NeedDaemonReload") == "yes",
+        // An exclamation mark says that it may be absent.
+        directory: Some(text("WorkingDirectory").trim_start_matches('!').to_owned())
+            .filter(|path| path.starts_with('/')),
     }
 }
 

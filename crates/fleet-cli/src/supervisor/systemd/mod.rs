@@ -11,8 +11,8 @@
 //! How long a unit may take to stop, and whether it is killed then, its own settings say.
 
 mod log;
+mod look;
 mod manager;
-mod state;
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +22,8 @@ pub(crate) use self::manager::Manager;
 use self::manager::{Phase, Unit};
 use super::tmux::client::{self, Pane, Tmux, session_name};
 use super::{
-    Patience, Settled, State, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
-    tmux, tool,
+    Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait, tmux,
+    tool,
 };
 use crate::error;
 use crate::home::Home;
@@ -244,7 +244,7 @@ impl<'r> Units<'r> {
             if !goes_on {
                 return Err(self.ended_at_once(&after, pid));
             }
-            let in_pane = self.pane(agent)?.and_then(|pane| state::of_unit(unit, &pane));
+            let in_pane = self.pane(agent)?.and_then(|pane| look::of_unit(unit, &pane));
             return Ok(in_pane.unwrap_or(pid));
         }
         let session = session_name(&agent.name);
@@ -305,26 +305,6 @@ impl Supervisor for Units<'_> {
                 self.run_anew(RESTART, &before, ticket)
             }
         }
-    }
-
-    fn states(&self, agents: &[Agent]) -> Vec<State> {
-        let names: Vec<String> = agents.iter().map(|agent| self.names.agent(&agent.name)).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let units = match self.manager.show(&names) {
-            Ok(units) => units,
-            Err(problem) => {
-                let error = error::chain(&problem);
-                return vec![State::Unknown { error }; agents.len()];
-            }
-        };
-        let found = self.tmux.panes().map_err(|problem| error::chain(&problem));
-        let silent = Unit::default();
-        let units = units.iter().chain(std::iter::repeat(&silent));
-        agents
-            .iter()
-            .zip(units)
-            .map(|(agent, unit)| state::of(unit, agent, found.as_ref()))
-            .collect()
     }
 }
 

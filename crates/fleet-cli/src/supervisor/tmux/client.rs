@@ -5,6 +5,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,8 +16,8 @@ use rustix::process::Signal;
 
 use crate::processes::Process;
 use crate::roster;
-use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
+use crate::supervisor::{LookError, PaneSight, SupervisorError, View, look};
 
 /// The program.
 pub(in crate::supervisor) const PROGRAM: &str = "tmux";
@@ -143,26 +144,96 @@ impl Tmux {
         Ok(if said.status.success() { Ok(()) } else { Err(said.complaint()) })
     }
 
-    /// What a pane shows, and what has scrolled out of it.
+    /// What a pane shows, and the last `lines` that have scrolled out of it.
     ///
     /// # Errors
     ///
     /// When tmux cannot be run, hangs, or says that it failed.
-    pub(in crate::supervisor) fn text(&self, pane: u32) -> Result<String, SupervisorError> {
-        let target = format!("%{pane}");
-        let said = self.run(&["capture-pane", "-p", "-S", "-100", "-t", &target], None)?;
+    pub(in crate::supervisor) fn text(
+        &self,
+        pane: u32,
+        lines: u32,
+    ) -> Result<String, SupervisorError> {
+        let (target, start) = (format!("%{pane}"), format!("-{lines}"));
+        let said = self.run(&["capture-pane", "-p", "-S", &start, "-t", &target], None)?;
         // tmux's own remark in a pane that it keeps.
         let ours = |line: &&str| !line.starts_with("Pane is dead");
         Ok(said.out.lines().filter(ours).collect::<Vec<_>>().join("\n"))
     }
 
+    /// How to see what an agent's session shows and, to `follow`, what it will.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such session.
+    pub(in crate::supervisor) fn view(
+        &self,
+        agent: &str,
+        lines: u32,
+        follow: bool,
+    ) -> Result<View, LookError> {
+        let session = session_name(agent);
+        let found = self.panes()?;
+        let Some(pane) = found.of(&session).next() else {
+            return Err(LookError::NoSession { name: agent.to_owned(), session });
+        };
+        if !follow {
+            return Ok(View::Text(look::last(&self.text(pane.id, lines)?, lines)));
+        }
+        let mut program = self.command(&["-C", "attach-session", "-r", "-t"]);
+        program.args([&exactly(&session), "-f", "ignore-size"]);
+        Ok(View::Control { program, pane: pane.id })
+    }
+
+    /// The program that shows an agent's session on our terminal.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such session.
+    pub(in crate::supervisor) fn attach(
+        &self,
+        agent: &str,
+        read_only: bool,
+    ) -> Result<Command, LookError> {
+        let session = session_name(agent);
+        if !self.panes()?.has(&session) {
+            return Err(LookError::NoSession { name: agent.to_owned(), session });
+        }
+        // A client of this very server is to show another session, not a server inside it.
+        let inside = std::env::var("TMUX").unwrap_or_default();
+        let inside = inside.split(',').next().is_some_and(|path| Path::new(path) == self.path());
+        let mut program = match inside {
+            true => Command::new(PROGRAM),
+            false => self.command(&["attach-session"]),
+        };
+        if inside {
+            program.arg("switch-client");
+        }
+        if read_only {
+            program.arg("-r");
+        }
+        program.args(["-t", &exactly(&session)]);
+        Ok(program)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(self.arguments(arguments)).env_remove("TMUX").env_remove("TMUX_PANE");
+        command
+    }
+
     /// The process of the server, if there is one, even if it does not answer.
     pub(super) fn server(&self) -> Option<u32> {
+        peer(&self.path()).ok()
+    }
+
+    /// The socket.
+    fn path(&self) -> PathBuf {
         let directory = std::env::var_os("TMUX_TMPDIR").filter(|value| !value.is_empty());
         let directory = directory.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let user = rustix::process::getuid().as_raw();
         let name = self.socket.as_deref().unwrap_or("default");
-        peer(&directory.join(format!("tmux-{user}")).join(name)).ok()
+        directory.join(format!("tmux-{user}")).join(name)
     }
 
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
@@ -181,6 +252,19 @@ impl Tmux {
             // A server keeps the directory that it was started in.
             command.current_dir(&self.directory);
         })
+    }
+}
+
+impl Pane {
+    /// How its process ended, if it has and tmux knows.
+    pub(in crate::supervisor) fn how(&self) -> Option<String> {
+        self.dead.clone().filter(|how| how != UNKNOWN_STATUS)
+    }
+
+    /// What a person wants to know.
+    pub(in crate::supervisor) fn sight(&self) -> PaneSight {
+        let (session, id) = (self.session.clone(), format!("%{}", self.id));
+        PaneSight { session, id, active_at: self.active_at }
     }
 }
 

@@ -10,6 +10,7 @@
 //! server there are other sessions than ours, so there only the holder's session is ended.
 
 pub(super) mod client;
+mod look;
 pub(crate) mod pane;
 
 use std::collections::BTreeSet;
@@ -17,12 +18,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::client::{Pane, Panes, Tmux, exactly, session_name};
+use self::client::{Pane, Tmux, exactly, session_name};
+pub(super) use self::look::strangers;
 use super::instance::{Instance, pids};
 use super::words::Words;
 use super::{
-    Patience, Settled, State, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
-    stop, tool,
+    Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait, stop,
+    tool,
 };
 use crate::error;
 use crate::home::Home;
@@ -35,6 +37,9 @@ const HOLDER_COMMAND: [&str; 2] = ["sleep", "infinity"];
 
 /// How long a new holder may take to answer.
 pub(super) const HOLDER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of a pane may be blank before its last words.
+const WORDS: u32 = 100;
 
 /// How often to ask it.
 const HOLDER_RETRY: Duration = Duration::from_millis(20);
@@ -226,41 +231,6 @@ impl Sessions {
         let grace = self.patience.grace;
         Box::new(move |interrupt| stop::await_end_after_hangup(&runs, grace, interrupt))
     }
-
-    fn state(&self, agent: &Agent, found: &Panes) -> Result<State, SupervisorError> {
-        let record = Instance::read(&self.home.instance(&agent.name))?;
-        let session = session_name(&agent.name);
-        let Some(pane) = found.of(&session).next() else {
-            return match record {
-                // Without its session it is out of reach, so it does not count as running.
-                Some(record) => Ok(match record.state()? {
-                    State::Running { pid, .. } => {
-                        let leftover = pids(&record.members()?);
-                        State::Dead { pid: Some(pid), how: None, leftover }
-                    }
-                    state => state,
-                }),
-                None => Ok(State::Stopped),
-            };
-        };
-        let run = match record.filter(|record| record.pid == pane.pid) {
-            Some(record) => Some(record),
-            None => Instance::of(pane.pid)?,
-        };
-        let members = run.as_ref().map(Instance::members).transpose()?.unwrap_or_default();
-        Ok(match &pane.dead {
-            None => {
-                let leader = run.and_then(|run| run.leader(&members));
-                let uptime = leader.map(|leader| leader.uptime()).unwrap_or_default();
-                State::Running { pid: pane.pid, uptime }
-            }
-            Some(how) => State::Dead {
-                pid: Some(pane.pid),
-                how: Some(how.clone()),
-                leftover: pids(&members),
-            },
-        })
-    }
 }
 
 impl Supervisor for Sessions {
@@ -275,17 +245,6 @@ impl Supervisor for Sessions {
             (Target::Holder, Step::Start | Step::Restart) => self.start_holder(ticket),
             (Target::Agent(agent), Step::Stop) => self.stop(agent, ticket),
             (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent, ticket),
-        }
-    }
-
-    fn states(&self, agents: &[Agent]) -> Vec<State> {
-        let unknown = |problem: &SupervisorError| State::Unknown { error: error::chain(problem) };
-        match self.tmux.panes() {
-            Ok(found) => agents
-                .iter()
-                .map(|agent| self.state(agent, &found).unwrap_or_else(|problem| unknown(&problem)))
-                .collect(),
-            Err(problem) => vec![unknown(&problem); agents.len()],
         }
     }
 }
@@ -345,7 +304,7 @@ pub(super) fn pause(moment: Duration, interrupt: &Interrupt) -> Result<(), Super
 
 /// The process of a pane has ended too soon.
 pub(super) fn ended_at_once(tmux: &Tmux, pane: &Pane) -> SupervisorError {
-    let words = match tmux.text(pane.id) {
+    let words = match tmux.text(pane.id, WORDS) {
         Ok(text) => Words::of(&text, format!("its tmux session {}", pane.session)),
         Err(problem) => Words::Unknown { why: error::chain(&problem) },
     };

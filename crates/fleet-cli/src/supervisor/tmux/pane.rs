@@ -31,7 +31,7 @@ pub(crate) const COMMAND: &str = "__pane";
 const AGENT_VARIABLE: &str = "FLEET_AGENT";
 
 /// Long enough for tmux to read a line.
-const READING_TIME: Duration = Duration::from_millis(100);
+const READING_TIME: Duration = Duration::from_millis(50);
 
 /// Makes the agent's session, and returns the process in its pane.
 ///
@@ -70,7 +70,10 @@ pub(super) fn make(
     })?;
     // If we are killed before this is written, the session itself tells of the agent.
     if let Some(instance) = Instance::of(pid)? {
-        Instance { run, ..instance }.write(&home.instance(&agent.name))?;
+        let command = agent.command.clone();
+        let directory = Some(agent.working_directory.clone());
+        let instance = Instance { run, command, directory, ..instance };
+        instance.write(&home.instance(&agent.name))?;
     }
     Ok(pid)
 }
