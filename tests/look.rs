@@ -36,7 +36,9 @@ fn screen(home: &Sandbox) -> String {
 fn ps_joins_what_there_is_to_know_of_a_session() {
     let home = Sandbox::with_sessions(&[("a", IDLE), ("b", IDLE), ("c", "sleep 0.2; exit 3")]);
     let _ = home.fleet(&["start", "--settle", "0ms"]).run();
-    until("the last agent to end", || home.status()["agents"][2]["state"] == "dead");
+    // tmux may miss how a process ended, unless somebody waits for that.
+    let out = home.fleet(&["restart", "c", "--settle", "10m"]).run();
+    assert_eq!(out.code(), 1, "{out}");
     let (a, b) = (home.pid("a"), home.pid("b"));
     home.write("fleet/run/a.hb", &format!("{}\n{a}\nthinking hard\n", seconds_now() - 60));
     home.write("fleet/run/b.hb", &format!("ts={}\npid=1\nstatus=idle\n", seconds_now()));
@@ -119,8 +121,7 @@ fn a_process_that_the_roster_has_forgotten_is_unmanaged() {
     assert_eq!(out["unmanaged"], json!([{"name": "b", "kind": "process"}]), "{out:#}");
     assert_eq!(row(&home, "a")["flags"], json!(["drift_command"]));
     home.kill_agent("b");
-    let out = home.fleet(&["ps", "--json"]).run().json();
-    assert_eq!(out["unmanaged"], json!([]), "{out:#}");
+    until("it to be gone", || home.fleet(&["ps", "--json"]).run().json()["unmanaged"] == json!([]));
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn ps_and_verify_see_through_units() {
     until("tmux to see it", || row(&home, "a")["state"] == "dead");
     let out = home.fleet(&["verify"]).run();
     assert_eq!(out.code(), 1, "{out}");
-    assert!(out.stderr.contains("a does not really run: it ended (signal: "), "{out}");
+    assert!(out.stderr.contains("a does not really run: it ended"), "{out}");
     home.write("scripts/x", IDLE);
     let _ = manager.ctl(&["start", "mosaic-agent@x"]);
     let out = home.fleet(&["ps", "--json"]).run().json();

@@ -161,9 +161,8 @@ fn state(unit: &Unit, agent: &Agent, found: Result<&Panes, &String>) -> State {
                 Some(Pane { pid, dead: None, .. }) => {
                     State::Running { pid: *pid, uptime: uptime(*pid) }
                 }
-                Some(Pane { pid, dead: Some(how), .. }) => {
-                    let (pid, how) = (Some(*pid), Some(how.clone()));
-                    State::Dead { pid, how, leftover: Vec::new() }
+                Some(pane) => {
+                    State::Dead { pid: Some(pane.pid), how: pane.how(), leftover: Vec::new() }
                 }
                 None => dead(format!("its unit is active ({}), but nothing runs", unit.sub)),
             }
