@@ -19,7 +19,7 @@ pub(crate) struct Scene {
 /// In the order of the documentation.
 pub(crate) const ALL: &[Scene] = &[
     Scene { size: (130, 16), play: a_restart_that_waits },
-    Scene { size: (120, 14), play: who_holds_what },
+    Scene { size: (130, 20), play: who_holds_what },
     Scene { size: (120, 14), play: three_mistakes },
 ];
 
@@ -39,7 +39,7 @@ fn a_restart_that_waits(terminal: &Terminal, keep: Keep<'_>) -> Result<(), Error
 /// The agents, and the lock's own view.
 fn who_holds_what(terminal: &Terminal, keep: Keep<'_>) -> Result<(), Error> {
     prepare(terminal)?;
-    terminal.run("(fleet restart --stagger 1h >/dev/null 2>&1 &)")?;
+    terminal.run("fleet start >/dev/null; (fleet restart --stagger 1h >/dev/null 2>&1 &)")?;
     terminal.run("until fleet status | grep -q 'go on with'; do sleep 0.1; done")?;
     terminal.clear()?;
     terminal.run("fleet ps")?;
