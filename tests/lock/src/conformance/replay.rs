@@ -66,14 +66,12 @@ impl<'a> Replay<'_, 'a> {
             let renewed = record.detail.as_ref()?.renewed;
             Some(Now { wall: record.stamp, boot: renewed })
         });
-        if let Some(now) = written.filter(|now| self.tape.shows(window, *now)) {
-            return flow(now);
-        }
         self.slack += window.to.saturating_sub(window.from) / 1000 + 1;
+        let written = written.filter(|now| self.tape.shows(window, *now));
         let Window { from, to } = window;
         let drift = DRIFT_MS * 1000;
-        let mut best = flow(self.tape.now(from));
-        for at in [to, to + drift, from.saturating_sub(drift)] {
+        let mut best = flow(written.unwrap_or(self.tape.now(from)));
+        for at in [from, to, to + drift, from.saturating_sub(drift)] {
             let other = flow(self.tape.now(at));
             if self.fit(&other) > self.fit(&best) {
                 best = other;
