@@ -224,3 +224,20 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
     assert!(out.stderr.contains(says) && out.stderr.lines().count() == 1, "{out}");
     assert!(!home.has("ran"));
 }
+
+/// The command has run; whoever called must hear that its lock is still there.
+#[test]
+fn a_lock_that_cannot_be_released_does_not_look_released() {
+    let home = Sandbox::new();
+    let out = home.under_lock(&[], "mkdir \"$FLEET_LOCK_PATH.mutex\" && : > ran").wait();
+    assert_eq!(out.code(), 73, "{out}");
+    assert!(home.has("ran"), "{out}");
+    assert!(out.stderr.contains("could not be released"), "{out}");
+    assert!(out.stderr.contains("restart.lock.mutex is a directory"), "{out}");
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+    // The kernel's lock on it is dropped, so the next is not held up.
+    fs::remove_dir(home.path("fleet/run/restart.lock.mutex")).expect("it is there");
+    let out = home.under_lock(&["--no-wait"], ":").wait();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("its owner died"), "{out}");
+}

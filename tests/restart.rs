@@ -1,9 +1,11 @@
 //! The fleet's commands and the restart lock: waiting, taking over, losing, letting go.
 
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 use rstest::rstest;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use crate::kit::{IDLE, LOCK, Running, STUBBORN, Sandbox, is_alive, until};
@@ -179,4 +181,39 @@ fn status_says_who_restarts_the_fleet() {
     assert_eq!(status["lock"]["owner"]["pid"], restart.pid(), "{status:#}");
     assert_eq!(status["agents"][0]["state"], "stopping", "{status:#}");
     assert_eq!(status["agents"][1]["state"], "running", "{status:#}");
+}
+
+/// Somebody is stopped in the middle of a transition, and a restart cannot take its next step.
+/// Who interrupts it need not wait for that too, nor for a release that cannot be.
+#[test]
+fn a_signal_ends_the_wait_for_a_step_and_hurries_the_release() {
+    let (home, restart, a, b) = restart_in_the_middle();
+    let mutex = home.path("fleet/run/restart.lock.mutex");
+    let record = home.read(LOCK).replace(&format!("{}\n", restart.pid()), "4242\n");
+    let mut stopped = None;
+    until("the restart to leave the mutex", || {
+        stopped = fs::File::create_new(&mutex).ok();
+        stopped.is_some()
+    });
+    let mut stopped = stopped.expect("it was made");
+    flock(&stopped, FlockOperation::LockExclusive).expect("nobody else wants it");
+    stopped.write_all(record.as_bytes()).expect("there is room");
+    home.kill_agent("a");
+    let files = format!("/proc/{}/fd", restart.pid());
+    let is_mutex = |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to == mutex);
+    until("the restart to wait for the mutex", || {
+        fs::read_dir(&files).expect("it runs").flatten().any(is_mutex)
+    });
+    restart.signal(Signal::INT);
+    let out = restart.wait();
+    assert_eq!(out.code(), 74, "{out}");
+    assert!(out.stderr.contains("ended by SIGINT"), "{out}");
+    assert!(!out.stderr.contains("the lock is released"), "{out}");
+    assert!(out.stderr.contains("could not be released"), "{out}");
+    assert!(out.stderr.contains("pid 4242"), "{out}");
+    assert!(!is_alive(a) && home.pid("b") == b, "no further step: {out}");
+    drop(stopped);
+    let out = home.fleet(&["restart", "--no-wait"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("its owner died"), "{out}");
 }

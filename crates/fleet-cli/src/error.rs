@@ -68,6 +68,14 @@ pub(crate) enum Error {
     /// A directory cannot be tried.
     #[error(transparent)]
     Doctor(#[from] DoctorError),
+    /// The work is done, and its lock is still there.
+    #[error("{path} could not be released; the next contender makes up for that")]
+    Unreleased {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// Why.
+        source: lock_fs::Error,
+    },
     /// A signal ended the wait for the lock.
     #[error("{} ended the wait for {path}; nothing was done", crate::signals::name(*.signal))]
     WaitInterrupted {
@@ -123,6 +131,7 @@ impl Error {
             Self::Lock(error) | Self::NotAcquired { cause: error, .. } => lock_exit(error),
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
+            Self::Unreleased { source, .. } => release_exit(source),
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Picture { source, .. } => match io_exit(source) {
                 Exit::Permission => Exit::Permission,
@@ -148,13 +157,23 @@ pub(crate) fn lock_exit(error: &lock_fs::Error) -> Exit {
         Lock::Lost { .. } => Exit::LockLost,
         Lock::UnsafeDirectory { .. } => Exit::Permission,
         Lock::Refused { .. } | Lock::NoKernelLock { .. } => Exit::CannotCreate,
-        Lock::CreateDirectory { source, .. } => match io_exit(source) {
-            Exit::Permission => Exit::Permission,
-            _ => Exit::CannotCreate,
-        },
+        Lock::CreateDirectory { source, .. } | Lock::System { verb: "create", source, .. } => {
+            match io_exit(source) {
+                Exit::Permission => Exit::Permission,
+                _ => Exit::CannotCreate,
+            }
+        }
         Lock::System { source, .. } => io_exit(source),
         // The list is open, and what else there is concerns files.
         _ => Exit::Io,
+    }
+}
+
+/// The code for an error of a release: whatever it is, the lock had been acquired.
+fn release_exit(error: &lock_fs::Error) -> Exit {
+    match lock_exit(error) {
+        Exit::LockNotAcquired => Exit::Io,
+        exit => exit,
     }
 }
 
@@ -185,4 +204,40 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn refused(verb: &'static str, kind: ErrorKind) -> lock_fs::Error {
+        lock_fs::Error::System { verb, path: "/run/x.lock".into(), source: kind.into() }
+    }
+
+    /// What cannot be created says so with the code for it, whatever the reason; except
+    /// permission, which says more.
+    #[rstest]
+    #[case::full("create", ErrorKind::StorageFull, Exit::CannotCreate)]
+    #[case::broken("create", ErrorKind::Other, Exit::CannotCreate)]
+    #[case::denied("create", ErrorKind::PermissionDenied, Exit::Permission)]
+    #[case::full_later("write", ErrorKind::StorageFull, Exit::Io)]
+    #[case::denied_later("write", ErrorKind::PermissionDenied, Exit::Permission)]
+    fn a_refused_call_has_the_code_of_what_it_was_for(
+        #[case] verb: &'static str,
+        #[case] kind: ErrorKind,
+        #[case] exit: Exit,
+    ) {
+        assert_eq!(lock_exit(&refused(verb, kind)), exit);
+    }
+
+    /// Whoever releases has had the lock: 75 would say the contrary.
+    #[test]
+    fn a_release_never_says_that_the_lock_was_not_acquired() {
+        let waited = std::time::Duration::ZERO;
+        let path: Utf8PathBuf = "/run/x.lock".into();
+        let held = lock_fs::Error::MutexHeld { path: path.clone(), waited, holder: None };
+        assert_eq!(Error::Unreleased { path, source: held }.exit(), Exit::Io);
+    }
 }

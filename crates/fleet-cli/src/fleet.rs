@@ -142,7 +142,8 @@ pub(crate) fn carry_out(
     };
     let logbook = Logbook::new(home.plan(), standing);
     let fence = Held::new(&acquired.guard)?;
-    fence.step(&format!("0/{} beginning", plan.agents.len()), &mut || logbook.open())?;
+    let begun = fence.step(&format!("0/{} beginning", plan.agents.len()), &mut || logbook.open());
+    begun.map_err(|refusal| locking::refused(refusal, &interrupt))?;
     let pace = Pace::new(change.jobs, wish.rollout);
     let work = Work {
         plan: &plan,
@@ -156,10 +157,13 @@ pub(crate) fn carry_out(
     let mut outcome = work.run(&mut |event| screen.event(verb, event));
     if !matches!(outcome.ending, Ending::Refused(_)) {
         let exit = outcome.exit();
-        // If it is refused, the release will tell.
-        let ended = fence.step("ending", &mut || logbook.end(exit.code()));
-        if ended.is_ok() && exit == Exit::Done {
-            last()?;
+        match (fence.step("ending", &mut || logbook.end(exit.code())), interrupt.signal()) {
+            (Ok(()), _) if exit == Exit::Done => last()?,
+            (Ok(()), _) => {}
+            (Err(lock_fs::Error::Cancelled { .. }), Some(signal)) => {
+                outcome.ending = Ending::Interrupted(signal);
+            }
+            (Err(refused), _) => outcome.ending = Ending::Refused(refused),
         }
     }
     drop(fence);
@@ -249,23 +253,20 @@ fn settle(
     path: &Utf8Path,
     released: Result<Released, lock_fs::Error>,
 ) -> Exit {
-    let problem = match released {
-        Ok(Released::Released) => None,
-        Ok(Released::AlreadyLost { to }) => {
-            Some(lock_fs::Error::Lost { path: path.to_owned(), to })
-        }
-        Err(error) => Some(error),
-    };
-    match (&outcome.ending, problem) {
+    match (&outcome.ending, released) {
+        (Ending::Refused(_), Ok(_)) | (_, Ok(Released::Released)) => {}
         // Nobody saw the loss before the last step was done, but lost is lost.
-        (Ending::Complete | Ending::HeldBack | Ending::Interrupted(_), Some(problem)) => {
-            outcome.ending = Ending::Refused(problem);
+        (_, Ok(Released::AlreadyLost { to })) => {
+            outcome.ending = Ending::Refused(lock_fs::Error::Lost { path: path.to_owned(), to });
         }
-        (Ending::Refused(_), _) | (_, None) => {}
+        (_, Err(source)) => {
+            outcome.unreleased = Some(Error::Unreleased { path: path.to_owned(), source });
+        }
     }
-    match &outcome.ending {
-        Ending::Refused(refusal) => error::lock_exit(refusal),
-        Ending::Complete | Ending::HeldBack | Ending::Interrupted(_) => outcome.exit(),
+    match (&outcome.ending, &outcome.unreleased) {
+        (Ending::Refused(refusal), _) => error::lock_exit(refusal),
+        (_, Some(error)) => error.exit(),
+        (_, None) => outcome.exit(),
     }
 }
 

@@ -35,7 +35,8 @@ impl Interrupt {
     ///
     /// When the process has no descriptor left.
     pub(crate) fn new() -> io::Result<Self> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let wake = rustix::io::retry_on_intr(|| eventfd(0, flags))?;
         Ok(Self { signal: AtomicI32::new(0), wake, lock_wait: Cancel::new()? })
     }
 
@@ -49,7 +50,7 @@ impl Interrupt {
         }
     }
 
-    /// For a wait for the lock, which it ends.
+    /// For a wait for the lock, which it ends; and the guard's later waits with it.
     pub(crate) fn lock_wait(&self) -> &Cancel {
         &self.lock_wait
     }

@@ -200,8 +200,23 @@ impl<'g> Held<'g> {
     }
 }
 
+/// Why a step was refused. That its wait for the mutex was cancelled says less than the
+/// signal that did it.
+pub(crate) fn refused(refusal: lock_fs::Error, interrupt: &Interrupt) -> Error {
+    match (refusal, interrupt.signal()) {
+        (lock_fs::Error::Cancelled { path }, Some(signal)) => {
+            Error::WaitInterrupted { path, signal }
+        }
+        (refusal, _) => refusal.into(),
+    }
+}
+
 impl Fence for Held<'_> {
     type Error = lock_fs::Error;
+
+    fn is_interruption(error: &lock_fs::Error) -> bool {
+        matches!(error, lock_fs::Error::Cancelled { .. })
+    }
 
     fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), lock_fs::Error> {
         self.tenure.step(label, work)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::Error;
 use crate::exit::Exit;
 use crate::plan::Verb;
 use crate::supervisor::{Settled, Step, SupervisorError};
@@ -45,6 +46,8 @@ pub(crate) struct Outcome<E> {
     pub(crate) agents: Vec<Report>,
     /// How it ended.
     pub(crate) ending: Ending<E>,
+    /// Why the lock could not be released afterwards, if so.
+    pub(crate) unreleased: Option<Error>,
 }
 
 /// How the work on a plan ended.

@@ -23,6 +23,9 @@ pub(crate) trait Fence: Sync {
     /// Why a step was refused: the lock is lost, or cannot be checked.
     type Error: Send;
 
+    /// Whether it was a signal that ended the wait for the lock's mutex.
+    fn is_interruption(error: &Self::Error) -> bool;
+
     /// Runs `work` under the lock's mutex, if the lock is still ours.
     ///
     /// # Errors
@@ -106,7 +109,8 @@ impl<S: Supervisor + ?Sized, F: Fence> Work<'_, S, F> {
         if self.plan.holder == HolderTurn::Last {
             holder = Some(shift.holder_turn());
         }
-        Outcome { verb: self.plan.verb, holder, agents, ending: shift.ending() }
+        let ending = shift.ending();
+        Outcome { verb: self.plan.verb, holder, agents, ending, unreleased: None }
     }
 }
 
@@ -271,9 +275,11 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         fired
     }
 
-    /// A fenced step. If it is refused, no further turn begins.
+    /// A fenced step. If it is refused, no further turn begins; a signal sees to that itself.
     fn fenced(&self, label: &str, work: &mut dyn FnMut()) {
-        if let Err(refused) = self.work.fence.step(label, work) {
+        if let Err(refused) = self.work.fence.step(label, work)
+            && !F::is_interruption(&refused)
+        {
             let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
             halt.get_or_insert(refused);
         }

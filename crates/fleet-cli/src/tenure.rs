@@ -83,11 +83,26 @@ impl Tenure {
         label: &str,
         work: impl FnOnce() -> T,
     ) -> Result<T, lock_fs::Error> {
+        let stepped = self.unwritten_step(label, work);
+        if stepped.is_ok() {
+            self.log.stepped(label);
+        }
+        stepped
+    }
+
+    /// Likewise, for what needs no line of its own; only a loss is written down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::step`].
+    pub(crate) fn unwritten_step<T>(
+        &self,
+        label: &str,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, lock_fs::Error> {
         let stepped = self.guard.step(label, work);
-        match &stepped {
-            Ok(_) => self.log.stepped(label),
-            Err(lock_fs::Error::Lost { to, .. }) => self.log.lost(to.as_deref()),
-            Err(_) => {}
+        if let Err(lock_fs::Error::Lost { to, .. }) = &stepped {
+            self.log.lost(to.as_deref());
         }
         stepped
     }

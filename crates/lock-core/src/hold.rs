@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::time::Duration;
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Slot};
@@ -85,23 +86,42 @@ impl Hold {
     /// Refreshes the stamp.
     #[must_use]
     pub fn renew(context: &Context, now: Now, ownership: Ownership) -> Self {
-        Self::new(context, now, ownership, Intent::Renew)
+        Self::new(context, now, ownership, Intent::Renew, context.policy.max_wait)
     }
 
     /// Proves that the lock is ours, records progress, and stays in the mutex.
     #[must_use]
     pub fn step(context: &Context, now: Now, ownership: Ownership, label: &str) -> Self {
-        Self::new(context, now, ownership, Intent::Step(label.into()))
+        let patience = context.policy.max_wait;
+        Self::new(context, now, ownership, Intent::Step(label.into()), patience)
     }
 
     /// Gives the lock up.
     #[must_use]
     pub fn release(context: &Context, now: Now, ownership: Ownership) -> Self {
-        Self::new(context, now, ownership, Intent::Release)
+        Self::release_within(context, now, ownership, context.policy.max_wait)
     }
 
-    fn new(context: &Context, now: Now, ownership: Ownership, intent: Intent) -> Self {
-        let enter = Enter::owner(context, now, &ownership);
+    /// Gives the lock up, waiting no longer than `patience` for a mutex whose holder does not
+    /// let go.
+    #[must_use]
+    pub fn release_within(
+        context: &Context,
+        now: Now,
+        ownership: Ownership,
+        patience: Duration,
+    ) -> Self {
+        Self::new(context, now, ownership, Intent::Release, patience)
+    }
+
+    fn new(
+        context: &Context,
+        now: Now,
+        ownership: Ownership,
+        intent: Intent,
+        patience: Duration,
+    ) -> Self {
+        let enter = Enter::owner(context, now, &ownership, patience);
         Self { ownership, intent, at: At::Enter(enter) }
     }
 

@@ -183,7 +183,7 @@ fn a_lock_that_was_replaced_while_our_ticket_kept_a_name_is_lost() {
 
 /// Longer than `max_wait`, so that a living owner is broken for being slow, not silent.
 fn breaker(disk: &Disk) -> Worker<Acquire> {
-    let stale_after = core::time::Duration::from_secs(60);
+    let stale_after = Duration::from_secs(60);
     let settings = Settings { stale_after, ..settings() };
     Worker::contender(disk, process_with("b", settings))
 }
@@ -277,4 +277,24 @@ fn who_is_woken_early_does_not_touch_its_ticket() {
     let story = disk.story();
     assert!(!story.contains("Touch(Ticket)"), "{story}");
     drop(holder);
+}
+
+/// Whoever is to end does not wait for a stopped process as long as others would.
+#[test]
+fn an_owner_in_a_hurry_waits_for_the_mutex_no_longer_than_it_says() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let stopped = Worker::contender(&disk, process("stopped"));
+    let _stopped = stopped.until(&mut disk, "Open(Judged, Lock)");
+    let start = disk.now.boot;
+    let patience = Duration::from_millis(50);
+    let machine = Hold::release_within(&context, disk.now, ownership, patience);
+    let held = Worker::new(context, machine).run(&mut disk);
+    let named = match held {
+        Err(Failure::MutexHeld { holder }) => holder.map(|holder| holder.token),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(named, Some(process("stopped").token));
+    let waited = disk.now.boot.since(start);
+    assert!(waited >= patience && waited < 2 * patience, "{waited:?}");
 }

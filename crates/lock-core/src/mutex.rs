@@ -96,9 +96,9 @@ impl Enter {
     }
 
     /// For an owner, whose ticket was last written when it renewed.
-    pub(crate) fn owner(context: &Context, now: Now, ownership: &Ownership) -> Self {
-        let Ownership { medium, ticket, record, .. } = ownership;
-        let mut enter = Self::new(Who::Owner, *medium, Some(*ticket), context.policy.max_wait);
+    pub(crate) fn owner(context: &Context, now: Now, own: &Ownership, patience: Duration) -> Self {
+        let Ownership { medium, ticket, record, .. } = own;
+        let mut enter = Self::new(Who::Owner, *medium, Some(*ticket), patience);
         enter.fresh = Fresh::of(record);
         if !enter.wants_touch(context, now) {
             enter.at = enter.begin();

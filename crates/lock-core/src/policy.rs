@@ -74,8 +74,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// A mutex is held for a few file operations, so one that stays busy this long has a holder
-/// that is stopped, even for a contender that does not wait for the lock itself.
-const NO_WAIT_MUTEX_PATIENCE: Duration = Duration::from_secs(1);
+/// that is stopped, even for whoever does not wait for the lock itself.
+const HURRIED_MUTEX_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -136,7 +136,13 @@ impl Policy {
     /// How long a contender waits for a mutex whose holder does not let go.
     #[must_use]
     pub const fn mutex_patience(&self) -> Duration {
-        if self.0.no_wait { NO_WAIT_MUTEX_PATIENCE } else { self.0.max_wait }
+        if self.0.no_wait { HURRIED_MUTEX_PATIENCE } else { self.0.max_wait }
+    }
+
+    /// How long an owner that is to end waits for such a mutex before it lets go without it.
+    #[must_use]
+    pub fn hurried_mutex_patience(&self) -> Duration {
+        HURRIED_MUTEX_PATIENCE.min(self.0.max_wait)
     }
 }
 

@@ -10,6 +10,7 @@ use lock_core::machine::{Context, Failure, Ownership};
 use lock_core::record::{Generation, Record, Token};
 use lock_core::{Glance, Glimpse, Held, Hold};
 use rustix::fd::OwnedFd;
+use rustix::io::{fcntl_dupfd_cloexec, retry_on_intr};
 
 use crate::disk::Disk;
 use crate::drive::{Driver, OWNERS, STEPPERS};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     fate: Mutex<Fate>,
     decided: Condvar,
+    /// Ends waits for the mutex.
+    cancel: Cancel,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,7 @@ impl Guard {
         context: Context,
         disk: Disk,
         ownership: Ownership,
+        cancel: Cancel,
     ) -> Result<Self, Error> {
         let path = inner.directory().lock().to_owned();
         let (token, generation) = (context.token.clone(), ownership.generation());
@@ -90,6 +94,7 @@ impl Guard {
             state: Mutex::new(State { disk, ownership: Some(ownership) }),
             fate: Mutex::new(Fate::Owning),
             decided: Condvar::new(),
+            cancel,
         });
         let guard = Self { shared, token, generation, path };
         let adopted = guard.shared.inner.keeper.adopt(&guard.shared);
@@ -123,14 +128,16 @@ impl Guard {
     /// # Errors
     ///
     /// [`Error::Lost`] if the lock is not ours any more: `work` was not run. After any other
-    /// error before it ran, likewise; should only leaving the mutex fail, the work was done.
+    /// error before it ran, likewise, and [`Error::Cancelled`] is one: the lock was acquired
+    /// with a `Cancel` that has been used meanwhile, and somebody is in the mutex. Should only
+    /// leaving the mutex fail, the work was done.
     pub fn step<T>(&self, label: &str, work: impl FnOnce() -> T) -> Result<T, Error> {
         let shared = &self.shared;
         let mut state = shared.state();
         let ownership = shared.ownership(&state)?;
         let now = shared.now();
         let hold = Hold::step(&shared.context, now, ownership, label);
-        match shared.act(&mut state.disk, hold, OWNERS) {
+        match shared.act(&mut state.disk, hold, &shared.cancel) {
             Ok(Held::Stepping { ownership, leave }) => {
                 state.ownership = Some(ownership);
                 // A panic of the work must not keep the mutex from everybody else.
@@ -170,12 +177,12 @@ impl Guard {
     pub fn ticket(&self) -> Result<OwnedFd, Error> {
         let state = self.shared.state();
         self.shared.ownership(&state)?;
-        let copy = state.disk.file(Slot::Ticket).map(|ticket| ticket.try_clone_to_owned());
-        match copy {
-            Some(Ok(ticket)) => Ok(ticket),
-            Some(Err(source)) => Err(Error::system("duplicate", &self.path, source)),
-            None => Err(Error::Lost { path: self.path.clone(), to: None }),
-        }
+        let Some(ticket) = state.disk.file(Slot::Ticket) else {
+            return Err(Error::Lost { path: self.path.clone(), to: None });
+        };
+        // Not one of the standard three, even if they are closed.
+        let copy = retry_on_intr(|| fcntl_dupfd_cloexec(ticket, 3));
+        copy.map_err(|errno| Error::system("duplicate", &self.path, errno))
     }
 
     /// Gives the lock up and says how that went. Another's lock is never removed.
@@ -237,7 +244,7 @@ impl Shared {
             return;
         };
         let hold = Hold::renew(&self.context, self.now(), ownership);
-        match self.act(&mut state.disk, hold, OWNERS) {
+        match self.act(&mut state.disk, hold, &self.cancel) {
             Ok(Held::Renewed(ownership)) => state.ownership = Some(ownership),
             Ok(Held::Lost { to }) => {
                 self.lose(&mut state, to);
@@ -274,10 +281,7 @@ impl Shared {
             };
             return Ok(Released::AlreadyLost { to });
         };
-        let hold = Hold::release(&self.context, self.now(), ownership);
-        // The ticket goes also when the release fails: then the next contender finds a dead
-        // owner, not a living one that will never let go.
-        let held = self.act(&mut state.disk, hold, &[]);
+        let held = self.give_up(&mut state.disk, ownership);
         let error = |failure, state: &State| self.error(failure, &state.disk);
         let released = match held {
             Ok(Held::Released) => Ok(Released::Released),
@@ -291,6 +295,26 @@ impl Shared {
             _ => Fate::Released,
         });
         released
+    }
+
+    /// Releases; in a hurry, once the waits of this guard are cancelled.
+    fn give_up(&self, disk: &mut Disk, ownership: Ownership) -> Result<Held, Failure> {
+        let mut held = Err(Failure::Cancelled);
+        if !self.cancel.is_cancelled() {
+            let hold = Hold::release(&self.context, self.now(), ownership.clone());
+            held = self.act(disk, hold, &self.cancel);
+        }
+        if held == Err(Failure::Cancelled) {
+            let patience = self.context.policy.hurried_mutex_patience();
+            let hold = Hold::release_within(&self.context, self.now(), ownership, patience);
+            held = self.act(disk, hold, &Cancel::never());
+        }
+        // The ticket goes also when the release failed: then the next contender finds a dead
+        // owner, not a living one that will never let go.
+        self.inner.with_driver(&Cancel::never(), |driver| {
+            driver.let_go_but(&[], &self.context, disk);
+        });
+        held
     }
 
     fn lose(&self, state: &mut State, to: Option<Box<Record>>) -> Error {
@@ -315,16 +339,15 @@ impl Shared {
         })
     }
 
-    /// Runs one act of the owner, and lets go of what is not needed any more. `spared` is what
-    /// stays open after a failure.
-    fn act(&self, disk: &mut Disk, hold: Hold, spared: &[Slot]) -> Result<Held, Failure> {
-        self.inner.with_driver(&Cancel::never(), |driver| {
+    /// Runs one act of the owner, and lets go of what is not needed any more; a failure leaves
+    /// it the owner.
+    fn act(&self, disk: &mut Disk, hold: Hold, cancel: &Cancel) -> Result<Held, Failure> {
+        self.inner.with_driver(cancel, |driver| {
             let held = driver.finish(hold, &self.context, disk);
             let kept = match &held {
-                Ok(Held::Renewed(_)) => OWNERS,
+                Ok(Held::Renewed(_)) | Err(_) => OWNERS,
                 Ok(Held::Stepping { .. }) => STEPPERS,
                 Ok(Held::Released | Held::Lost { .. }) => &[],
-                Err(_) => spared,
             };
             driver.let_go_but(kept, &self.context, disk);
             held

@@ -110,6 +110,9 @@ impl Lock {
     /// The guard renews the lock in the background and releases it when dropped;
     /// [`Guard::release`] does so and reports. `notify` is told of waiting and of takeovers.
     ///
+    /// `cancel` ends this wait, and later the guard's: a step then does not wait for a process
+    /// that is stopped in the middle of a transition, and a release only for a moment.
+    ///
     /// # Errors
     ///
     /// [`Error::Busy`], [`Error::TimedOut`], [`Error::MutexHeld`] and [`Error::Survived`]
@@ -159,7 +162,8 @@ impl Lock {
         });
         let acquired = outcome.map_err(|failure| inner.error(failure, &disk, begun.boot))?;
         let medium = acquired.ownership.medium;
-        let guard = Guard::new(Arc::clone(inner), context, disk, acquired.ownership)?;
+        let ownership = acquired.ownership;
+        let guard = Guard::new(Arc::clone(inner), context, disk, ownership, cancel.clone())?;
         if let Some(takeover) = acquired.takeover {
             notify(Notice::TookOver(takeover));
         }

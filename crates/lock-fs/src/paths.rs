@@ -1,11 +1,13 @@
 //! The names around a lock, and the directory that they are in.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_core::effect::Name;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use crate::error::Error;
 
@@ -40,9 +42,10 @@ impl Directory {
         let (parent, file) = split(lock)?;
         create(parent)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(CWD, parent.as_str(), flags, Mode::empty())
-            .map_err(|errno| Error::system("open", parent, errno))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| Error::system("stat", parent, errno))?;
+        let failed = |verb| move |errno| Error::system(verb, parent, errno);
+        let open = || rustix::fs::openat(CWD, parent.as_str(), flags, Mode::empty());
+        let fd = retry_on_intr(open).map_err(failed("open"))?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(&fd)).map_err(failed("stat"))?;
         let mode = Mode::from_raw_mode(stat.st_mode);
         let trust = match (mode.contains(Mode::WOTH), mode.contains(Mode::SVTX)) {
             (false, _) => Trust::Private { owner: stat.st_uid },
@@ -51,7 +54,9 @@ impl Directory {
                 return Err(Error::UnsafeDirectory { path: parent.to_owned() });
             }
         };
-        let network = rustix::fs::fstatfs(&fd).is_ok_and(|fs| is_network(fs.f_type));
+        // A file system that does not say what it is may be one whose locks nobody else sees.
+        let fs = retry_on_intr(|| rustix::fs::fstatfs(&fd)).map_err(failed("stat"))?;
+        let network = is_network(fs.f_type);
         let user = rustix::process::geteuid().as_raw();
         Ok(Self { fd, lock: parent.join(file), trust, user, network })
     }
@@ -118,9 +123,15 @@ fn create(parent: &Utf8Path) -> Result<(), Error> {
     }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder
-        .create(parent)
-        .map_err(|source| Error::CreateDirectory { path: parent.to_owned(), source })
+    loop {
+        match builder.create(parent) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            made => {
+                let path = || parent.to_owned();
+                return made.map_err(|source| Error::CreateDirectory { path: path(), source });
+            }
+        }
+    }
 }
 
 /// By the magic numbers of statfs(2).

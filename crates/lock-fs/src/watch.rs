@@ -32,7 +32,8 @@ impl Cancel {
     ///
     /// When the process has no descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let event = io::retry_on_intr(|| eventfd(0, flags))?;
         Ok(Self { event: Some(Arc::new(event)) })
     }
 

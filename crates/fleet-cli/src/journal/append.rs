@@ -120,8 +120,8 @@ impl Journal {
         let flags = OFlags::APPEND | OFlags::WRONLY | OFlags::CREATE | careful;
         let mode = Mode::RUSR | Mode::WUSR;
         let file = retry_on_intr(|| rustix::fs::open(path.as_str(), flags, mode))?;
-        let stat = rustix::fs::fstat(&file)?;
-        let directory = rustix::fs::stat(parent(&self.lock).as_str())?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(&file))?;
+        let directory = retry_on_intr(|| rustix::fs::stat(parent(&self.lock).as_str()))?;
         let us = rustix::process::geteuid();
         if !is_ours(&stat, &directory, us) {
             return Err(ErrorKind::PermissionDenied.into());
@@ -130,7 +130,7 @@ impl Journal {
         // the journal.
         if us.is_root() && stat.st_uid == 0 && stat.st_size == 0 && is_private(&directory) {
             let (user, group) = (Uid::from_raw(directory.st_uid), Gid::from_raw(directory.st_gid));
-            rustix::fs::fchown(&file, Some(user), Some(group))?;
+            retry_on_intr(|| rustix::fs::fchown(&file, Some(user), Some(group)))?;
         }
         Ok(file)
     }
@@ -140,7 +140,7 @@ impl Journal {
     /// Whoever does so holds the file's kernel lock, and looks again whether it is still the
     /// journal: so of two that find it long, the second does not put the new one aside.
     fn put_aside(&self, file: &OwnedFd) -> io::Result<bool> {
-        let stat = rustix::fs::fstat(file)?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(file))?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         if size < LIMIT {
             return Ok(false);
@@ -172,7 +172,7 @@ fn write_to(file: &OwnedFd, line: &str) -> io::Result<bool> {
     if written < line.len() {
         return Err(Errno::NOSPC.into());
     }
-    Ok(rustix::fs::fstat(file)?.st_nlink > 0)
+    Ok(retry_on_intr(|| rustix::fs::fstat(file))?.st_nlink > 0)
 }
 
 fn parent(lock: &Utf8Path) -> &Utf8Path {

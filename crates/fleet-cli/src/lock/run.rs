@@ -1,7 +1,8 @@
 //! `lock run`: a command that runs under the lock, gets our signals, and never outlives the
 //! lock unnoticed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -40,23 +41,8 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         .map_err(Error::Signals)?;
     let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
     let guard = acquired.guard;
-
-    let ticket = guard.ticket()?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env("FLEET_LOCK_TOKEN", guard.token().as_str())
-        .env("FLEET_LOCK_GENERATION", guard.generation().to_string())
-        .env("FLEET_LOCK_PATH", guard.path());
+    let child = start(&guard, &relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();
-    let child = match relay.start(|| spawn_under_lock(command, ticket.as_fd())) {
-        Start::Interrupted(signal) => {
-            return Err(Error::WaitInterrupted { path: path.to_owned(), signal });
-        }
-        Start::Failed(source) => return Err(Error::Run { program: named(), source }),
-        Start::Running(child) => child,
-    };
-    drop(ticket);
     let (status, lost) = attend(child, guard, &relay, args, screen, named)?;
     if status.signal() == Some(SIGINT) && relay.was_asked_by_key() {
         // A shell goes on with its script if whoever had the terminal seems to have dealt
@@ -64,6 +50,40 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         let _ = emulate_default_handler(SIGINT);
     }
     Ok(if lost { Exit::LockLost } else { exit_of(status) })
+}
+
+/// Starts the command, in a step of the lock: we may have been stopped since we acquired it,
+/// and it be another's by now.
+fn start(
+    tenure: &Tenure,
+    relay: &Relay,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> Result<Child, Error> {
+    let ticket = tenure.ticket()?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env("FLEET_LOCK_TOKEN", tenure.token().as_str())
+        .env("FLEET_LOCK_GENERATION", tenure.generation().to_string())
+        .env("FLEET_LOCK_PATH", tenure.path());
+    let named = || program.to_string_lossy().into_owned();
+    let mut started = None;
+    // What is run everybody sees already: it is our command.
+    let stepped = tenure.unwritten_step("", || {
+        started = Some(relay.start(|| spawn_under_lock(command, ticket.as_fd())));
+    });
+    match (started, stepped) {
+        // Should the mutex not be left, the next renewal leaves it, or the release.
+        (Some(Start::Running(child)), _) => Ok(child),
+        (Some(Start::Interrupted(signal)), _) => {
+            Err(Error::WaitInterrupted { path: tenure.path().to_owned(), signal })
+        }
+        (Some(Start::Failed(source)), _) => Err(Error::Run { program: named(), source }),
+        (None, Err(refusal)) => Err(locking::refused(refusal, relay.interrupt())),
+        // Not how a step ends.
+        (None, Ok(())) => Err(Error::Run { program: named(), source: ErrorKind::Other.into() }),
+    }
 }
 
 /// Waits for the command's end, and for the loss of the lock meanwhile. Tells how the command
@@ -105,7 +125,7 @@ fn attend(
     screen.journal(problem);
     let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
     // A loss that it tells of is the watch's to report.
-    let _: Released = released?;
+    let _: Released = released.map_err(|source| Error::Unreleased { path, source })?;
     Ok((status, lost))
 }
 

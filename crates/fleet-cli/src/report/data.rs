@@ -27,6 +27,9 @@ pub(crate) struct Change<'a> {
     /// What was wrong with the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why the lock could not be released afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreleased: Option<String>,
     /// The ownership under which it was done.
     lock: Ownership<'a>,
     /// What became of the holder; absent if it had no turn.
@@ -142,6 +145,7 @@ impl<'a> Change<'a> {
             ending,
             signal,
             error,
+            unreleased: outcome.unreleased.as_ref().map(|error| error::chain(error)),
             lock: Ownership { path, token: token.as_str(), generation: generation.0 },
             holder: outcome.holder.as_ref().map(|turn| TurnData::new(verb, turn)),
             agents: agents.collect(),

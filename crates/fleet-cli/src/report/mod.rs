@@ -204,7 +204,8 @@ impl Screen {
                     Verb::Restart => "; `fleet restart --resume` does the rest",
                     Verb::Start | Verb::Stop => "",
                 };
-                self.complain(&format!("ended by {signal}; the lock is released{rest}"));
+                let lock = if outcome.unreleased.is_none() { "; the lock is released" } else { "" };
+                self.complain(&format!("ended by {signal}{lock}{rest}"));
             }
             Ending::Refused(lock_fs::Error::Lost { to, .. }) => {
                 self.complain(&format!("lost {path} and stopped there: {}", taken(to.as_deref())));
@@ -213,6 +214,9 @@ impl Screen {
                 let why = error::chain(error);
                 self.complain(&format!("stopped there, because the lock failed: {why}"));
             }
+        }
+        if let Some(error) = &outcome.unreleased {
+            self.error(error);
         }
     }
 

@@ -103,6 +103,10 @@ impl Gate {
 impl Fence for Gate {
     type Error = Refused;
 
+    fn is_interruption(_: &Refused) -> bool {
+        false
+    }
+
     fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), Refused> {
         let mut left = self.left.lock().expect("no panic");
         *left = left.checked_sub(1).ok_or(Refused)?;

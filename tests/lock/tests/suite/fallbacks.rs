@@ -7,6 +7,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{
     AT_ONCE, Child, Crew, Heard, Mount, Scene, has_program, is_root, needs, say_aloud, start,
@@ -256,4 +257,79 @@ fn serial_on_a_real_fat_file_system_all_of_it_holds() {
     victim.kill();
     crew.cycle(100, "FAT after a death");
     scene.assert_clean("FAT after a death");
+}
+
+/// The work has left a process behind that has the ticket, as a daemon or a child between fork
+/// and exec has. The file is still there too, so only an explicit unlock lets go.
+#[test]
+fn a_release_that_fails_lets_go_even_of_what_others_have_open() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::new();
+    let late = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS:when=2+"];
+    let mut owner = Child::tampered(&scene.arena, &late, &[]);
+    owner.must("acquire");
+    let left = owner.must("leave 20000");
+    let failed = owner.ask("release");
+    assert_eq!(failed["error"], "System", "{failed}");
+    let mut next = Child::contender(&scene.arena, &[]);
+    let acquired = next.must("acquire");
+    assert_eq!(acquired["notices"]["takeover"], "OwnerDied", "{acquired}");
+    let took = acquired["took"].as_u64().expect("because it is a time");
+    assert!(u128::from(took) < AT_ONCE.as_nanos(), "{took}");
+    next.release();
+    scene.assert_clean("the next");
+    let left = left["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    // It was to be there to the end.
+    kill_process(left.expect("because it is a pid"), Signal::KILL).expect("because it sleeps");
+}
+
+/// On a network file system the kernel's locks may be a local affair. Which one it is on must
+/// not be guessed.
+#[test]
+fn a_file_system_that_does_not_say_what_it_is_is_an_error() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::new();
+    let silent = ["-e", "trace=fstatfs", "-e", "inject=fstatfs:error=EIO"];
+    let mut contender = Child::tampered(&scene.arena, &silent, &[]);
+    let failed = contender.must_fail("acquire", "System");
+    assert_eq!(failed["path"], scene.arena.run().as_str(), "{failed}");
+    assert!(scene.names().is_empty());
+}
+
+#[test]
+fn opening_a_lock_is_interrupted_and_goes_on() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::without_run_directory();
+    let calls = "mkdir,fstatfs,eventfd2";
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:error=EINTR:when=1"));
+    let mut contender = Child::tampered(&scene.arena, &["-e", &trace, "-e", &inject], &[]);
+    contender.must("cycle 0");
+    scene.assert_clean("one that was interrupted");
+}
+
+/// That `/proc` cannot be read does not mean that the owner is gone: nobody may wait for a
+/// signal to work that was never sent.
+#[test]
+fn an_owner_that_cannot_be_looked_at_is_not_taken_for_gone() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut owner = Child::contender(&scene.arena, &[]);
+    owner.must("acquire");
+    let stat = format!("/proc/{}/stat", owner.pid());
+    let full = ["-P", &stat, "-e", "trace=openat", "-e", "inject=openat:error=EMFILE"];
+    let options = ["--max-wait", "20", "--on-timeout", "stop", "--grace", "60000"];
+    let mut breaker = Child::tampered(&scene.arena, &full, &options);
+    let failed = breaker.must_fail("acquire", "System");
+    let message = failed["message"].as_str().expect("because it is text");
+    assert!(message.contains("cannot signal") && message.contains("Too many"), "{message}");
+    owner.must("step undisturbed 0");
+    owner.release();
 }

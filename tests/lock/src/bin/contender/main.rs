@@ -18,6 +18,7 @@
 //! | `status` | looks |
 //! | `wall MS` | steps the wall clock |
 //! | `descriptors` | counts its open files and threads |
+//! | `leave MS` | leaves a process behind that has the ticket for so long |
 //! | `inherited` | lists what files its children inherit |
 
 mod args;
@@ -144,6 +145,7 @@ impl Contender {
                 self.clock.step_wall(ms.parse()?);
                 json!({"ok": true})
             }
+            ["leave", ms] => self.leave(ms.parse()?)?,
             ["inherited"] => {
                 let mut child = Command::new("/bin/ls");
                 let listing = child.args(["-l", "/proc/self/fd"]).output()?;
@@ -212,7 +214,9 @@ impl Contender {
     }
 
     fn step(&self, label: &str, us: u64) -> Anything<Value> {
-        let guard = self.guard.as_ref().ok_or("there is no guard")?;
+        let Some(guard) = self.guard.as_ref() else {
+            return Ok(json!({"error": "NoGuard", "message": "nothing was acquired"}));
+        };
         let begun = now_ns();
         match guard.step(label, || self.work(us)) {
             Ok(worked) => worked,
@@ -226,6 +230,15 @@ impl Contender {
             Some(Ok(released)) => report::released(&released),
             Some(Err(error)) => report::error(&error),
         }
+    }
+
+    /// As a daemon would that the work starts and nobody means to wait for.
+    fn leave(&self, ms: u64) -> Anything<Value> {
+        let guard = self.guard.as_ref().ok_or("there is no guard")?;
+        let seconds = Duration::from_millis(ms).as_secs_f64().to_string();
+        let mut daemon = Command::new("/bin/sleep");
+        let daemon = daemon.arg(seconds).stdin(guard.ticket()?).stdout(Stdio::null()).spawn()?;
+        Ok(json!({"ok": true, "pid": daemon.id()}))
     }
 
     fn cycles(&mut self, times: u32, us: u64) -> Value {
