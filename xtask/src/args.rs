@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{dist, generate, simulate, test, tidy, torture, tour};
+use crate::{dist, faults, generate, simulate, test, tidy, torture, tour};
 
 /// Maintenance tasks of the workspace.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Task {
     Dist(dist::Options),
     /// Explore the lock's machines in a model world, and the control subjects that must fail
     Simulate(simulate::Options),
+    /// Make every system call of the real programs fail, or its caller, and judge what comes of it
+    Faults(faults::Options),
     /// Torment processes that share a lock, and judge what they did
     Torture(torture::Options),
     /// Copy a file system while processes use a lock on it, and let others go on with the copy
@@ -48,6 +50,7 @@ impl Args {
             Some(Task::Generate) => generate::run(&Workspace::locate()),
             Some(Task::Dist(options)) => dist::run(&Workspace::locate(), &options),
             Some(Task::Simulate(options)) => simulate::run(&Workspace::locate(), &options),
+            Some(Task::Faults(options)) => faults::run(&Workspace::locate(), &options),
             Some(Task::Torture(options)) => torture::run(&Workspace::locate(), &options),
             Some(Task::Powerloss(options)) => torture::lose_power(&Workspace::locate(), &options),
             Some(Task::Tour) => tour::run(&Workspace::locate()),

@@ -3,6 +3,7 @@
 mod args;
 mod dist;
 mod error;
+mod faults;
 mod generate;
 mod simulate;
 mod test;

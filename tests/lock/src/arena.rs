@@ -1,5 +1,9 @@
 //! The directory of one experiment.
 
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Where the lock of one experiment lies, and beside its run directory what watches it.
@@ -49,5 +53,51 @@ impl Arena {
     #[must_use]
     pub fn log(&self) -> Utf8PathBuf {
         self.root.join("log")
+    }
+
+    /// The names in the run directory, sorted.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be listed.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in self.run().read_dir_utf8()? {
+            names.push(entry?.file_name().to_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes the run directory, for nobody but us.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn make_run(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).recursive(true).create(self.run())
+    }
+
+    /// Puts the same files into the run directory as `other` has: same content, same age, and
+    /// one inode under several names where it was so.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be copied.
+    pub fn copy_run(&self, other: &Self) -> io::Result<()> {
+        let mut seen: Vec<(u64, Utf8PathBuf)> = Vec::new();
+        for name in other.names()? {
+            let (from, to) = (other.run().join(&name), self.run().join(&name));
+            let metadata = fs::metadata(&from)?;
+            if let Some((_, twin)) = seen.iter().find(|(inode, _)| *inode == metadata.ino()) {
+                fs::hard_link(twin, &to)?;
+                continue;
+            }
+            fs::copy(&from, &to)?;
+            let file = File::options().write(true).open(&to)?;
+            file.set_modified(metadata.modified()?)?;
+            seen.push((metadata.ino(), to));
+        }
+        Ok(())
     }
 }

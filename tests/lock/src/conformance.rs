@@ -44,6 +44,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub use document::{cycle, effects, set_up};
 pub use mismatch::{Mismatch, Pair, What};
+pub use place::Place;
 pub use report::{End, Report};
 pub use setup::{ALLOWED, Allowed, Who};
 

@@ -5,13 +5,14 @@ mod arena;
 pub mod checker;
 pub mod conformance;
 mod dice;
+pub mod document;
 pub mod history;
 mod section;
 pub mod strace;
 
 pub use arena::Arena;
 pub use dice::Dice;
-pub use section::{Interval, Work, intervals};
+pub use section::{Begun, Interval, Work, intervals, is_dying};
 
 use std::time::Duration;
 

@@ -36,35 +36,47 @@ pub struct Interval {
     pub generation: u64,
 }
 
-impl Work<'_> {
+/// A piece of work that has begun, and that nobody else was at.
+#[derive(Debug)]
+#[must_use = "work that does not end is in everybody's way"]
+pub struct Begun<'a> {
+    work: Work<'a>,
+    begin: u64,
+    me: String,
+}
+
+impl<'a> Work<'a> {
     /// Works. Says whom it caught at the same time, if anybody.
     ///
     /// # Errors
     ///
     /// When the witness or the log cannot be written.
-    pub fn perform(&self) -> io::Result<Option<String>> {
+    pub fn perform(self) -> io::Result<Option<String>> {
+        let begun = match self.begin()? {
+            Ok(begun) => begun,
+            Err(other) => return Ok(Some(other)),
+        };
+        if !self.lasts.is_zero() {
+            // This is the work: it takes time, and does nothing else.
+            std::thread::sleep(self.lasts);
+        }
+        begun.end()
+    }
+
+    /// Begins to work, or says who is at it already.
+    ///
+    /// # Errors
+    ///
+    /// When the witness or the log cannot be written.
+    pub fn begin(self) -> io::Result<Result<Begun<'a>, String>> {
         let begin = now_ns();
         let pid = std::process::id();
         let me = format!("{pid} {:?} {begin}", std::thread::current().id());
         if let Some(other) = self.enter(&me)? {
             self.log(&format!("OVERLAP {me} found {other}\n"))?;
-            return Ok(Some(other));
+            return Ok(Err(other));
         }
-        if !self.lasts.is_zero() {
-            // This is the work: it takes time, and does nothing else.
-            std::thread::sleep(self.lasts);
-        }
-        let witness = self.arena.witness();
-        let still = fs::read_link(&witness).map(|path| path.to_string_lossy().into_owned());
-        if !matches!(&still, Ok(there) if *there == me) {
-            let other = still.unwrap_or_default();
-            self.log(&format!("OVERLAP {me} was replaced by {other:?}\n"))?;
-            return Ok(Some(other));
-        }
-        fs::remove_file(&witness)?;
-        let end = now_ns();
-        self.log(&format!("WORK {pid} {} {begin} {end}\n", self.generation))?;
-        Ok(None)
+        Ok(Ok(Begun { work: self, begin, me }))
     }
 
     /// Nobody, or who is at work already.
@@ -95,12 +107,40 @@ impl Work<'_> {
     }
 }
 
-/// Whether the process that a witness names will never work again. One that was killed lets
-/// go of the kernel's locks before it is a zombie, so the kernel's mark of a process on its
-/// way out counts too.
+impl Begun<'_> {
+    /// Ends the work. Says who was at it meanwhile, if anybody.
+    ///
+    /// # Errors
+    ///
+    /// When the witness or the log cannot be written.
+    pub fn end(self) -> io::Result<Option<String>> {
+        let Self { work, begin, me } = self;
+        let witness = work.arena.witness();
+        let still = fs::read_link(&witness).map(|path| path.to_string_lossy().into_owned());
+        if !matches!(&still, Ok(there) if *there == me) {
+            let other = still.unwrap_or_default();
+            work.log(&format!("OVERLAP {me} was replaced by {other:?}\n"))?;
+            return Ok(Some(other));
+        }
+        fs::remove_file(&witness)?;
+        let (pid, end) = (std::process::id(), now_ns());
+        work.log(&format!("WORK {pid} {} {begin} {end}\n", work.generation))?;
+        Ok(None)
+    }
+}
+
+/// Whether the process that a witness names will never work again.
 fn is_dead(witness: &str) -> bool {
-    const EXITING: u64 = 0x4;
     let pid = witness.split(' ').next().unwrap_or_default();
+    pid.parse().is_ok_and(is_dying)
+}
+
+/// Whether a process will never do anything again. One that was killed lets go of the
+/// kernel's locks before it is a zombie, so the kernel's mark of a process on its way out
+/// counts too.
+#[must_use]
+pub fn is_dying(pid: u32) -> bool {
+    const EXITING: u64 = 0x4;
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return true;
     };

@@ -12,7 +12,7 @@ use crate::strace::{self, Call};
 
 /// A lock's directory, and its name there.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub struct Place {
     run: String,
     lock: String,
 }
@@ -25,7 +25,8 @@ const TAKE_NO_PATH: [&str; 12] = [
 
 impl Place {
     /// Of the lock at an absolute path.
-    pub(crate) fn new(lock: &Utf8Path) -> Self {
+    #[must_use]
+    pub fn new(lock: &Utf8Path) -> Self {
         let run = lock.parent().map(Utf8Path::to_string).unwrap_or_default();
         Self { run, lock: lock.file_name().unwrap_or_default().to_owned() }
     }
@@ -58,7 +59,8 @@ impl Place {
     }
 
     /// Whether a call names one of the lock's paths, or has one of its files in its hands.
-    pub(crate) fn concerns(&self, call: &Call) -> bool {
+    #[must_use]
+    pub fn concerns(&self, call: &Call) -> bool {
         let (strings, rest) = strace::sift(&call.arguments);
         if rest.split('<').skip(1).any(|file| self.is_file(file)) {
             return true;

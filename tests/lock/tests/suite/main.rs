@@ -10,6 +10,8 @@ mod crowds;
 #[cfg(test)]
 mod fallbacks;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod kit;

@@ -1,7 +1,6 @@
 //! A directory with a lock in it, and what must be true of it afterwards.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -21,10 +20,7 @@ impl Scene {
     /// With an empty run directory.
     pub(crate) fn new() -> Self {
         let scene = Self::without_run_directory();
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(scene.arena.run())
-            .expect("because the name is free");
+        scene.arena.make_run().expect("because the name is free");
         scene
     }
 
@@ -39,29 +35,13 @@ impl Scene {
     /// inode under several names where it was so.
     pub(crate) fn copy_of(other: &Arena) -> Self {
         let scene = Self::new();
-        let mut seen: Vec<(u64, Utf8PathBuf)> = Vec::new();
-        for name in names_in(&other.run()) {
-            let (from, to) = (other.run().join(&name), scene.arena.run().join(&name));
-            let metadata = fs::metadata(&from).expect("because it was listed");
-            if let Some((_, twin)) = seen.iter().find(|(inode, _)| *inode == metadata.ino()) {
-                fs::hard_link(twin, &to).expect("because it is one directory");
-                continue;
-            }
-            fs::copy(&from, &to).expect("because both are ours");
-            let modified = metadata.modified().expect("because it has an mtime");
-            File::options()
-                .write(true)
-                .open(&to)
-                .and_then(|file| file.set_modified(modified))
-                .expect("because the file is ours");
-            seen.push((metadata.ino(), to));
-        }
+        scene.arena.copy_run(other).expect("because both are ours");
         scene
     }
 
     /// The names in the run directory.
     pub(crate) fn names(&self) -> Vec<String> {
-        names_in(&self.arena.run())
+        self.arena.names().expect("because the directory is readable")
     }
 
     /// What is left when all is over: the file that remembers the last generation.
@@ -103,14 +83,4 @@ pub(crate) fn wall_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.expect("because it is after 1970").as_millis();
     u64::try_from(now).expect("because it is before the year 500000000")
-}
-
-fn names_in(directory: &Utf8Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("because the directory is readable"))
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }

@@ -1,0 +1,326 @@
+//! Where in the life of an ownership a call is made: known from the calls before it.
+
+use crate::trace::Call;
+use crate::what::{Object, Verb, What};
+
+/// A call that something will happen to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub(crate) what: What,
+    /// The system call.
+    pub(crate) name: String,
+    /// Which of its name, as strace counts.
+    pub(crate) nth: u32,
+    pub(crate) phase: Phase,
+    /// Before the call.
+    pub(crate) before: Roles,
+    /// After the call, if it succeeds.
+    pub(crate) after: Roles,
+}
+
+/// How far the one that makes the call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not yet the owner, or still on the way out of the mutex.
+    Acquiring,
+    /// The owner, whose work has not begun.
+    Starting,
+    /// The work has begun.
+    Working,
+    /// The work is done.
+    Releasing,
+    /// The keeper, while the work goes on.
+    Renewing,
+}
+
+/// The names that the caller's ticket has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roles {
+    pub(crate) lock: bool,
+    pub(crate) mutex: bool,
+    pub(crate) reclaim: bool,
+    /// It holds the kernel's lock on a dead one's reclaim lock, to remove its name.
+    pub(crate) clearing: bool,
+}
+
+/// Which part of a trace is a scenario's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// From the first call on the lock's directory to the end.
+    Whole,
+    /// From the making of the NTH ticket on.
+    Ticket(usize),
+    /// From the making of the NTH ticket to that of the next.
+    OneTicket(usize),
+    /// From the making of the first ticket to the signal to an owner.
+    UntilSignal,
+    /// One renewal of an owner's: to the first time that the mutex is left.
+    Renewal,
+}
+
+/// The calls of a window with what is known of each.
+pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
+    let begins = work.begins(calls);
+    let mut inside = (0..calls.len()).rev().filter(|index| window.covers(calls, *index));
+    let enters =
+        |index: &usize| calls.get(*index).is_some_and(|call| call.is(Verb::Link, Object::Mutex));
+    // Nothing comes after the release.
+    let last_entry = inside.find(enters);
+    let mut phase = if window == Window::Renewal { Phase::Renewing } else { Phase::Acquiring };
+    let mut roles = Roles { lock: phase == Phase::Renewing, ..Roles::default() };
+    let mut sites = Vec::new();
+    for (index, call) in calls.iter().enumerate() {
+        if !window.covers(calls, index) {
+            continue;
+        }
+        if phase == Phase::Starting && begins.is_some_and(|begins| index > begins) {
+            phase = Phase::Working;
+            roles.lock &= work != Work::Loses;
+        }
+        let Some(what) = call.what.filter(|what| window.shows(*what)) else { continue };
+        if phase == Phase::Working && last_entry == Some(index) {
+            phase = Phase::Releasing;
+        }
+        let before = roles;
+        if call.succeeded {
+            roles = roles.with(what);
+        }
+        let (name, nth) = (call.name.clone(), call.nth);
+        sites.push(Site { what, name, nth, phase, before, after: roles });
+        forget_nap(&mut sites);
+        if phase == Phase::Acquiring && roles.lock && !roles.mutex {
+            phase = Phase::Starting;
+        }
+    }
+    sites
+}
+
+/// Who waits takes one nap after the other: one shows them all.
+fn forget_nap(sites: &mut Vec<Site>) {
+    let sleeps = |site: &&Site| site.what.is(Verb::Sleep, Object::Events);
+    if sites.last().is_none_or(|last| !sleeps(&last)) {
+        return;
+    }
+    let whats = |block: &[Site]| block.iter().map(|site| site.what).collect::<Vec<_>>();
+    let mut blocks = sites.rsplitn(4, |site| sleeps(&site));
+    // Behind the last sleep there is nothing.
+    let (_, last, before) = (blocks.next(), blocks.next(), blocks.next());
+    if let (Some(last), Some(before)) = (last, before)
+        && whats(last) == whats(before)
+    {
+        sites.truncate(sites.len() - last.len() - 1);
+    }
+}
+
+/// How a trace shows that the work under the lock has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// There is none.
+    None,
+    /// A process is made.
+    Process,
+    /// Likewise, and that process takes the lock away.
+    Loses,
+    /// It is done by another thread, the last one that is made.
+    Thread,
+    /// It leaves a witness.
+    Witness,
+}
+
+impl Work {
+    fn begins(self, calls: &[Call]) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Process | Self::Loses => calls.iter().rposition(|call| call.forks),
+            Self::Thread => calls.iter().rposition(|call| call.name == "clone3"),
+            // The one before is a warm-up's.
+            Self::Witness => {
+                let mut marks = calls.iter().enumerate().filter(|(_, call)| call.name == "symlink");
+                marks.nth(1).map(|(index, _)| index)
+            }
+        }
+    }
+}
+
+impl Window {
+    /// The journal is written in every life alike; one shows it.
+    fn shows(self, what: What) -> bool {
+        matches!(self, Self::Whole | Self::UntilSignal) || !what.is_beside()
+    }
+
+    fn covers(self, calls: &[Call], index: usize) -> bool {
+        let ticket = |nth: usize| {
+            let is_made = |call: &Call| call.is(Verb::Create, Object::Ticket);
+            let mut tickets = calls.iter().enumerate().filter(|(_, call)| is_made(call));
+            tickets.nth(nth - 1).map(|(index, _)| index)
+        };
+        let first = |verb, object| calls.iter().position(|call| call.is(verb, object));
+        let from = |start: Option<usize>| start.is_some_and(|start| index >= start);
+        match self {
+            Self::Whole => {
+                let directory =
+                    |call: &Call| call.what.is_some_and(|what| what.object == Object::Directory);
+                from(calls.iter().position(directory))
+            }
+            Self::Ticket(nth) => from(ticket(nth)),
+            Self::OneTicket(nth) => from(ticket(nth)) && !from(ticket(nth + 1)),
+            Self::UntilSignal => {
+                let signal = first(Verb::Signal, Object::Process);
+                from(ticket(1)) && signal.is_some_and(|signal| index <= signal)
+            }
+            Self::Renewal => {
+                let left = first(Verb::Remove, Object::Mutex);
+                left.is_some_and(|left| index <= left)
+            }
+        }
+    }
+}
+
+impl What {
+    pub(crate) fn is(self, verb: Verb, object: Object) -> bool {
+        self == Self { verb, object }
+    }
+
+    /// Whether it is done on the way, and as often as the kernel's answers are long.
+    pub(crate) fn is_beside(self) -> bool {
+        use Object::{Boot, Directory, Journal, Process, Signals};
+        matches!(self.object, Boot | Directory | Journal | Process | Signals)
+    }
+}
+
+impl Call {
+    fn is(&self, verb: Verb, object: Object) -> bool {
+        self.what.is_some_and(|what| what.is(verb, object))
+    }
+}
+
+impl Roles {
+    /// The roles after this call of their bearer's.
+    fn with(self, What { verb, object }: What) -> Self {
+        let mut roles = self;
+        match (verb, object) {
+            (Verb::Link | Verb::Rename, Object::Lock) => roles.lock = true,
+            (Verb::Link, Object::Mutex) => roles.mutex = true,
+            (Verb::Link, Object::Reclaim) => roles.reclaim = true,
+            // The reclaim lock is renamed over the dead mutex.
+            (Verb::Rename, Object::Mutex) => (roles.mutex, roles.reclaim) = (true, false),
+            (Verb::Remove, Object::Lock) => roles.lock = false,
+            (Verb::Remove, Object::Mutex) => roles.mutex = false,
+            (Verb::Remove, Object::Reclaim) => (roles.reclaim, roles.clearing) = (false, false),
+            (Verb::Lock, Object::Reclaim) => roles.clearing = true,
+            _ => {}
+        }
+        roles
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str, what: Option<(Verb, Object)>) -> Call {
+        let what = what.map(|(verb, object)| What { verb, object });
+        let forks = name == "clone";
+        Call { name: name.to_owned(), nth: 1, what, succeeded: true, forks }
+    }
+
+    /// The bones of `fleet lock run`.
+    fn life() -> Vec<Call> {
+        let mut calls = vec![
+            call("openat", Some((Verb::Open, Object::Directory))),
+            call("openat", Some((Verb::Create, Object::Ticket))),
+            call("linkat", Some((Verb::Link, Object::Mutex))),
+            call("linkat", Some((Verb::Link, Object::Lock))),
+            call("unlinkat", Some((Verb::Remove, Object::Mutex))),
+            call("fcntl", Some((Verb::Duplicate, Object::Ticket))),
+            call("clone", None),
+            call("close", Some((Verb::Close, Object::Ticket))),
+            call("linkat", Some((Verb::Link, Object::Mutex))),
+            call("unlinkat", Some((Verb::Remove, Object::Lock))),
+            call("unlinkat", Some((Verb::Remove, Object::Mutex))),
+        ];
+        calls.insert(0, call("openat", None));
+        calls
+    }
+
+    fn words(calls: &[Call], window: Window, work: Work) -> Vec<String> {
+        let sites = sites(calls, window, work);
+        let roles = |Roles { lock, mutex, .. }: Roles| match (lock, mutex) {
+            (false, false) => "",
+            (true, false) => " lock",
+            (false, true) => " mutex",
+            (true, true) => " lock mutex",
+        };
+        let words = |site: &Site| format!("{:?} {}:{}", site.phase, site.what, roles(site.after));
+        sites.iter().map(words).collect()
+    }
+
+    #[test]
+    fn the_calls_before_tell_how_far_it_has_come() {
+        assert_eq!(
+            words(&life(), Window::Ticket(1), Work::Process),
+            [
+                "Acquiring create ticket:",
+                "Acquiring link mutex: mutex",
+                "Acquiring link lock: lock mutex",
+                "Acquiring remove mutex: lock",
+                "Starting duplicate ticket: lock",
+                "Working close ticket: lock",
+                "Releasing link mutex: lock mutex",
+                "Releasing remove lock: mutex",
+                "Releasing remove mutex:",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_that_failed_gives_no_role() {
+        let mut calls = life();
+        calls[3].succeeded = false;
+        let words = words(&calls, Window::Ticket(1), Work::Process);
+        assert_eq!(words[1], "Acquiring link mutex:");
+    }
+
+    #[test]
+    fn a_window_is_a_part() {
+        let count = |window| words(&life(), window, Work::Process).len();
+        assert_eq!(count(Window::Whole), 10);
+        assert_eq!(count(Window::Ticket(1)), 9);
+        assert_eq!(count(Window::Ticket(2)), 0);
+        assert_eq!(count(Window::Renewal), 4);
+        assert_eq!(count(Window::UntilSignal), 0);
+    }
+
+    #[test]
+    fn one_nap_shows_them_all() {
+        let mut calls = life();
+        let nap = [
+            call("newfstatat", Some((Verb::Look, Object::Lock))),
+            call("ppoll", Some((Verb::Sleep, Object::Events))),
+        ];
+        let watch = call("inotify_add_watch", Some((Verb::Watch, Object::Events)));
+        let naps = std::iter::once(watch).chain(nap.iter().cycle().take(8).cloned());
+        calls.splice(4..4, naps);
+        let words = words(&calls, Window::Ticket(1), Work::Process);
+        let words: Vec<_> =
+            words.iter().map(|word| word.trim_start_matches("Acquiring ")).collect();
+        assert_eq!(
+            words[2..8],
+            [
+                "watch events: mutex",
+                "look lock: mutex",
+                "sleep events: mutex",
+                "look lock: mutex",
+                "sleep events: mutex",
+                "link lock: lock mutex",
+            ]
+        );
+    }
+
+    #[test]
+    fn work_that_loses_the_lock_leaves_no_owner() {
+        let sites = sites(&life(), Window::Ticket(1), Work::Loses);
+        let working: Vec<_> = sites.iter().filter(|site| site.phase == Phase::Working).collect();
+        assert!(!working.is_empty() && working.iter().all(|site| !site.before.lock));
+    }
+}
