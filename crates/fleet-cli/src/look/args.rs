@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::args::Output;
-use crate::duration;
+use crate::{duration, usage};
 
 /// The commands that look at agents and change nothing.
 #[derive(Debug, Subcommand)]
@@ -66,7 +66,7 @@ pub(crate) struct Logs {
     pub(crate) agent: String,
 
     /// How many lines, counted from the end
-    #[arg(short = 'n', long, value_name = "N", default_value = "20")]
+    #[arg(short = 'n', long, value_name = "N", default_value = "20", value_parser = usage::number::<u32>)]
     pub(crate) lines: u32,
 
     /// Go on with what it writes from now on

@@ -12,6 +12,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("FLEET_HOME", "The fleet's home, where --home names none."),
     ("MOSAIC_HOME", "The same, where FLEET_HOME is not set either."),
     ("HOME", "The home is $HOME/.config/mosaic where nothing names another."),
+    ("XDG_CONFIG_HOME", "Where `fleet install` writes the units: below it, in systemd/user."),
     ("NO_COLOR", "Nothing is coloured, not even on a terminal."),
     ("CLICOLOR_FORCE", "Other than 0: colours even where stdout or stderr is no terminal."),
 ];
@@ -30,6 +31,11 @@ const FILES: &[(&str, &str)] = &[
         "What became of the lock; `fleet lock history` shows it. It is bounded.",
     ),
     ("fleet/run/plan.json", "How far the last restart, start or stop has come."),
+    ("fleet/run/setup.lock", "The lock of every command that writes roster, env files or units."),
+    (
+        "fleet/run/NAME.hb",
+        "Where one agent says that it is alive, if it does; `fleet ps` reads it.",
+    ),
     ("fleet/run/agents/NAME.json", "The process of one agent, unless systemd runs it."),
     ("fleet/run/logs/NAME.log", "What one agent has written, if it is a plain process."),
 ];
@@ -55,6 +61,17 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("fleet restart --resume", "What the last restart has left undone."),
             ("fleet restart --no-wait", "Exit 75 at once if somebody else restarts the fleet."),
         ],
+    ),
+    (
+        "fleet-ps",
+        &[
+            ("fleet ps", "Each agent, and what is odd about it."),
+            ("fleet ps --watch --every 5s", "The same, kept up to date."),
+        ],
+    ),
+    (
+        "fleet-logs",
+        &[("fleet logs coder-1 --follow", "What it wrote last, and what it writes from now on.")],
     ),
     (
         "fleet-init",
