@@ -72,7 +72,7 @@ fn storm(home: &Sandbox) {
         let actors = actors.map(|args| scope.spawn(|| again_and_again(home, until, args)));
         actors.map(|actor| actor.join().expect("no panic"))
     });
-    assert!(calls.iter().all(|calls| *calls > 1), "everyone had a turn: {calls:?}");
+    assert!(calls.iter().all(|calls| *calls > 0), "everyone had a turn: {calls:?}");
     let starts = home.read("work/starts");
     assert!(starts.lines().count() > 8, "there was a storm: {starts}");
     assert_eq!(out_of_turn(&starts), None, "{starts}");
