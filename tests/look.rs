@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::kit::{
-    DEAF, Fakes, IDLE, Manager, Output, SOCKET, Sandbox, Style, is_alive, kill, until,
+    DEAF, Fakes, IDLE, Manager, Output, SOCKET, Sandbox, Style, is_alive, kill, state_of, until,
 };
 
 /// What `ps` says of one agent.
@@ -99,6 +99,7 @@ fn a_suspended_process_does_not_really_run() {
     assert_eq!(out.json()["agents"][0]["pid"], home.pid("a"), "{out}");
     let a = home.pid("a");
     kill(a, Signal::STOP);
+    until("it to stop", || state_of(a) == Some('T'));
     assert_eq!(row(&home, "a")["flags"], json!(["suspended"]));
     let out = home.fleet(&["verify"]).run();
     assert_eq!(out.code(), 1, "{out}");

@@ -4,6 +4,7 @@ use std::fs;
 
 use rstest::rstest;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::kit::{Manager, Sandbox, is_alive, kill, until};
 
@@ -341,4 +342,32 @@ fn without_a_manager_the_files_are_written_and_the_rest_is_said() {
     assert_eq!(offline.run().code(), 69);
     let out = home.fleet(&["install", "--write"]).run();
     assert!(out.code() == 0 && out.stdout.contains("daemon-reload"), "{out}");
+}
+
+/// The unit's main process only minds the agent: whoever looks is shown the agent itself.
+#[test]
+fn those_who_look_see_through_the_minder() {
+    let home = fleet();
+    let roster = home.read("fleet/roster.yaml").replace("exec sleep", "echo here I am; exec sleep");
+    home.write("fleet/roster.yaml", &roster);
+    let _manager = Manager::bare(&home);
+    install(&home);
+    let out = home.fleet(&["restart"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    let a = pid(&home, "a", None);
+    let seen = home.fleet(&["ps", "--json"]).run().json();
+    let row = &seen["agents"][0];
+    assert_eq!((row["pid"].as_u64(), &row["flags"]), (Some(a.into()), &json!([])), "{seen:#}");
+    assert_eq!(row["unit"]["active"], "active (running)", "{seen:#}");
+    assert_eq!((&row["unit"]["enabled"], &row["pane"]["session"]), (&json!(true), &json!("a")));
+    assert_eq!((&seen["unmanaged"], &seen["holder"]["answers"]), (&json!([]), &json!(true)));
+    let out = home.fleet(&["verify"]).run();
+    assert!(out.code() == 0 && out.stdout.contains(&format!("a runs (pid {a})")), "{out}");
+    for agent in ["a", "b.2"] {
+        until("its words to be in its pane", || {
+            home.fleet(&["logs", agent]).run().stdout.contains("here I am")
+        });
+    }
+    kill(a, Signal::KILL);
+    until("the minder to see it", || home.fleet(&["verify", "a"]).run().code() == 1);
 }
