@@ -83,6 +83,35 @@ fn no_agent_starts_before_the_holder_answers() {
     home.pid("a");
 }
 
+/// Restarting the holder restarts the agents' units with it. One that is being started when its
+/// turn comes must not be ended halfway: its session would be in the way of the next start.
+#[test]
+fn an_agent_that_comes_with_the_holder_is_waited_for() {
+    let home = Sandbox::new();
+    let manager = Manager::start(&home, Style::Session, &[("a", IDLE)]);
+    let gate = home.gate("gate");
+    let post = format!(
+        "[Service]\nExecStartPost=/bin/sh -c '[ ! -e {} ] || read x < {}'\n",
+        home.path("hold").display(),
+        gate.path().display()
+    );
+    manager.write_unit(&format!("{}.d/x.conf", unit("a")), &post);
+    let out = home.fleet(&["start", "--settle", "0ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    home.write("hold", "");
+    let restart = home.fleet(&["restart", "--settle", "0ms"]).spawn();
+    until("the agent's turn to come while its unit is started", || {
+        home.status()["lock"]["owner"]["progress"] == "1/1 restarting a"
+            && manager.property(&unit("a"), "SubState") == "start-post"
+    });
+    // Its order, if it is going to give one, comes right after that was written.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    gate.open();
+    let out = restart.wait();
+    assert_eq!(out.code(), 0, "{out}");
+    assert_eq!(home.agent_processes("a"), [home.pid("a")]);
+}
+
 #[test]
 fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words() {
     let home = Sandbox::new();

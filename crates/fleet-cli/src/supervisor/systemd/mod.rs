@@ -187,12 +187,26 @@ impl<'r> Units<'r> {
     ) -> Result<Wait<'a>, SupervisorError> {
         self.manager.forgive(&before.unit.name)?;
         self.manager.order(verb, &before.unit.name, ticket)?;
-        let (target, name) = (before.target, before.unit.name.clone());
         let ran = before.runs() || self.holder_restarted.load(Ordering::SeqCst);
-        if verb == RESTART && matches!(target, Target::Holder) {
+        if verb == RESTART && matches!(before.target, Target::Holder) {
             self.holder_restarted.store(true, Ordering::SeqCst);
         }
-        Ok(Box::new(move |interrupt| {
+        Ok(self.await_up(before, ran))
+    }
+
+    /// Whether the holder's restart has the manager start the agent anyway, at this moment. An
+    /// order to restart would end that start halfway, and what the unit has made by then, its
+    /// session, would be in the way of the next.
+    fn comes_with_the_holder(&self, before: &Before<'_>) -> bool {
+        self.holder_restarted.load(Ordering::SeqCst)
+            && before.unit.has_job
+            && before.unit.phase != Phase::Deactivating
+    }
+
+    /// Waits until what a unit is for runs; `ran` says whether it has before.
+    fn await_up<'a>(&'a self, before: &Before<'a>, ran: bool) -> Wait<'a> {
+        let (target, name) = (before.target, before.unit.name.clone());
+        Box::new(move |interrupt| {
             let unit = self.await_job(&name, interrupt)?;
             if unit.phase != Phase::Active {
                 return Err(self.not_up(&unit));
@@ -202,7 +216,7 @@ impl<'r> Units<'r> {
                 Target::Agent(agent) => self.settle(&unit, agent, interrupt)?,
             };
             Ok(if ran { Settled::Restarted { pid } } else { Settled::Started { pid } })
-        }))
+        })
     }
 
     /// Waits until the manager has no job for the unit any more.
@@ -302,7 +316,10 @@ impl Supervisor for Units<'_> {
             Step::Start => self.start(&before, ticket),
             Step::Restart => {
                 before.refuse_if_inside()?;
-                self.run_anew(RESTART, &before, ticket)
+                match self.comes_with_the_holder(&before) {
+                    true => Ok(self.await_up(&before, true)),
+                    false => self.run_anew(RESTART, &before, ticket),
+                }
             }
         }
     }
