@@ -16,7 +16,8 @@ use rustix::process::Signal;
 
 use crate::kit::{Call, LOCK, Running, Sandbox, kill, until};
 
-const CYCLE: [Act; 2] = [Act::Acquire, Act::Release];
+/// A command is started in a fenced step.
+const CYCLE: [Act; 3] = [Act::Acquire, Act::Steps, Act::Release];
 
 /// A traced call of `fleet` that has been made.
 struct Traced {
@@ -71,10 +72,10 @@ fn run(home: &Sandbox, options: &[&str]) -> Traced {
 fn a_command_under_the_lock() {
     let home = Sandbox::new();
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["acquired", "released"]);
+    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);
     assert!(report.has("SyncDirectory"), "it was the first use ever");
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["acquired", "released"]);
+    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);
     assert!(!report.has("SyncDirectory"));
     // The command inherits the ticket, as it should, and that is all that it is given.
     let kept = report.set_up.iter().filter(|(call, _)| call == "fcntl(copy, F_SETFD, 0)");
@@ -116,7 +117,7 @@ fn a_command_that_waits(#[case] killed: bool, #[case] how: &str) {
         false => gate.open(),
     }
     let report = traced.explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), [how, "released"]);
+    assert_eq!(report.story(), [how, "stepping", "stepped", "released"]);
     assert!(report.has("Sleep"));
     let _ = holder.wait();
 }
@@ -139,7 +140,7 @@ fn a_command_that_takes_over_from_a_slow_owner() {
     let mut traced = run(&home, &["--max-wait", "200ms"]);
     traced.settings.max_wait = Duration::from_millis(200);
     let report = traced.explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["took over: TimedOut", "released"]);
+    assert_eq!(report.story(), ["took over: TimedOut", "stepping", "stepped", "released"]);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_command_that_finds_a_peers_old_lock() {
     let home = Sandbox::new();
     home.write_foreign_lock(Duration::from_secs(3600));
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["took over: Expired", "released"]);
+    assert_eq!(report.story(), ["took over: Expired", "stepping", "stepped", "released"]);
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn a_command_whose_lock_is_broken() {
     traced.running.await_stderr("lost");
     gate.open();
     let report = traced.explained(76, &format!("/bin/sh -c {script}"), &CYCLE);
-    assert_eq!(report.story(), ["acquired", "nameless", "lost to nobody"]);
+    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "nameless", "lost to nobody"]);
 }
 
 #[rstest]

@@ -167,7 +167,15 @@ impl Sandbox {
         let script = format!("echo $$ > {file}; read x < {}", gate.path().display());
         let holder = self.under_lock(options, &script);
         self.await_pid(file);
+        // The command is started in a fenced step, and may run before that step has ended: a
+        // holder that is stopped there would be stopped in the mutex.
+        until("the holder to leave the mutex", || !self.mutex_is(holder.pid()));
         (holder, gate)
+    }
+
+    /// Whether a process is in the mutex of one of the home's locks.
+    fn mutex_is(&self, pid: u32) -> bool {
+        self.read(&format!("{LOCK}.mutex")).starts_with(&format!("{pid}\n"))
     }
 
     /// The pid that a script writes to a file, once it is there.
