@@ -53,13 +53,17 @@ fn again_and_again(home: &Sandbox, until: Instant, args: &[&str]) -> usize {
     let mut calls = 0;
     while Instant::now() < until {
         let out = home.fleet(args).run();
-        assert_eq!(out.code(), 0, "{out}");
+        let history = || home.fleet(&["lock", "history"]).run();
+        assert_eq!(out.code(), 0, "{out}{}", history());
         calls += 1;
     }
     calls
 }
 
 fn storm(home: &Sandbox) {
+    // One agent cannot be restarted where there is no holder yet.
+    let out = home.fleet(&["start", "--settle", "300ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
     let until = Instant::now() + STORM;
     // An agent has that long to write its line before it may be restarted again.
     let settle = ["--settle", "300ms"];
