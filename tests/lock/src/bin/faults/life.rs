@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lock_fs::{OnTimeout, Released};
-use lock_tests::{Arena, Begun, Work, intervals};
+use lock_tests::{Arena, Begun, Work, intervals, is_dying};
 use rustix::process::Signal;
 
 use crate::error::Error;
@@ -186,7 +186,7 @@ impl<'a> Life<'a> {
         let thread = self.subject.thread("lock-keeper").ok_or_else(missing)?;
         let command = attached(thread, &trace(&self.stage), self.tampering.as_ref());
         self.tracer = Some(Process::start(command, &self.stage, "tracer")?);
-        self.until(|_| is_traced(thread))?;
+        self.until(|_| is_traced(thread));
         self.subject.signal(Signal::CONT);
         Ok(())
     }
@@ -219,7 +219,7 @@ impl<'a> Life<'a> {
         if !self.loosened {
             self.loosen();
         }
-        self.let_the_command_end(site)?;
+        self.let_the_command_end(site);
         let on_timeout = match fault {
             Fault::End => OnTimeout::Stop,
             _ => OnTimeout::Break,
@@ -237,7 +237,7 @@ impl<'a> Life<'a> {
         self.subject.signal(Signal::CONT);
         match rescue {
             // It has lost its lock, and must find out before it does anything else.
-            Rescue::TookOver => self.until(|life| life.has_heard() || life.is_over())?,
+            Rescue::TookOver => self.until(|life| life.has_heard() || life.is_over()),
             Rescue::Ended => {}
             // It has no lock yet, and must wait. There is no event for "does no wrong".
             _ => thread::sleep(TEMPTATION),
@@ -251,28 +251,24 @@ impl<'a> Life<'a> {
 
     /// What a step has started is not fenced: it goes on while its owner is stopped. So it
     /// must be over before another comes.
-    fn let_the_command_end(&mut self, site: &Site) -> Result<(), Error> {
+    fn let_the_command_end(&mut self, site: &Site) {
         let begun = matches!(site.phase, Phase::Working | Phase::Releasing | Phase::Renewing);
         let is_a_process = !matches!(self.scenario.subject, Subject::Library | Subject::Restart);
         if begun && is_a_process {
-            self.until(|life| life.stage.has("done-subject"))?;
+            self.until(|life| life.stage.has("done-subject"));
         }
-        Ok(())
     }
 
-    fn is_over(&mut self) -> bool {
-        lock_tests::is_dying(self.subject.pid())
+    fn is_over(&self) -> bool {
+        is_dying(self.subject.pid())
     }
 
-    fn until(&mut self, mut fine: impl FnMut(&mut Self) -> bool) -> Result<(), Error> {
-        while !fine(self) {
-            if Instant::now() > self.deadline {
-                break;
-            }
+    /// Waits for something, but not beyond the deadline.
+    fn until(&mut self, mut fine: impl FnMut(&mut Self) -> bool) {
+        while !fine(self) && Instant::now() < self.deadline {
             // Nothing tells of a line in a file.
             thread::sleep(GLANCE);
         }
-        Ok(())
     }
 
     fn calls(&self) -> Result<Vec<Call>, Error> {
@@ -289,7 +285,7 @@ impl<'a> Life<'a> {
         self.until(|life| {
             let text = fs::read_to_string(trace(&life.stage)).unwrap_or_default();
             text.contains(END)
-        })?;
+        });
         self.calls()
     }
 

@@ -154,3 +154,54 @@ pub(crate) fn is_traced(thread: i32) -> bool {
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
     tracer.is_some_and(|pid| pid.trim() != "0")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{Phase, Roles};
+    use crate::what::{Object, Verb, What};
+
+    fn calls(whats: &[(Verb, Object)]) -> Vec<Call> {
+        let mut calls: Vec<Call> = Vec::new();
+        for (verb, object) in whats {
+            let name = verb.to_string();
+            let before = calls.iter().filter(|call| call.name == name).count();
+            calls.push(Call {
+                nth: u32::try_from(before + 1).expect("because they are few"),
+                what: Some(What { verb: *verb, object: *object }),
+                succeeded: true,
+                forks: false,
+                name,
+            });
+        }
+        calls
+    }
+
+    const CREATE: (Verb, Object) = (Verb::Create, Object::Ticket);
+    const LINK: (Verb, Object) = (Verb::Link, Object::Mutex);
+    const READ: (Verb, Object) = (Verb::Read, Object::Process);
+    const REMOVE: (Verb, Object) = (Verb::Remove, Object::Mutex);
+
+    /// What happens at the second link.
+    fn hits(there: &[(Verb, Object)]) -> bool {
+        let site = Site {
+            what: What { verb: Verb::Link, object: Object::Mutex },
+            name: "link".to_owned(),
+            nth: 2,
+            phase: Phase::Releasing,
+            before: Roles::default(),
+            after: Roles::default(),
+        };
+        let usual = calls(&[CREATE, LINK, READ, REMOVE, LINK, REMOVE]);
+        Tampering { site: &site, fault: Fault::Kill, usual: &usual }.hit(&calls(there))
+    }
+
+    #[test]
+    fn it_must_happen_where_it_was_meant_to() {
+        assert!(hits(&[CREATE, LINK, READ, REMOVE, LINK]));
+        assert!(hits(&[CREATE, LINK, READ, READ, REMOVE, LINK]), "as many reads as it takes");
+        assert!(!hits(&[CREATE, LINK, REMOVE]), "it did not come so far");
+        assert!(!hits(&[CREATE, LINK, LINK]), "it came another way");
+        assert!(!hits(&[CREATE, LINK, REMOVE, (Verb::Link, Object::Lock)]), "another call");
+    }
+}

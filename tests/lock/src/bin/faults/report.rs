@@ -125,9 +125,9 @@ impl Rule {
 
     fn when(&self) -> String {
         let mut words: Vec<_> = self.phases.iter().map(ToString::to_string).collect();
-        words.extend(
-            self.inside.map(|inside| if inside { "in the mutex" } else { "outside" }.to_owned()),
-        );
+        words.extend(self.subjects.iter().map(ToString::to_string));
+        let inside = self.inside.map(|inside| if inside { "in the mutex" } else { "outside it" });
+        words.extend(inside.map(str::to_owned));
         words.join(", ")
     }
 }

@@ -1,6 +1,8 @@
 //! The lives in which something happens: who does what, what is there before, who else is
 //! about.
 
+use std::fmt;
+
 use crate::site::{Window, Work};
 
 /// One life.
@@ -217,5 +219,19 @@ impl Subject {
     /// Whether it loses the lock when nothing happens.
     pub(crate) const fn is_told(self) -> bool {
         matches!(self, Self::RunUntilLost)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Run => "`lock run`",
+            Self::RunUntilLost => "`lock run` that loses its lock",
+            Self::RunAndStop => "`lock run --on-timeout stop`",
+            Self::Renewal => "the keeper",
+            Self::Restart => "`restart`",
+            Self::Break => "`lock break`",
+            Self::Library => "a caller of the library",
+        })
     }
 }

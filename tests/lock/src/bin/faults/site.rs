@@ -68,7 +68,7 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
     let last_entry = inside.find(enters);
     let mut phase = if window == Window::Renewal { Phase::Renewing } else { Phase::Acquiring };
     let mut roles = Roles { lock: phase == Phase::Renewing, ..Roles::default() };
-    let mut sites = Vec::new();
+    let mut sites: Vec<Site> = Vec::new();
     for (index, call) in calls.iter().enumerate() {
         if !window.covers(calls, index) {
             continue;
@@ -78,6 +78,11 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
             roles.lock &= work != Work::Loses;
         }
         let Some(what) = call.what.filter(|what| window.shows(*what)) else { continue };
+        let again = sites.last().is_some_and(|last| last.what == what);
+        if again && what.is_beside() && what.verb == Verb::Read {
+            // How many reads it takes is the kernel's business.
+            continue;
+        }
         if phase == Phase::Working && last_entry == Some(index) {
             phase = Phase::Releasing;
         }
