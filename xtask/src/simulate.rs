@@ -14,15 +14,18 @@ pub(crate) struct Options {
     /// Go further: larger scopes, a longer storm (many minutes)
     #[arg(long)]
     deep: bool,
-    /// Begin the storm with the seed that a run printed
-    #[arg(long)]
+    /// Only the storm, beginning with the seed that a broken one printed
+    #[arg(long, value_name = "NUMBER", conflicts_with = "subject")]
     seed: Option<u64>,
     /// Only rows whose `subject: scope` has this in it, with their traces
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
     /// Serve stateright's explorer for the first such row, say at localhost:3000
     #[arg(long, value_name = "ADDRESS")]
     explore: Option<String>,
+    /// Take the rows as they are now for what they should be
+    #[arg(long)]
+    update: bool,
 }
 
 /// Runs the simulator, optimised: a debug build is an order of magnitude slower.
@@ -36,6 +39,9 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Command {
     let mut command = workspace.cargo(scope);
     if options.deep {
         command.arg("--deep");
+    }
+    if options.update {
+        command.arg("--update");
     }
     if let Some(seed) = options.seed {
         command.args(["--seed", &seed.to_string()]);
@@ -56,8 +62,8 @@ mod tests {
 
     #[test]
     fn the_simulator_is_told_what_to_explore() {
-        let options = Options { seed: Some(7), subject: Some("ours".into()), ..Options::default() };
-        let expected = "cargo run --quiet --release --locked --package lock-sim -- --seed 7 \
+        let options = Options { update: true, subject: Some("ours".into()), ..Options::default() };
+        let expected = "cargo run --quiet --release --locked --package lock-sim -- --update \
                         --subject ours";
         assert_eq!(describe(&command(&Workspace::locate(), &options)), expected);
     }

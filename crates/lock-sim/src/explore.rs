@@ -4,21 +4,25 @@
 //! The search is our own and not stateright's: that one keeps no edges, and both "can still
 //! reach an end" and "no loop without a sleep" are about edges. See `docs/decisions`.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 
-use crate::graph::{Edge, Graph};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use crate::graph::{Graph, Kind};
 use crate::property::Property;
 use crate::scope::Universe;
-use crate::world::{Action, World};
-use crate::{Ready, fingerprint};
+use crate::world::{Action, Life, Pid, World};
 
 /// Where a search ended.
 #[derive(Debug)]
 pub struct Explored {
-    /// How many states there are.
+    /// How many states there are; of those that differ in who is who, one is counted.
     pub states: usize,
+    /// How many steps lead from one to another.
+    pub steps: usize,
+    /// What was kept of them all, in bytes; the states still to be looked at come on top.
+    pub bytes: usize,
     /// How many steps the farthest is away.
     pub depth: usize,
     /// Whether the search came to its end before it came to its limit.
@@ -38,16 +42,19 @@ pub struct Trace {
     pub round: Vec<Action>,
 }
 
-type Index = HashMap<u64, u32, BuildHasherDefault<Ready>>;
-
 struct Search<'a> {
     universe: &'a Universe,
-    index: Index,
-    /// How each state was first reached.
-    parents: Vec<Option<(u32, Action)>>,
+    /// The states by what they are known by.
+    index: HashTable<u32>,
+    /// What each is known by.
+    hashes: Vec<u64>,
+    /// The turn that leads each to where it is known.
+    turns: Vec<u8>,
+    /// From where each was first reached; a start from itself.
+    parents: Vec<u32>,
     graph: Graph,
     found: BTreeMap<Property, u32>,
-    /// The states of a loop without a sleep, from the one that was found.
+    /// The states of a loop without a sleep, after the one that was found.
     round: Vec<u32>,
 }
 
@@ -56,7 +63,9 @@ struct Search<'a> {
 pub fn explore(universe: &Universe, limit: usize) -> Explored {
     let mut search = Search {
         universe,
-        index: Index::default(),
+        index: HashTable::new(),
+        hashes: Vec::new(),
+        turns: Vec::new(),
         parents: Vec::new(),
         graph: Graph::default(),
         found: BTreeMap::new(),
@@ -66,24 +75,32 @@ pub fn explore(universe: &Universe, limit: usize) -> Explored {
     for world in World::starts(universe) {
         search.visit(world, None, &mut layer);
     }
-    let starts = layer.iter().map(|(at, _)| *at).collect::<Vec<_>>();
     let (depth, complete) = search.run(layer, limit);
     if complete {
         search.judge_ways();
     }
+    let found = search.found.iter().filter_map(|(property, at)| {
+        let trace = search.trace(*property, *at)?;
+        Some((*property, trace))
+    });
     Explored {
         states: search.parents.len(),
+        steps: search.graph.size(),
+        bytes: search.bytes(),
         depth,
         complete,
-        found: search
-            .found
-            .iter()
-            .map(|(property, at)| (*property, search.trace(*property, *at, &starts)))
-            .collect(),
+        found: found.collect(),
     }
 }
 
 impl Search<'_> {
+    fn bytes(&self) -> usize {
+        let vectors = size_of::<u64>() * self.hashes.capacity()
+            + self.turns.capacity()
+            + size_of::<u32>() * self.parents.capacity();
+        self.index.allocation_size() + vectors + self.graph.bytes()
+    }
+
     fn run(&mut self, mut layer: Vec<(u32, World)>, limit: usize) -> (usize, bool) {
         let mut depth = 0;
         let mut actions = Vec::new();
@@ -92,11 +109,12 @@ impl Search<'_> {
             for (at, world) in layer {
                 actions.clear();
                 world.actions(self.universe, &mut actions);
+                self.graph.begin();
                 for action in &actions {
                     if let Some(after) = world.after(self.universe, *action) {
-                        let to = self.visit(after, Some((at, *action)), &mut next);
-                        let sleeps = world.is_wake(self.universe, *action);
-                        self.graph.edges.push(Edge::new(at, to, *action, sleeps));
+                        let kind = Kind::of(*action, world.is_rest(self.universe, *action));
+                        let (to, turn) = self.visit(after, Some(at), &mut next);
+                        self.graph.step(to, kind, turn);
                     }
                 }
                 if self.parents.len() > limit || self.is_done() {
@@ -115,24 +133,34 @@ impl Search<'_> {
         !self.found.is_empty() && wanted.iter().all(|property| self.found.contains_key(property))
     }
 
+    /// The state's number, and the turn to who is who in the one that stands for it.
     fn visit(
         &mut self,
         world: World,
-        from: Option<(u32, Action)>,
+        from: Option<u32>,
         next: &mut Vec<(u32, World)>,
-    ) -> u32 {
-        let at = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
-        match self.index.entry(fingerprint(&world)) {
-            Entry::Occupied(known) => *known.get(),
+    ) -> (u32, u8) {
+        let Self { index, hashes, turns, universe, .. } = self;
+        let known = universe.symmetry.canonical(&world);
+        let hash = |at: &u32| hashes.get(*at as usize).copied().unwrap_or_default();
+        match index.entry(known.hash, |at| hash(at) == known.hash, hash) {
+            Entry::Occupied(place) => {
+                let at = *place.get();
+                let turn = turns.get(at as usize).copied().unwrap_or_default();
+                (at, universe.symmetry.from_to(known.turn, turn))
+            }
             Entry::Vacant(place) => {
+                let at = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
                 place.insert(at);
-                self.parents.push(from);
-                self.graph.ends.push(ends(self.universe, &world));
+                hashes.push(known.hash);
+                turns.push(known.turn);
+                self.parents.push(from.unwrap_or(at));
+                self.graph.ends.push(ends(universe, &world));
                 if let Some(property) = world.foul {
                     self.found.entry(property).or_insert(at);
                 }
                 next.push((at, world));
-                at
+                (at, universe.symmetry.from_to(known.turn, known.turn))
             }
         }
     }
@@ -146,51 +174,63 @@ impl Search<'_> {
             self.found.insert(Property::NoHotLoop, at);
             self.round = round;
         }
-        if wanted.contains(&Property::CanEnd) {
-            for pid in (0..).take(self.universe.scope.crew.len()) {
-                if let Some(at) = self.graph.cannot_end(pid) {
-                    let first = self.found.entry(Property::CanEnd).or_insert(at);
-                    *first = at.min(*first);
-                }
+        let crew = Pid::try_from(self.universe.scope.crew.len()).unwrap_or(Pid::MAX);
+        if wanted.contains(&Property::CanEnd)
+            && let Some(at) = self.graph.cannot_end(&self.universe.symmetry, crew)
+        {
+            let first = self.found.entry(Property::CanEnd).or_insert(at);
+            *first = at.min(*first);
+        }
+    }
+
+    fn trace(&self, property: Property, at: u32) -> Option<Trace> {
+        let mut way = vec![at];
+        let mut at = at;
+        loop {
+            let parent = *self.parents.get(at as usize)?;
+            if parent == at {
+                break;
             }
+            way.push(parent);
+            at = parent;
         }
+        way.reverse();
+        let starts = World::starts(self.universe).into_iter().enumerate();
+        let hash = *self.hashes.get(at as usize)?;
+        let known = |world: &World| self.universe.symmetry.canonical(world).hash == hash;
+        let (start, mut world) = { starts }.find(|(_, world)| known(world))?;
+        let actions = self.follow(&mut world, way.get(1..)?, |_, _| true)?;
+        let round = match property {
+            Property::NoHotLoop => {
+                let works = |world: &World, action: Action| !world.is_rest(self.universe, action);
+                self.follow(&mut world, &self.round, works)?
+            }
+            _ => Vec::new(),
+        };
+        Some(Trace { start, actions, round })
     }
 
-    fn trace(&self, property: Property, mut at: u32, starts: &[u32]) -> Trace {
-        let mut actions = Vec::new();
-        while let Some(Some((parent, action))) = self.parents.get(at as usize) {
-            actions.push(*action);
-            at = *parent;
-        }
-        actions.reverse();
-        let start = starts.iter().position(|start| *start == at).unwrap_or_default();
-        let trace = Trace { start, actions, round: Vec::new() };
-        match property {
-            Property::NoHotLoop => Trace { round: self.round(&trace).unwrap_or_default(), ..trace },
-            _ => trace,
-        }
-    }
-
-    /// The actions of the loop at the end of a trace.
-    fn round(&self, trace: &Trace) -> Option<Vec<Action>> {
-        let universe = self.universe;
-        let mut world = World::starts(universe).into_iter().nth(trace.start)?;
-        for action in &trace.actions {
-            world = world.after(universe, *action)?;
-        }
-        let mut round = Vec::new();
-        for to in &self.round {
+    /// The actions that lead from a state through those with these numbers.
+    fn follow(
+        &self,
+        world: &mut World,
+        way: &[u32],
+        may: impl Fn(&World, Action) -> bool,
+    ) -> Option<Vec<Action>> {
+        let mut made = Vec::new();
+        for to in way {
+            let hash = *self.hashes.get(*to as usize)?;
             let mut actions = Vec::new();
-            world.actions(universe, &mut actions);
+            world.actions(self.universe, &mut actions);
             let (action, after) = actions.into_iter().find_map(|action| {
-                let after = world.after(universe, action)?;
-                let known = self.index.get(&fingerprint(&after)) == Some(to);
-                (known && !world.is_wake(universe, action)).then_some((action, after))
+                let after = world.after(self.universe, action)?;
+                let there = self.universe.symmetry.canonical(&after).hash == hash;
+                (there && may(world, action)).then_some((action, after))
             })?;
-            round.push(action);
-            world = after;
+            made.push(action);
+            *world = after;
         }
-        Some(round)
+        Some(made)
     }
 }
 
@@ -199,7 +239,7 @@ impl Search<'_> {
 fn ends(universe: &Universe, world: &World) -> u8 {
     let beyond = world.budgets.ticks == 0;
     world.everyone().fold(0, |ends, (pid, process)| {
-        let ended = process.life != crate::world::Life::Running
+        let ended = process.life != Life::Running
             || world.foul.is_some()
             || (beyond && world.is_asleep(universe, pid));
         ends | (u8::from(ended) << pid.min(7))

@@ -2,40 +2,48 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
 use lock_core::policy::PolicyError;
+use lock_sim::model;
 use lock_sim::scope::Universe;
 use lock_sim::storm::storm;
-use lock_sim::suite::{Case, Table, cases};
+use lock_sim::suite::{Case, Known, Row, Table, cases, run_all};
+use lock_sim::world::Flock;
 
 /// Explore the lock's machines in a model world, and the control subjects that must fail
 #[derive(Debug, Parser)]
 #[command(name = "lock-sim")]
 struct Args {
-    /// Go further: larger scopes, call by call, a longer storm (many minutes)
+    /// Go further: larger scopes, call by call, a longer storm (many minutes, gigabytes)
     #[arg(long)]
     deep: bool,
-    /// Begin the storm with this seed
-    #[arg(long, value_name = "NUMBER")]
+    /// Only the storm, beginning with this seed: what a broken storm printed
+    #[arg(long, value_name = "NUMBER", conflicts_with = "subject")]
     seed: Option<u64>,
-    /// Only rows whose `subject: scope` has this in it, with every trace; no storm
+    /// Only rows whose `subject: scope` has this in it, with every trace
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
     /// Serve stateright's explorer for the first such row, for example at localhost:3000
     #[arg(long, value_name = "ADDRESS")]
     explore: Option<String>,
+    /// Take the rows as they are now for what they should be
+    #[arg(long)]
+    update: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("a scope's settings do not fit together")]
     Policy(#[from] PolicyError),
-    #[error("failed to write to standard output")]
+    #[error("failed to write: {0}")]
     Output(#[from] io::Error),
-    #[error("no row has {0:?} in its subject and scope")]
-    NoSuchRow(String),
+    #[error("no row has {wanted:?} in its subject and scope; there are:\n{rows}")]
+    NoSuchRow { wanted: String, rows: String },
+    #[error("the explorer cannot listen at {address:?}: {source}")]
+    Address { address: String, source: io::Error },
     #[error("{0} of the results are not what they should be")]
     Bad(usize),
 }
@@ -52,24 +60,24 @@ fn main() -> ExitCode {
 
 impl Args {
     fn run(&self, out: &mut impl Write) -> Result<(), Error> {
-        let cases: Vec<_> = cases().into_iter().filter(|case| self.wants(case)).collect();
+        if let Some(seed) = self.seed {
+            return bad(self.storm(out, seed)?);
+        }
+        let all = cases();
+        let cases: Vec<_> = all.iter().filter(|case| self.wants(case)).cloned().collect();
         let Some(first) = cases.first() else {
-            return Err(Error::NoSuchRow(self.subject.clone().unwrap_or_default()));
+            let rows = all.iter().map(|case| format!("  {}", case.title())).collect::<Vec<_>>();
+            let wanted = self.subject.clone().unwrap_or_default();
+            return Err(Error::NoSuchRow { wanted, rows: rows.join("\n") });
         };
         if let Some(address) = &self.explore {
-            let universe = Universe::new(first.scope.clone())?;
-            writeln!(out, "{} at http://{address}", first.title())?;
-            lock_sim::model::serve(universe, address);
-            return Ok(());
+            return explore(out, first, address);
         }
-        let mut bad = self.table(out, &cases)?;
-        if self.subject.is_none() || self.seed.is_some() {
-            bad += self.storm(out)?;
+        let mut wrong = self.table(out, &all, &cases)?;
+        if self.subject.is_none() {
+            wrong += self.storm(out, 1)?;
         }
-        if bad > 0 {
-            return Err(Error::Bad(bad));
-        }
-        Ok(())
+        bad(wrong)
     }
 
     fn wants(&self, case: &Case) -> bool {
@@ -79,43 +87,86 @@ impl Args {
         }
     }
 
-    fn table(&self, out: &mut impl Write, cases: &[Case]) -> Result<usize, Error> {
+    /// Writes the rows; says how many are not what they should be.
+    fn table(&self, out: &mut impl Write, all: &[Case], cases: &[Case]) -> Result<usize, Error> {
         let begun = Instant::now();
+        let known = Known::committed();
+        let mut rows = Vec::new();
+        let mut wrong = 0;
         writeln!(out, "{}", Table::head())?;
-        let mut bad = 0;
-        for case in cases {
-            let row = case.run()?;
-            writeln!(out, "{row}")?;
-            bad += usize::from(!row.good);
-            if !row.good || self.subject.is_some() {
-                row.traces.iter().try_for_each(|trace| writeln!(out, "\n{trace}"))?;
-            }
+        run_all(cases, self.threads(cases), |row| {
+            let expected = known.contradicts(&row).filter(|_| !self.update);
+            wrong += usize::from(!row.good || expected.is_some());
+            show(out, &row, expected, self.subject.is_some())?;
+            rows.push(row);
+            Ok::<_, Error>(())
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let states = rows.iter().map(|row| row.states).sum::<usize>();
+        let bytes = rows.iter().map(|row| row.bytes).sum::<usize>() / states.max(1);
+        let scopes = rows.len();
+        writeln!(out, "{scopes} scopes, {states} states of {bytes} bytes, in {seconds:.1} s")?;
+        if self.update {
+            std::fs::write(Known::path(), known.updated(all, &rows))?;
+            writeln!(out, "now review the difference in {}", Known::path())?;
         }
-        writeln!(out, "{} scopes in {:.1?}", cases.len(), begun.elapsed())?;
-        Ok(bad)
+        Ok(wrong)
     }
 
-    fn storm(&self, out: &mut impl Write) -> Result<usize, Error> {
+    /// The large rows have the memory to themselves.
+    fn threads(&self, cases: &[Case]) -> usize {
+        let deep = self.deep || cases.iter().any(|case| case.deep);
+        if deep { 1 } else { thread::available_parallelism().map_or(1, usize::from) }
+    }
+
+    /// Storms; says how many promises it broke.
+    fn storm(&self, out: &mut impl Write, seed: u64) -> Result<usize, Error> {
         let begun = Instant::now();
-        let seed = self.seed.unwrap_or(1);
         let steps = if self.deep { DEEP_STORM } else { STORM };
-        let storm = storm(seed, steps)?;
+        let storm = storm(seed, steps, Flock::Works)?;
         writeln!(
             out,
-            "storm from seed {seed}: {} worlds of 2 to 64, {} steps, {} ownerships, {} killed, in {:.1?}",
+            "storm from seed {seed}: {} worlds of 2 to 64, {} steps, {} ownerships, {} killed, in {:.1} s",
             storm.worlds,
             storm.steps,
             storm.ownerships,
             storm.crashes,
-            begun.elapsed()
+            begun.elapsed().as_secs_f64()
         )?;
-        let Some((seed, property, story)) = storm.broken else {
+        let Some(broken) = storm.broken else {
             return Ok(0);
         };
-        writeln!(out, "BROKEN with --seed {seed}: {property}\n{story}")?;
+        writeln!(out, "\n{broken}")?;
         Ok(1)
     }
 }
 
 const STORM: u64 = 5_000_000;
 const DEEP_STORM: u64 = 50_000_000;
+
+fn bad(wrong: usize) -> Result<(), Error> {
+    if wrong == 0 { Ok(()) } else { Err(Error::Bad(wrong)) }
+}
+
+/// One row, what it should have been, and its traces where they are wanted.
+fn show(out: &mut impl Write, row: &Row, expected: Option<&str>, all: bool) -> io::Result<()> {
+    writeln!(out, "{row}")?;
+    if let Some(expected) = expected {
+        writeln!(out, "  but table.txt says: {expected}")?;
+        writeln!(out, "  if that is meant: cargo xtask simulate --update, and review the change")?;
+    }
+    if !row.good || all {
+        row.traces.iter().try_for_each(|trace| writeln!(out, "\n{trace}"))?;
+    }
+    Ok(())
+}
+
+/// Serves the explorer until it is interrupted.
+fn explore(out: &mut impl Write, case: &Case, address: &str) -> Result<(), Error> {
+    let failed = |source| Error::Address { address: address.to_owned(), source };
+    model::can_listen(address).map_err(failed)?;
+    let universe = Universe::new(case.scope.clone())?;
+    writeln!(out, "{}: http://{address}, until you press Ctrl-C", case.title())?;
+    model::serve(universe, address);
+    Ok(())
+}

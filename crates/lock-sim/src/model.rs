@@ -1,6 +1,9 @@
 //! The same world for stateright: its checker as a second opinion, its explorer to walk
 //! through a world by hand.
 
+use std::io;
+use std::net::TcpListener;
+
 use stateright::{Checker, Model, Property as Promise};
 
 use crate::property::Property;
@@ -62,6 +65,15 @@ fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {
 #[must_use]
 pub fn second_opinion(universe: Universe) -> usize {
     universe.checker().spawn_bfs().join().unique_state_count()
+}
+
+/// Whether the explorer could listen there; it does not say so itself, it panics.
+///
+/// # Errors
+///
+/// The system's reason why not.
+pub fn can_listen(address: &str) -> io::Result<()> {
+    TcpListener::bind(address).map(drop)
 }
 
 /// Serves stateright's explorer; does not return.

@@ -9,7 +9,9 @@ use lock_core::time::{Boot, Now, Wall};
 
 use crate::leftover::Leftover;
 use crate::property::Property;
-use crate::world::{Abilities, Clock, Pid, Plan};
+use crate::sketch::{self, mention};
+use crate::symmetry::Symmetry;
+use crate::world::{Abilities, Pid, Plan};
 use crate::zoo::Kind;
 
 /// A tick of the boot clock: longer than any short nap, so that ages and patience are
@@ -40,8 +42,15 @@ pub struct Scope {
     /// Whether calls that no other process can tell from the one before are made in one
     /// step with it.
     pub merged: bool,
+    /// Whether one state stands for those that differ in who of the interchangeable is who.
+    pub symmetric: bool,
     /// Whether an unlink is two moments: watchers are told a hair before the name is gone.
     pub torn: bool,
+    /// Whether everyone's wall clock shows another time from the start.
+    pub skewed: bool,
+    /// How many of the crew, from the first on, are threads of one process: they have its
+    /// pid, and one death ends them all.
+    pub threads: Pid,
     /// What must hold.
     pub properties: Vec<Property>,
 }
@@ -66,8 +75,12 @@ pub struct Budgets {
     pub cancels: u8,
     /// A call is refused.
     pub faults: u8,
-    /// The wall clock is set.
+    /// A wall clock is set: someone's, or the file system's.
     pub wall_steps: u8,
+    /// Somebody who follows no rule makes a file by hand, or removes one that is no guard.
+    pub hands: u8,
+    /// Somebody removes a guard by hand: nothing is promised then.
+    pub robberies: u8,
     /// A contender tries again after its end.
     pub returns: u8,
 }
@@ -101,6 +114,8 @@ impl Default for Rules {
 pub struct Universe {
     /// The scope.
     pub scope: Scope,
+    /// Who is interchangeable with whom.
+    pub symmetry: Symmetry,
     contexts: Vec<Vec<Context>>,
 }
 
@@ -120,7 +135,8 @@ impl Universe {
                 (0..ROUNDS).filter_map(|round| context(&policy, &scope, pid, round)).collect()
             })
             .collect();
-        Ok(Self { scope, contexts })
+        let symmetry = Symmetry::of(&scope);
+        Ok(Self { scope, symmetry, contexts })
     }
 
     /// What a process knows in one of its tries.
@@ -129,13 +145,31 @@ impl Universe {
         self.contexts.get(usize::from(pid))?.get(usize::from(round % ROUNDS))
     }
 
-    /// What the clocks say.
+    /// The system's process id of a contender.
     #[must_use]
-    pub fn now(&self, clock: Clock) -> Now {
-        let passed = u64::from(clock.ticks) * TICK;
-        let set = i64::from(clock.wall) * 10 * TICK.cast_signed();
-        Now { wall: Wall((WALL + passed).saturating_add_signed(set)), boot: Boot(BOOT + passed) }
+    pub fn process_id(&self, pid: Pid) -> u32 {
+        process_id(&self.scope, pid)
     }
+
+    /// How far a contender's wall clock is off at the start: nobody's, or each by another.
+    #[must_use]
+    pub fn skew(&self, pid: Pid) -> i8 {
+        let away = i8::try_from(pid / 2 + 1).unwrap_or(i8::MAX);
+        match (self.scope.skewed, pid % 2) {
+            (false, _) => 0,
+            (true, 0) => away,
+            (true, _) => -away,
+        }
+    }
+}
+
+/// The boot clock after so many ticks, and a wall clock that has been set so often forward,
+/// less how often back. There is one boot clock, and everyone has a wall clock of their own.
+#[must_use]
+pub fn clocks(ticks: u8, set: i8) -> Now {
+    let passed = u64::from(ticks) * TICK;
+    let set = i64::from(set) * 10 * TICK.cast_signed();
+    Now { wall: Wall((WALL + passed).saturating_add_signed(set)), boot: Boot(BOOT + passed) }
 }
 
 /// Where everything runs.
@@ -144,10 +178,8 @@ pub fn here() -> Host {
     Host { name: "here".to_owned(), boot: "boot-1".to_owned() }
 }
 
-/// The system's process id of a process.
-#[must_use]
-pub const fn process_id(pid: Pid) -> u32 {
-    100 + pid as u32
+const fn process_id(scope: &Scope, pid: Pid) -> u32 {
+    mention(if pid < scope.threads { 0 } else { pid })
 }
 
 fn context(policy: &Policy, scope: &Scope, pid: usize, round: u8) -> Option<Context> {
@@ -155,8 +187,8 @@ fn context(policy: &Policy, scope: &Scope, pid: usize, round: u8) -> Option<Cont
     Some(Context {
         policy: *policy,
         here: here(),
-        pid: process_id(pid),
-        token: Token::new(&format!("{pid}.{round}"))?,
+        pid: process_id(scope, pid),
+        token: Token::new(&sketch::token(pid, round))?,
         command: String::new(),
         medium: scope.rules.medium,
     })

@@ -1,9 +1,11 @@
 //! Everything that is explored, and what must come of it.
 
+mod build;
+mod known;
 mod ours;
+mod row;
+mod run;
 mod subjects;
-
-use std::fmt::{self, Display};
 
 use lock_core::policy::PolicyError;
 
@@ -11,6 +13,10 @@ use crate::explore::{Explored, explore};
 use crate::property::Property;
 use crate::scope::{Scope, Universe};
 use crate::words::tell;
+
+pub use known::Known;
+pub use row::{Row, Table};
+pub use run::run_all;
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct Case {
     pub deep: bool,
     /// Where to stop.
     pub limit: usize,
+    /// Whether it is known not to come to its end before that.
+    pub bounded: bool,
     /// What is explored.
     pub scope: Scope,
 }
@@ -34,21 +42,6 @@ pub enum Expected {
     Holds,
     /// The known bug is found: the scope's property breaks. Names the bug.
     Breaks(&'static str),
-}
-
-/// A row with what came of it.
-#[derive(Clone, Debug)]
-pub struct Row {
-    subject: &'static str,
-    scope: String,
-    states: usize,
-    depth: usize,
-    properties: usize,
-    /// As it was expected.
-    pub good: bool,
-    result: String,
-    /// The shortest ways to what broke, in words.
-    pub traces: Vec<String>,
 }
 
 /// Every case, in the order of the table.
@@ -66,6 +59,12 @@ impl Case {
         format!("{}: {}", self.subject, self.scope.name)
     }
 
+    /// The same as the row begins with.
+    #[must_use]
+    pub fn columns(&self) -> String {
+        row::title_columns(self.subject, &self.scope.name)
+    }
+
     /// Explores it.
     ///
     /// # Errors
@@ -74,6 +73,7 @@ impl Case {
     pub fn run(&self) -> Result<Row, PolicyError> {
         let universe = Universe::new(self.scope.clone())?;
         let explored = explore(&universe, self.limit);
+        let title = self.title();
         let traces = explored.found.iter();
         Ok(Row {
             subject: self.subject,
@@ -83,10 +83,11 @@ impl Case {
             properties: self.scope.properties.len(),
             good: self.is_good(&explored),
             result: self.result(&explored),
+            bytes: explored.bytes,
             traces: traces
                 .map(|(property, trace)| {
                     let story = tell(&universe, trace);
-                    format!("{}, {}: {property}\n{story}", self.subject, self.scope.name)
+                    format!("{title}: {property}\n{story}")
                 })
                 .collect(),
         })
@@ -94,7 +95,7 @@ impl Case {
 
     fn is_good(&self, explored: &Explored) -> bool {
         match self.expected {
-            Expected::Holds => explored.found.is_empty() && explored.complete,
+            Expected::Holds => explored.found.is_empty() && (explored.complete || self.bounded),
             Expected::Breaks(_) => !explored.found.is_empty(),
         }
     }
@@ -103,6 +104,7 @@ impl Case {
         let steps = explored.found.values().map(|trace| trace.actions.len()).min();
         match (self.expected, steps) {
             (Expected::Holds, None) if explored.complete => "all hold".to_owned(),
+            (Expected::Holds, None) if self.bounded => "none broken so far, cut off".to_owned(),
             (Expected::Holds, None) => "none broken, NOT COMPLETE".to_owned(),
             (Expected::Holds, Some(_)) => {
                 let broken = explored.found.keys().copied().map(Property::name);
@@ -112,39 +114,4 @@ impl Case {
             (Expected::Breaks(hole), None) => format!("{hole} NOT FOUND"),
         }
     }
-}
-
-/// The table.
-#[derive(Clone, Debug, Default)]
-pub struct Table(pub Vec<Row>);
-
-impl Table {
-    /// The head.
-    #[must_use]
-    pub fn head() -> String {
-        columns(&"subject", &"scope", [&"states", &"depth", &"properties"], &"result")
-    }
-}
-
-impl Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let numbers: [&dyn Display; 3] = [&self.states, &self.depth, &self.properties];
-        f.write_str(&columns(&self.subject, &self.scope, numbers, &self.result))
-    }
-}
-
-impl Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", Self::head())?;
-        self.0.iter().try_for_each(|row| writeln!(f, "{row}"))
-    }
-}
-
-fn columns(
-    subject: &dyn Display,
-    scope: &dyn Display,
-    [states, depth, properties]: [&dyn Display; 3],
-    result: &dyn Display,
-) -> String {
-    format!("{subject:<24} {scope:<52} {states:>9} {depth:>6} {properties:>10}  {result}")
 }

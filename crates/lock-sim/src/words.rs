@@ -6,7 +6,7 @@ use lock_core::effect::{Effect, Event, Name, Share, Signal, Slot, Wake};
 
 use crate::explore::Trace;
 use crate::scope::Universe;
-use crate::world::{Action, Call, Deed, Pid, World};
+use crate::world::{Action, Call, Deed, Hand, Pid, Refusal, World};
 
 /// The trace, one line for each step, and what it breaks.
 #[must_use]
@@ -67,10 +67,14 @@ pub fn line(universe: &Universe, world: &World, action: Action) -> String {
             }
             None => format!("{} ends its step", name(pid)),
         },
-        Action::Fault(pid) => {
+        Action::Fault(pid, refusal) => {
             let call = world.call(universe, pid);
             let words = call.map_or(String::new(), |call| call_words(&call));
-            format!("{} {words}: the system refuses (EIO)", name(pid))
+            let how = match refusal {
+                Refusal::Whole => "the system refuses",
+                Refusal::Half => "half of it, then the disk is full",
+            };
+            format!("{} {words}: {how}", name(pid))
         }
         Action::Deed(pid, deed) => format!("{} {}", name(pid), deed_words(deed)),
         Action::Crash(pid) => format!("{} is killed", name(pid)),
@@ -79,8 +83,13 @@ pub fn line(universe: &Universe, world: &World, action: Action) -> String {
         Action::Cancel(pid) => format!("{} is cancelled in its sleep", name(pid)),
         Action::Return(pid) => format!("{} comes again", name(pid)),
         Action::Tick => format!("a long time passes ({} s)", crate::scope::TICK / 1000),
-        Action::SetWall(true) => "the wall clock is set forward".to_owned(),
-        Action::SetWall(false) => "the wall clock is set back".to_owned(),
+        Action::SetWall(whose, forward) => {
+            let whose = whose.map_or("the file system".to_owned(), name);
+            let whither = if forward { "forward" } else { "back" };
+            format!("the wall clock of {whose} is set {whither}")
+        }
+        Action::Hand(Hand::Make(made)) => format!("somebody makes {}, empty", path(made)),
+        Action::Hand(Hand::Remove(gone)) => format!("somebody removes {}", path(gone)),
     }
 }
 
@@ -169,8 +178,12 @@ const fn file(slot: Slot) -> &'static str {
     }
 }
 
-/// A letter for each process.
+/// A letter for each process, and a number where there are not letters enough.
 #[must_use]
-pub fn name(pid: Pid) -> char {
-    char::from(b'A'.saturating_add(pid))
+pub fn name(pid: Pid) -> String {
+    let letter = char::from(b'A' + pid % 26);
+    match pid / 26 {
+        0 => letter.to_string(),
+        more => format!("{letter}{}", more + 1),
+    }
 }

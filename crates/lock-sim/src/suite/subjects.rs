@@ -5,14 +5,15 @@ use lock_core::effect::Name;
 use super::{Case, Expected};
 use crate::leftover::{Leftover, Remains};
 use crate::property::Property;
-use crate::scope::{Budgets, Member, Rules, Scope};
-use crate::world::Abilities;
+use crate::scope::Member;
+use crate::world::Plan;
 use crate::zoo::{Break, Gate, Judge, Kind};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = original();
     cases.extend(earlier());
     cases.extend(others());
+    cases.extend(assumptions());
     cases
 }
 
@@ -23,35 +24,25 @@ fn original() -> Vec<Case> {
     let reclaim = Leftover::default()
         .with(&[Name::Mutex], Remains::Stale)
         .with(&[Name::Reclaim], Remains::Stale);
-    let two = |name| scope(name, Kind::Fleet, 2);
-    let named = |hole, scope, property| subject("the original", hole, scope, property);
-    // Staleness out of the picture, so that only patience counts.
-    let patient = Rules { stale_after: 4, max_wait: 1, ..Rules::default() };
+    let two = |hole, name, property| {
+        subject("the original", hole, name, &[Member::Peer(Kind::Fleet); 2], property)
+    };
     vec![
-        named(
-            "H1",
-            Scope { leftovers: vec![crashed], ..two("2, all three left") },
-            Property::OneOwner,
-        ),
-        named("H2", paused(1, two("2, 1 pause")), Property::OneOwner),
-        named("H3", paused(1, two("2, 1 pause, leaving")), Property::OwnMutex),
-        named(
+        two("H1", "2, all three left", Property::OneOwner).left(vec![crashed]),
+        two("H2", "2, 1 pause", Property::OneOwner).pauses(1),
+        two("H3", "2, 1 pause, leaving", Property::OwnMutex).pauses(1),
+        // Staleness out of the picture, so that only patience counts.
+        subject(
+            "the original",
             "H4",
-            Scope {
-                rules: patient,
-                ..paused(1, scope("3, 1 pause, patience at an end", Kind::Fleet, 3))
-            },
+            "3, 1 pause, patience at an end",
+            &[Member::Peer(Kind::Fleet); 3],
             Property::PatienceKept,
-        ),
-        named("H5", paused(1, two("2, 1 pause, a long restart")), Property::RenewerFresh),
-        named(
-            "H8",
-            Scope {
-                leftovers: vec![reclaim],
-                ..crashing(scope("1, crash in the reclaim", Kind::Fleet, 2))
-            },
-            Property::NoHotLoop,
-        ),
+        )
+        .patience(4, 1)
+        .pauses(1),
+        two("H5", "2, 1 pause, a long restart", Property::RenewerFresh).pauses(1),
+        two("H8", "2, 1 crash in the reclaim", Property::NoHotLoop).left(vec![reclaim]).crashes(1),
     ]
 }
 
@@ -62,15 +53,19 @@ fn earlier() -> Vec<Case> {
         subject(
             "its first version",
             "blind release",
-            paused(1, scope("2, 1 pause", blind, 2)),
+            "2, 1 pause",
+            &[Member::Peer(blind); 2],
             Property::OwnFile,
-        ),
+        )
+        .pauses(1),
         subject(
             "its second version",
             "double takeover",
-            stale(scope("2, a stale lock", over, 2)),
+            "2, a stale lock",
+            &[Member::Peer(over); 2],
             Property::OneOwner,
-        ),
+        )
+        .left(stale()),
     ]
 }
 
@@ -82,58 +77,69 @@ fn others() -> Vec<Case> {
         subject(
             "stat, remove, create",
             "double removal",
-            stale(scope("2, a stale lock", npm, 2)),
+            "2, a stale lock",
+            &[Member::Peer(npm); 2],
             Property::OneOwner,
-        ),
+        )
+        .left(stale()),
         subject(
             "rename aside, check",
             "gap while aside",
-            stale(scope("3, a stale lock", fork, 3)),
+            "3, a stale lock",
+            &[Member::Peer(fork); 3],
             Property::OneOwner,
-        ),
+        )
+        .left(stale()),
         subject(
             "unlink, create",
             "double removal",
-            stale(scope("2, a dead process's lock", pid, 2)),
+            "2, a dead process's lock",
+            &[Member::Peer(pid); 2],
             Property::OneOwner,
-        ),
+        )
+        .left(stale()),
     ]
 }
 
-fn subject(name: &'static str, hole: &'static str, scope: Scope, property: Property) -> Case {
-    Case {
-        subject: name,
-        expected: Expected::Breaks(hole),
-        deep: false,
-        limit: 3_000_000,
-        scope: Scope { properties: vec![property], ..scope },
-    }
+/// Our own machines where an assumption does not hold: what is promised under it is then
+/// found to break, so it is needed, and the explorer would have seen it break.
+fn assumptions() -> Vec<Case> {
+    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0 });
+    let dead_mutex = Leftover::clean().with(&[Name::Mutex], Remains::Ours);
+    vec![
+        subject(
+            "ours, flock lies",
+            "living taken for dead",
+            "2",
+            &[own; 2],
+            Property::RenewerFresh,
+        )
+        .lying(),
+        subject(
+            "ours, robbed by hand",
+            "two in the mutex",
+            "2, a dead mutex",
+            &[own; 2],
+            Property::OneInMutex,
+        )
+        .left(vec![dead_mutex])
+        .robberies(1),
+    ]
 }
 
-fn stale(scope: Scope) -> Scope {
-    Scope { leftovers: vec![Leftover::default().with(&[Name::Lock], Remains::Stale)], ..scope }
+fn stale() -> Vec<Leftover> {
+    vec![Leftover::default().with(&[Name::Lock], Remains::Stale)]
 }
 
-fn paused(ticks: u8, mut scope: Scope) -> Scope {
-    scope.budgets.ticks = ticks;
-    scope
-}
-
-fn crashing(mut scope: Scope) -> Scope {
-    scope.budgets.crashes = 1;
-    scope
-}
-
-fn scope(name: &str, kind: Kind, size: usize) -> Scope {
-    Scope {
-        name: name.to_owned(),
-        crew: vec![Member::Peer(kind); size],
-        leftovers: vec![Leftover::default()],
-        budgets: Budgets::default(),
-        abilities: Abilities::ALL,
-        rules: Rules::default(),
-        merged: false,
-        torn: false,
-        properties: Vec::new(),
-    }
+fn subject(
+    subject: &'static str,
+    bug: &'static str,
+    name: &str,
+    crew: &[Member],
+    property: Property,
+) -> Case {
+    Case::new(subject, Expected::Breaks(bug), name, crew)
+        .left(vec![Leftover::default()])
+        .call_by_call()
+        .only(&[property])
 }

@@ -7,22 +7,32 @@
 //! one inode does nothing; a kernel lock belongs to an open file description, so two of one
 //! process exclude each other as well.
 
+use std::hash::{Hash, Hasher};
+
 use lock_core::effect::{Name, Slot};
 use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
 
 use super::text::Text;
+use crate::sketch::mention;
 
 /// A process, by its place in the world.
 pub type Pid = u8;
 
 /// One try of one process: what a file's content is traced back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Maker {
     /// Who.
     pub pid: Pid,
     /// The how-manieth try.
     pub round: u8,
+}
+
+impl Hash for Maker {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(mention(self.pid));
+        state.write_u8(self.round);
+    }
 }
 
 /// An inode's number, counted from 1.
@@ -73,6 +83,8 @@ pub enum Notice {
     Renamed,
     /// A kernel lock on a file with a name fell, which no watch tells of.
     Unlocked,
+    /// The inode is no more, and so are the watches on it.
+    Freed(Ino),
 }
 
 /// What came of a call that may collide with a name.
@@ -157,7 +169,7 @@ impl Files {
         };
         self.lead(name, pid, None, notices);
         if self.torn.take() == Some((name, pid)) {
-            self.free_if_unused(ino);
+            self.free_if_unused(ino, notices);
         } else {
             self.drop_link(ino, notices);
         }
@@ -176,6 +188,17 @@ impl Files {
     #[must_use]
     pub fn unlinker(&self) -> Option<Pid> {
         self.torn.map(|(_, pid)| pid)
+    }
+
+    /// Which name is in the middle of being unlinked, and by whom.
+    #[must_use]
+    pub const fn torn(&self) -> Option<(Name, Pid)> {
+        self.torn
+    }
+
+    /// Every inode with its number.
+    pub fn inodes(&self) -> impl Iterator<Item = (Ino, &Inode)> {
+        self.inodes.iter().enumerate().filter_map(|(at, inode)| Some((ino_at(at), inode.as_ref()?)))
     }
 
     /// `rename`, replacing what is there.
@@ -218,7 +241,7 @@ impl Files {
         if let Some(inode) = self.inode_mut(ino) {
             inode.opens = inode.opens.saturating_sub(1);
         }
-        self.free_if_unused(ino);
+        self.free_if_unused(ino, notices);
     }
 
     /// `flock` without waiting; converts what the description holds already.
@@ -275,16 +298,17 @@ impl Files {
             inode.links = inode.links.saturating_sub(1);
             inode.orphaned = inode.links == 0;
         }
-        self.free_if_unused(ino);
+        self.free_if_unused(ino, notices);
     }
 
-    fn free_if_unused(&mut self, ino: Ino) {
+    fn free_if_unused(&mut self, ino: Ino, notices: &mut Vec<Notice>) {
         let leads = self.torn.and_then(|(name, pid)| self.lookup(name, pid)) == Some(ino);
         let unused = |inode: &Inode| inode.links == 0 && inode.opens == 0 && !leads;
         if self.inode(ino).is_some_and(unused)
             && let Some(place) = self.inodes.get_mut(usize::from(ino).saturating_sub(1))
         {
             *place = None;
+            notices.push(Notice::Freed(ino));
         }
         while self.inodes.last().is_some_and(Option::is_none) {
             self.inodes.pop();

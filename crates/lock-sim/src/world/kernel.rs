@@ -12,10 +12,21 @@ pub struct Abilities {
     pub anonymous: bool,
     /// Hard links.
     pub links: bool,
-    /// `flock` that can be relied on.
-    pub locks: bool,
+    /// `flock`.
+    pub locks: Flock,
     /// inotify.
     pub watches: bool,
+}
+
+/// What becomes of a kernel lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flock {
+    /// It excludes.
+    Works,
+    /// There is none.
+    Missing,
+    /// Everyone is told that it has it.
+    Lies,
 }
 
 /// A call: one of the machines' effects, or one that only a control subject makes.
@@ -74,7 +85,7 @@ impl Call {
 
 impl Abilities {
     /// A local Linux file system.
-    pub const ALL: Self = Self { anonymous: true, links: true, locks: true, watches: true };
+    pub const ALL: Self = Self { anonymous: true, links: true, locks: Flock::Works, watches: true };
 }
 
 impl Caller<'_> {
@@ -144,7 +155,8 @@ impl Caller<'_> {
         let holder = (self.pid, slot);
         match effect {
             Effect::Stat(_) => self.files.stat(fd.ino).map_or(EBADF, Event::Stat),
-            Effect::Lock(..) if !self.abilities.locks => Event::Unsupported,
+            Effect::Lock(..) if self.abilities.locks == Flock::Missing => Event::Unsupported,
+            Effect::Lock(..) if self.abilities.locks == Flock::Lies => Event::Done,
             Effect::Lock(_, share) => {
                 let exclusive = *share == Share::Exclusive;
                 match self.files.lock(fd.ino, holder, exclusive) {
@@ -228,9 +240,6 @@ impl Caller<'_> {
             self.process.set_fd(slot, None);
             let holder = (self.pid, slot);
             self.files.closed(fd.ino, holder, fd.write, self.notices);
-        }
-        if self.process.watch.is_some_and(|ino| self.files.inode(ino).is_none()) {
-            self.process.watch = None;
         }
     }
 

@@ -9,7 +9,7 @@ use lock_core::verdict::Stale;
 use super::World;
 use super::actor::{Actor, Fate, Note};
 use super::files::{Ino, Inode, Maker, Pid};
-use super::kernel::Call;
+use super::kernel::{Call, Flock};
 use super::process::{Facts, Life, Process, Reign};
 use crate::property::Property;
 use crate::scope::{BOOT, TICK, Universe};
@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    fn break_owner(&mut self, judged: Option<Maker>) -> Option<Facts> {
+    pub(super) fn break_owner(&mut self, judged: Option<Maker>) -> Option<Facts> {
         let judged = judged?;
         let mut process = Process::clone(self.process(judged.pid)?);
         let ticks = self.clock.ticks;
@@ -179,7 +179,8 @@ impl World {
             // The victim was alive, or there would be no facts.
             Reason::Stale(Stale::Silent) if facts.silent >= rules.stale_after => {}
             Reason::Stale(Stale::Expired)
-                if !universe.scope.abilities.locks && facts.silent >= rules.stale_after => {}
+                if universe.scope.abilities.locks == Flock::Missing
+                    && facts.silent >= rules.stale_after => {}
             Reason::Stale(_) => self.cry(universe, Property::RenewerFresh),
             Reason::TimedOut if facts.idle >= rules.max_wait => {}
             Reason::TimedOut => self.cry(universe, Property::PatienceKept),
@@ -228,7 +229,9 @@ impl World {
             Failure::System { .. }
             | Failure::DirectoryGone
             | Failure::GenerationDamaged
-            | Failure::Refused { .. } => self.was_refused(universe),
+            | Failure::Refused { .. } => {
+                self.was_refused(universe) || self.was_meddled_with(universe)
+            }
             Failure::Cancelled => universe.scope.budgets.cancels > self.budgets.cancels,
             Failure::MutexHeld { .. } | Failure::TimedOut { .. } => {
                 self.clock.ticks >= rules.max_wait
@@ -268,6 +271,11 @@ impl World {
         universe.scope.budgets.faults > self.budgets.faults
     }
 
+    /// Whether somebody has made or removed a file by hand.
+    const fn was_meddled_with(&self, universe: &Universe) -> bool {
+        universe.scope.budgets.hands > self.budgets.hands
+    }
+
     /// Whether it sleeps until a distant deadline although what it waits for has happened
     /// and it will not be told.
     fn sleeps_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
@@ -293,7 +301,7 @@ impl World {
         let unlocked = inode.exclusive.is_none() && inode.shared.is_empty();
         let open = |process: &Process| process.fds.iter().flatten().any(|fd| fd.ino == ino);
         unlocked
-            && universe.scope.abilities.locks
+            && universe.scope.abilities.locks == Flock::Works
             && self.everyone().all(|(pid, other)| !open(other) || self.is_asleep(universe, pid))
             && Record::parse(inode.text.bytes()).is_ok_and(|record| record.detail.is_some())
     }
@@ -315,10 +323,9 @@ impl World {
     }
 
     fn was_stopped(&self, maker: Maker) -> bool {
-        let process = self.process(maker.pid);
-        process.is_some_and(|process| {
-            let lame = [Fate::Killed, Fate::Unreleased].map(Actor::Gone);
-            process.round == maker.round && lame.contains(&process.actor)
+        self.process(maker.pid).is_some_and(|process| {
+            let killed = process.actor == Actor::Gone(Fate::Killed);
+            (killed && process.round == maker.round) || process.unreleased >> maker.round & 1 == 1
         })
     }
 

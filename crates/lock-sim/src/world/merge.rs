@@ -80,13 +80,25 @@ impl Action {
     #[must_use]
     pub const fn whose(self) -> Option<Pid> {
         match self {
+            Self::Crash(_) | Self::Unlock(_) | Self::SetWall(..) => None,
+            _ => self.befalls(),
+        }
+    }
+
+    /// Whom it happens to.
+    #[must_use]
+    pub const fn befalls(self) -> Option<Pid> {
+        match self {
             Self::Step(pid)
-            | Self::Fault(pid)
+            | Self::Fault(pid, _)
             | Self::Deed(pid, _)
             | Self::Wake(pid)
             | Self::Cancel(pid)
-            | Self::Return(pid) => Some(pid),
-            Self::Crash(_) | Self::Unlock(_) | Self::Tick | Self::SetWall(_) => None,
+            | Self::Return(pid)
+            | Self::Crash(pid)
+            | Self::Unlock(pid)
+            | Self::SetWall(Some(pid), _) => Some(pid),
+            Self::SetWall(None, _) | Self::Tick | Self::Hand(_) => None,
         }
     }
 }

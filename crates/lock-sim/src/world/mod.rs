@@ -1,7 +1,10 @@
 //! The model world: files, processes, clocks, and what has been seen to go wrong.
 
 mod actor;
+mod canon;
+mod fault;
 mod files;
+mod hand;
 mod kernel;
 mod ledger;
 mod merge;
@@ -10,15 +13,18 @@ mod step;
 mod text;
 
 use lock_core::effect::{Effect, Event, Name, Wake};
+use lock_core::time::{Boot, Now};
 
 pub use actor::{Actor, Deed, Fate, Note, Ours, Plan};
+pub use fault::Refusal;
 pub use files::{Files, Ino, Inode, Maker, Notice, Outcome, Pid, file_id};
-pub use kernel::{Abilities, Call};
+pub use hand::Hand;
+pub use kernel::{Abilities, Call, Flock};
 pub use process::{Facts, Fd, Life, Process, Reign, SLOTS, Shared, Stirred, Truth};
 pub use text::Text;
 
 use crate::property::Property;
-use crate::scope::{Budgets, Member, ROUNDS, TICK, Universe, process_id};
+use crate::scope::{Budgets, Member, ROUNDS, TICK, Universe, clocks};
 use crate::zoo::{Around, Peer};
 
 /// A state of the model.
@@ -40,12 +46,12 @@ pub struct World {
     pub foul: Option<Property>,
 }
 
-/// Where the clocks stand.
+/// Where the clocks stand that nobody has to themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Clock {
-    /// Ticks since the start.
+    /// Ticks since the start: the boot clock.
     pub ticks: u8,
-    /// How often the wall clock was set forward, less how often back.
+    /// How often the file system's wall clock was set forward, less how often back.
     pub wall: i8,
 }
 
@@ -55,7 +61,7 @@ pub enum Action {
     /// A process makes its next call.
     Step(Pid),
     /// The same, but the system refuses.
-    Fault(Pid),
+    Fault(Pid, Refusal),
     /// An owner does something of its own will.
     Deed(Pid, Deed),
     /// A process is killed: its files begin to be closed.
@@ -71,8 +77,10 @@ pub enum Action {
     Return(Pid),
     /// A tick of the clocks.
     Tick,
-    /// The wall clock is set forward, or back.
-    SetWall(bool),
+    /// A wall clock is set forward, or back: someone's, or the file system's.
+    SetWall(Option<Pid>, bool),
+    /// Somebody does something to the files by hand.
+    Hand(Hand),
 }
 
 impl World {
@@ -91,8 +99,11 @@ impl World {
         Self {
             files,
             processes: crew
-                .filter_map(|pid| begin(universe, clock, pid, 0))
-                .map(|actor| Shared::new(Process::new(actor)))
+                .filter_map(|pid| {
+                    let wall = universe.skew(pid);
+                    let actor = begin(universe, clocks(clock.ticks, wall), pid, 0)?;
+                    Some(Shared::new(Process::new(actor, wall)))
+                })
                 .collect(),
             clock,
             budgets: universe.scope.budgets,
@@ -113,6 +124,17 @@ impl World {
         (0..Pid::MAX).zip(&self.processes)
     }
 
+    /// What the clocks say to a process.
+    #[must_use]
+    pub fn now(&self, process: &Process) -> Now {
+        clocks(self.clock.ticks, process.wall)
+    }
+
+    /// What the boot clock says to everyone.
+    fn boot(&self) -> Boot {
+        clocks(self.clock.ticks, 0).boot
+    }
+
     /// The call that a running process wants made.
     #[must_use]
     pub fn call(&self, universe: &Universe, pid: Pid) -> Option<Call> {
@@ -121,8 +143,8 @@ impl World {
         match &process.actor {
             Actor::Ours(ours) => ours.effect(context).map(Call::Core),
             Actor::Peer(peer) => {
-                let living = self.living();
-                let now = universe.now(self.clock);
+                let living = self.living(universe);
+                let now = self.now(process);
                 let me = context;
                 peer.call(&Around { me, now, living: &living })
             }
@@ -131,18 +153,17 @@ impl World {
     }
 
     /// The process ids that are in use.
-    fn living(&self) -> Vec<u32> {
+    fn living(&self, universe: &Universe) -> Vec<u32> {
         let running = self.everyone().filter(|(_, process)| process.life == Life::Running);
-        running.map(|(pid, _)| process_id(pid)).collect()
+        running.map(|(pid, _)| universe.process_id(pid)).collect()
     }
 
     /// What a sleep would end with now; nothing if it goes on.
-    fn wake(&self, universe: &Universe, process: &Process, effect: &Effect) -> Option<Event> {
+    fn wake(&self, process: &Process, effect: &Effect) -> Option<Event> {
         let Effect::Sleep { until } = effect else {
             return None;
         };
-        let now = universe.now(self.clock).boot;
-        let left = until.0.saturating_sub(now.0);
+        let left = until.0.saturating_sub(self.boot().0);
         // A nap that ends without anything having changed leads back to itself; one that
         // ends for a change which the watch tells of anyway, to where the watch leads.
         let stirred = match process.is_watching() {
@@ -157,7 +178,7 @@ impl World {
     #[must_use]
     pub fn is_asleep(&self, universe: &Universe, pid: Pid) -> bool {
         matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
-            if until > universe.now(self.clock).boot)
+            if until > self.boot())
     }
 
     /// Whether a call must wait until another has done with the directory.
@@ -169,9 +190,8 @@ impl World {
     /// Whether a process takes a nap that may end by itself.
     #[must_use]
     pub fn naps(&self, universe: &Universe, pid: Pid) -> bool {
-        let now = universe.now(self.clock).boot.0;
         matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
-            if until.0.saturating_sub(now) < TICK / 2)
+            if until.0.saturating_sub(self.boot().0) < TICK / 2)
     }
 
     /// Everything that can happen next.
@@ -189,7 +209,13 @@ impl World {
             actions.push(Action::Tick);
         }
         if self.budgets.wall_steps > 0 {
-            actions.extend([Action::SetWall(true), Action::SetWall(false)]);
+            let running = self.everyone().filter(|(_, process)| process.life == Life::Running);
+            for whose in running.map(|(pid, _)| Some(pid)).chain([None]) {
+                actions.extend([true, false].map(|forward| Action::SetWall(whose, forward)));
+            }
+        }
+        if self.budgets.hands > 0 || self.budgets.robberies > 0 {
+            actions.extend(self.hands().map(Action::Hand));
         }
     }
 
@@ -225,7 +251,7 @@ impl World {
         let midway = self.files.unlinker() == Some(pid);
         match self.call(universe, pid) {
             Some(Call::Core(effect @ Effect::Sleep { .. })) => {
-                if self.wake(universe, process, &effect).is_some() {
+                if self.wake(process, &effect).is_some() {
                     actions.push(Action::Step(pid));
                 }
                 if self.budgets.cancels > 0 {
@@ -235,8 +261,9 @@ impl World {
             Some(call) if self.is_blocked(pid, &call) => {}
             Some(call) => {
                 actions.push(Action::Step(pid));
-                if self.budgets.faults > 0 && can_fail(&call) && !midway {
-                    actions.push(Action::Fault(pid));
+                if self.budgets.faults > 0 && !midway {
+                    let refusals = Refusal::of(&call).iter();
+                    actions.extend(refusals.map(|refusal| Action::Fault(pid, *refusal)));
                 }
             }
             None => match &process.actor {
@@ -254,23 +281,12 @@ impl World {
     }
 }
 
-/// Closing, unlocking and sleeping do not fail.
-const fn can_fail(call: &Call) -> bool {
-    !matches!(
-        call,
-        Call::Core(
-            Effect::Close(_) | Effect::Unlock(_) | Effect::Sleep { .. } | Effect::Signal { .. }
-        )
-    )
-}
-
 /// Longer than the naps a machine takes while a writer's lock is about to fall.
 const SETTLE: u64 = 5;
 
 /// What a process begins with.
-fn begin(universe: &Universe, clock: Clock, pid: Pid, round: u8) -> Option<Actor> {
+fn begin(universe: &Universe, now: Now, pid: Pid, round: u8) -> Option<Actor> {
     let member = universe.scope.crew.get(usize::from(pid))?;
-    let now = universe.now(clock);
     Some(match member {
         Member::Ours(plan) => Actor::Ours(Ours::new(universe.context(pid, round)?, now, *plan)),
         Member::Peer(kind) => Actor::Peer(Peer::new(*kind, now)),

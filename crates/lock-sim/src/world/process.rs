@@ -8,12 +8,16 @@ use lock_core::effect::{Slot, Wake};
 
 use super::actor::Actor;
 use super::files::{Ino, Maker, Pid};
+use crate::sketch::Sketch;
 
 /// A process, shared between the worlds in which it is the same.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    hash: u64,
-    process: Arc<Process>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared(Arc<Sketched>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Sketched {
+    sketch: Sketch,
+    process: Process,
 }
 
 /// A process.
@@ -33,6 +37,10 @@ pub struct Process {
     pub stirred: Stirred,
     /// Which of its tries this is.
     pub round: u8,
+    /// A bit for each of its tries that ended without letting go, and said so.
+    pub unreleased: u8,
+    /// How often its wall clock was set forward, less how often back.
+    pub wall: i8,
     /// What the ledger knows of it.
     pub truth: Truth,
 }
@@ -119,9 +127,9 @@ pub const SLOTS: [Slot; 7] = [
 ];
 
 impl Process {
-    /// A process that begins with this.
+    /// A process that begins with this, its wall clock set so.
     #[must_use]
-    pub fn new(actor: Actor) -> Self {
+    pub fn new(actor: Actor, wall: i8) -> Self {
         Self {
             actor,
             life: Life::Running,
@@ -130,6 +138,8 @@ impl Process {
             pending: None,
             stirred: Stirred::Nothing,
             round: 0,
+            unreleased: 0,
+            wall,
             truth: Truth::default(),
         }
     }
@@ -170,7 +180,12 @@ impl Process {
 
 impl Shared {
     pub(crate) fn new(process: Process) -> Self {
-        Self { hash: crate::fingerprint(&process), process: Arc::new(process) }
+        Self(Arc::new(Sketched { sketch: Sketch::of(&process), process }))
+    }
+
+    /// What to hash it by.
+    pub(crate) fn sketch(&self) -> &Sketch {
+        &self.0.sketch
     }
 }
 
@@ -178,20 +193,12 @@ impl Deref for Shared {
     type Target = Process;
 
     fn deref(&self) -> &Process {
-        &self.process
+        &self.0.process
     }
 }
 
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
+        state.write_u64(self.sketch().plain());
     }
 }
-
-impl PartialEq for Shared {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.process == other.process
-    }
-}
-
-impl Eq for Shared {}

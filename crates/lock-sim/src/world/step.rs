@@ -1,17 +1,15 @@
 //! From one state to the next.
 
-use lock_core::effect::{Effect, Errno, Event, Name, Signal, Slot, Wake};
+use lock_core::effect::{Effect, Event, Name, Signal, Slot, Wake};
 use lock_core::time::Now;
 
 use super::actor::{Actor, Deed, Fate, Note};
 use super::files::{Notice, Pid};
 use super::kernel::{Call, Caller};
 use super::process::{Life, Process, SLOTS, Shared, Stirred};
-use super::{Action, World, begin, can_fail};
-use crate::scope::{Universe, process_id};
+use super::{Action, World, begin};
+use crate::scope::Universe;
 use crate::zoo::{Around, Said};
-
-const EIO: Errno = Errno(5);
 
 impl World {
     /// What follows from an action; nothing if it is not possible. In a merged scope the
@@ -40,16 +38,16 @@ impl World {
                 world.budgets.ticks = world.budgets.ticks.checked_sub(1)?;
                 world.clock.ticks += 1;
             }
-            Action::SetWall(forward) => {
+            Action::SetWall(whose, forward) => {
                 world.budgets.wall_steps = world.budgets.wall_steps.checked_sub(1)?;
-                world.clock.wall += if forward { 1 } else { -1 };
+                world.set_wall(whose, if forward { 1 } else { -1 })?;
             }
+            Action::Hand(hand) => world.lay_hand_on(universe, hand)?,
             Action::Step(pid) => return world.step(universe, pid, None),
-            Action::Fault(pid) => {
-                world.call(universe, pid).filter(can_fail)?;
-                (world.files.unlinker() != Some(pid)).then_some(())?;
+            Action::Fault(pid, refusal) => {
                 world.budgets.faults = world.budgets.faults.checked_sub(1)?;
-                return world.step(universe, pid, Some(Event::Failed(EIO)));
+                let event = world.refuse(universe, pid, refusal)?;
+                return world.step(universe, pid, Some(event));
             }
             Action::Cancel(pid) => {
                 world.call(universe, pid).filter(Call::is_sleep)?;
@@ -63,15 +61,19 @@ impl World {
             Action::Deed(pid, deed) => world.deed(universe, pid, deed)?,
             Action::Crash(pid) => {
                 world.budgets.crashes = world.budgets.crashes.checked_sub(1)?;
-                world.kill(pid)?;
+                world.kill_process(universe, pid)?;
             }
-            Action::Unlock(pid) => world.unlock(pid)?,
+            Action::Unlock(pid) => {
+                world.unlock(pid)?;
+                world.judge(universe);
+            }
             Action::Return(pid) => {
                 world.budgets.returns = world.budgets.returns.checked_sub(1)?;
-                let ended = world.process(pid).filter(|process| process.life == Life::Ended);
-                let round = ended?.round + 1;
-                let actor = begin(universe, world.clock, pid, round)?;
-                let process = Process { round, ..Process::new(actor) };
+                let ended = world.process(pid).filter(|process| process.life == Life::Ended)?;
+                let round = ended.round + 1;
+                let actor = begin(universe, world.now(ended), pid, round)?;
+                let Process { unreleased, wall, .. } = **ended;
+                let process = Process { round, unreleased, ..Process::new(actor, wall) };
                 world.put(pid, process);
             }
         }
@@ -81,7 +83,7 @@ impl World {
     /// One call of one process, performed or answered with `instead`.
     fn step(mut self, universe: &Universe, pid: Pid, instead: Option<Event>) -> Option<Self> {
         let mut process = Process::clone(self.process(pid)?);
-        let now = universe.now(self.clock);
+        let now = self.now(&process);
         let Some(call) = self.call(universe, pid) else {
             let Actor::Ours(ours) = process.actor else {
                 return None;
@@ -106,6 +108,8 @@ impl World {
             Some(event) => event,
             None => self.perform(universe, pid, &mut process, &call, &mut notices)?,
         };
+        // A signal ends another at once, and that may be news to the sender.
+        process.pending = self.process(pid)?.pending;
         if matches!(event, Event::Woken(_)) {
             process.pending = None;
             process.stirred = Stirred::Nothing;
@@ -133,12 +137,12 @@ impl World {
         notices: &mut Vec<Notice>,
     ) -> Option<Event> {
         match call {
-            Call::Core(effect @ Effect::Sleep { .. }) => self.wake(universe, process, effect),
+            Call::Core(effect @ Effect::Sleep { .. }) => self.wake(process, effect),
             Call::Core(Effect::Signal { pid: whom, signal, .. }) => {
-                Some(self.signal(*whom, *signal))
+                Some(self.signal(universe, *whom, *signal))
             }
             call => {
-                let wall = universe.now(self.clock).wall.0;
+                let wall = self.wall();
                 let abilities = universe.scope.abilities;
                 let files = &mut self.files;
                 Some(Caller { files, process, pid, abilities, wall, notices }.perform(call))
@@ -147,15 +151,15 @@ impl World {
     }
 
     /// SIGTERM is ignored, as a hung owner does; SIGKILL is not.
-    fn signal(&mut self, whom: u32, signal: Signal) -> Event {
-        let target = self
-            .everyone()
-            .find(|(pid, process)| process_id(*pid) == whom && process.life == Life::Running);
+    fn signal(&mut self, universe: &Universe, whom: u32, signal: Signal) -> Event {
+        let target = self.everyone().find(|(pid, process)| {
+            universe.process_id(*pid) == whom && process.life == Life::Running
+        });
         match (target.map(|(pid, _)| pid), signal) {
             (None, _) => Event::Absent,
             (Some(_), Signal::Term) => Event::Done,
             (Some(pid), Signal::Kill) => {
-                let _ = self.kill(pid);
+                let _ = self.kill_process(universe, pid);
                 Event::Done
             }
         }
@@ -172,12 +176,11 @@ impl World {
         notices: &mut Vec<Notice>,
     ) -> Option<()> {
         let context = universe.context(pid, process.round)?;
-        match process.actor.clone() {
+        match std::mem::replace(&mut process.actor, Actor::Gone(Fate::GaveUp)) {
             Actor::Ours(ours) => {
                 let (next, note) = ours.step(context, now, event);
-                match next {
-                    Some(ours) => process.actor = Actor::Ours(ours),
-                    None => process.actor = Actor::Gone(Fate::GaveUp),
+                if let Some(ours) = next {
+                    process.actor = Actor::Ours(ours);
                 }
                 match note {
                     Some(Note::Ended(fate, failure)) => {
@@ -194,7 +197,7 @@ impl World {
                 }
             }
             Actor::Peer(peer) => {
-                let living = self.living();
+                let living = self.living(universe);
                 let around = Around { me: context, now, living: &living };
                 let (peer, said) = peer.step(&around, &event);
                 process.actor = Actor::Peer(peer);
@@ -213,10 +216,9 @@ impl World {
     fn deed(&mut self, universe: &Universe, pid: Pid, deed: Deed) -> Option<()> {
         let mut process = Process::clone(self.process(pid)?);
         let context = universe.context(pid, process.round)?;
+        let now = self.now(&process);
         process.actor = match process.actor {
-            Actor::Ours(ours) => {
-                Actor::Ours(ours.begin(context, universe.now(self.clock), deed)?)
-            }
+            Actor::Ours(ours) => Actor::Ours(ours.begin(context, now, deed)?),
             Actor::Peer(peer) => Actor::Peer(peer.release()),
             Actor::Gone(_) => return None,
         };
@@ -242,8 +244,22 @@ impl World {
 
     fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
         self.close_all(pid, process, notices, None);
-        *process =
-            Process { life: Life::Ended, round: process.round, ..Process::new(Actor::Gone(fate)) };
+        let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;
+        let ended = Process::new(Actor::Gone(fate), process.wall);
+        *process = Process { life: Life::Ended, round: process.round, unreleased, ..ended };
+    }
+
+    /// A process dies with all its threads.
+    fn kill_process(&mut self, universe: &Universe, pid: Pid) -> Option<()> {
+        let process = universe.process_id(pid);
+        let threads = self.everyone().map(|(other, _)| other);
+        let threads = threads.filter(|other| universe.process_id(*other) == process);
+        for thread in threads.collect::<Vec<_>>() {
+            if self.kill(thread).is_none() && thread == pid {
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// The first moment of a death: files are closed, which watchers are told; the kernel's
@@ -257,8 +273,9 @@ impl World {
         let mut dying = Process {
             life: Life::Dying,
             round: process.round,
+            unreleased: process.unreleased,
             fds: process.fds,
-            ..Process::new(Actor::Gone(Fate::Killed))
+            ..Process::new(Actor::Gone(Fate::Killed), process.wall)
         };
         if dying.fds.iter().all(Option::is_none) {
             dying.life = Life::Dead;
@@ -275,7 +292,7 @@ impl World {
         let mut notices = Vec::new();
         self.close_all(pid, &mut process, &mut notices, None);
         // The watchers have been told already.
-        notices.retain(|notice| *notice == Notice::Unlocked);
+        notices.retain(|notice| matches!(notice, Notice::Unlocked | Notice::Freed(_)));
         process.life = Life::Dead;
         self.put(pid, process);
         self.notify(pid, &notices);
@@ -289,7 +306,7 @@ impl World {
     }
 
     /// Tells the others what they can notice.
-    fn notify(&mut self, from: Pid, notices: &[Notice]) {
+    pub(super) fn notify(&mut self, from: Pid, notices: &[Notice]) {
         if notices.is_empty() {
             return;
         }
@@ -308,8 +325,10 @@ impl World {
                 true => process.stirred,
                 false => process.stirred.max(stirs),
             };
-            if pending != process.pending || stirred != process.stirred {
-                *place = Shared::new(Process { pending, stirred, ..process.clone() });
+            let watch = process.watch.filter(|ino| !notices.contains(&Notice::Freed(*ino)));
+            let same = pending == process.pending && stirred == process.stirred;
+            if !same || watch != process.watch {
+                *place = Shared::new(Process { pending, stirred, watch, ..process.clone() });
             }
         }
     }
@@ -317,7 +336,7 @@ impl World {
 
 fn stirs(notices: &[Notice]) -> Stirred {
     let stirs = notices.iter().map(|notice| match notice {
-        Notice::Changed(_) | Notice::Closed(_) => Stirred::Nothing,
+        Notice::Changed(_) | Notice::Closed(_) | Notice::Freed(_) => Stirred::Nothing,
         Notice::Renamed => Stirred::Names,
         Notice::Unlocked => Stirred::Locks,
     });
@@ -341,10 +360,12 @@ impl World {
         world.perform(universe, pid, &mut process, &call, &mut Vec::new())
     }
 
-    /// Whether an action ends a sleep.
+    /// Whether an action ends a sleep because its time has come. One that ends because there
+    /// is news is no rest: two sleepers could wake each other for ever.
     #[must_use]
-    pub fn is_wake(&self, universe: &Universe, action: Action) -> bool {
+    pub fn is_rest(&self, universe: &Universe, action: Action) -> bool {
         matches!(action, Action::Step(pid)
-            if self.call(universe, pid).is_some_and(|call| call.is_sleep()))
+            if self.call(universe, pid).is_some_and(|call| call.is_sleep())
+                && self.process(pid).is_some_and(|process| process.pending.is_none()))
     }
 }

@@ -1,0 +1,145 @@
+//! How a case is put together: what is not said does not happen.
+
+use lock_core::machine::Medium;
+use lock_core::policy::OnTimeout;
+
+use super::{Case, Expected};
+use crate::leftover::Leftover;
+use crate::property::Property;
+use crate::scope::{Budgets, Member, Rules, Scope};
+use crate::world::{Abilities, Flock, Pid};
+
+/// More states than any row that is explored to its end has.
+const LIMIT: usize = 100_000_000;
+
+impl Case {
+    pub(super) fn new(
+        subject: &'static str,
+        expected: Expected,
+        name: &str,
+        crew: &[Member],
+    ) -> Self {
+        let scope = Scope {
+            name: name.to_owned(),
+            crew: crew.to_vec(),
+            leftovers: vec![Leftover::clean()],
+            budgets: Budgets::default(),
+            abilities: Abilities::ALL,
+            rules: Rules::default(),
+            merged: true,
+            symmetric: true,
+            torn: false,
+            skewed: false,
+            threads: 0,
+            properties: Property::ALL.to_vec(),
+        };
+        Self { subject, expected, deep: false, limit: LIMIT, bounded: false, scope }
+    }
+
+    /// Only in the deep run.
+    pub(super) fn deep(self) -> Self {
+        Self { deep: true, ..self }
+    }
+
+    /// As far as this and no farther.
+    pub(super) fn bounded(self, limit: usize) -> Self {
+        Self { limit, bounded: true, ..self }
+    }
+
+    pub(super) fn left(mut self, leftovers: Vec<Leftover>) -> Self {
+        self.scope.leftovers = leftovers;
+        self
+    }
+
+    pub(super) fn crashes(mut self, times: u8) -> Self {
+        self.scope.budgets.crashes = times;
+        self
+    }
+
+    pub(super) fn pauses(mut self, times: u8) -> Self {
+        self.scope.budgets.ticks = times;
+        self
+    }
+
+    pub(super) fn cancels(mut self, times: u8) -> Self {
+        self.scope.budgets.cancels = times;
+        self
+    }
+
+    pub(super) fn returns(mut self, times: u8) -> Self {
+        self.scope.budgets.returns = times;
+        self
+    }
+
+    /// Any call may be refused, so none is merged with another.
+    pub(super) fn refusals(mut self, times: u8) -> Self {
+        self.scope.budgets.faults = times;
+        self.call_by_call()
+    }
+
+    /// Everyone has another wall clock, and one of them is set so often.
+    pub(super) fn wall_clocks(mut self, times: u8) -> Self {
+        self.scope.skewed = true;
+        self.scope.budgets.wall_steps = times;
+        self
+    }
+
+    pub(super) fn hands(mut self, times: u8) -> Self {
+        self.scope.budgets.hands = times;
+        self
+    }
+
+    pub(super) fn robberies(mut self, times: u8) -> Self {
+        self.scope.budgets.robberies = times;
+        self
+    }
+
+    pub(super) fn torn(mut self) -> Self {
+        self.scope.torn = true;
+        self
+    }
+
+    pub(super) fn call_by_call(mut self) -> Self {
+        self.scope.merged = false;
+        self
+    }
+
+    pub(super) fn threads(mut self, threads: Pid) -> Self {
+        self.scope.threads = threads;
+        self
+    }
+
+    /// In ticks.
+    pub(super) fn patience(mut self, stale_after: u8, max_wait: u8) -> Self {
+        self.scope.rules = Rules { stale_after, max_wait, ..self.scope.rules };
+        self
+    }
+
+    pub(super) fn on_timeout(mut self, on_timeout: OnTimeout) -> Self {
+        self.scope.rules.on_timeout = on_timeout;
+        self
+    }
+
+    /// On such a file system.
+    pub(super) fn on(mut self, abilities: Abilities) -> Self {
+        self.scope.abilities = abilities;
+        self.call_by_call()
+    }
+
+    /// What is missing there is known from the start.
+    pub(super) fn known(mut self, medium: Medium) -> Self {
+        self.scope.rules.medium = medium;
+        self
+    }
+
+    /// Where whoever asks for a kernel lock is told that it has it.
+    pub(super) fn lying(mut self) -> Self {
+        self.scope.abilities.locks = Flock::Lies;
+        self
+    }
+
+    pub(super) fn only(mut self, properties: &[Property]) -> Self {
+        self.scope.properties = properties.to_vec();
+        self
+    }
+}
