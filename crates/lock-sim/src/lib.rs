@@ -7,7 +7,9 @@
 pub mod explore;
 mod graph;
 pub mod leftover;
+pub mod meter;
 pub mod model;
+pub mod picture;
 pub mod property;
 pub mod scope;
 pub mod sketch;

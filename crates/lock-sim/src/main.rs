@@ -1,5 +1,6 @@
 //! `lock-sim`: what `cargo xtask simulate` runs.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -7,11 +8,12 @@ use std::time::Instant;
 
 use clap::Parser;
 use lock_core::policy::PolicyError;
-use lock_sim::model;
-use lock_sim::scope::Universe;
+use lock_sim::meter::{cpu_seconds, peak_megabytes};
+use lock_sim::scope::{Scope, Universe};
 use lock_sim::storm::storm;
 use lock_sim::suite::{Case, Known, Row, Table, cases, run_all};
 use lock_sim::world::Flock;
+use lock_sim::{explore, model};
 
 /// Explore the lock's machines in a model world, and the control subjects that must fail
 #[derive(Debug, Parser)]
@@ -29,6 +31,9 @@ struct Args {
     /// Serve stateright's explorer for the first such row, for example at localhost:3000
     #[arg(long, value_name = "ADDRESS")]
     explore: Option<String>,
+    /// Explore the first such row with stateright's checker too, and compare
+    #[arg(long, requires = "subject")]
+    compare: bool,
     /// Take the rows as they are now for what they should be
     #[arg(long)]
     update: bool,
@@ -71,7 +76,10 @@ impl Args {
             return Err(Error::NoSuchRow { wanted, rows: rows.join("\n") });
         };
         if let Some(address) = &self.explore {
-            return explore(out, first, address);
+            return serve(out, first, address);
+        }
+        if self.compare {
+            return compare(out, first);
         }
         let mut wrong = self.table(out, &all, &cases)?;
         if self.subject.is_none() {
@@ -89,7 +97,7 @@ impl Args {
 
     /// Writes the rows; says how many are not what they should be.
     fn table(&self, out: &mut impl Write, all: &[Case], cases: &[Case]) -> Result<usize, Error> {
-        let begun = Instant::now();
+        let begun = Begun::now();
         let known = Known::committed();
         let mut rows = Vec::new();
         let mut wrong = 0;
@@ -101,11 +109,9 @@ impl Args {
             rows.push(row);
             Ok::<_, Error>(())
         })?;
-        let seconds = begun.elapsed().as_secs_f64();
         let states = rows.iter().map(|row| row.states).sum::<usize>();
         let bytes = rows.iter().map(|row| row.bytes).sum::<usize>() / states.max(1);
-        let scopes = rows.len();
-        writeln!(out, "{scopes} scopes, {states} states of {bytes} bytes, in {seconds:.1} s")?;
+        writeln!(out, "{} scopes, {states} states of {bytes} bytes; {begun}", rows.len())?;
         if self.update {
             std::fs::write(Known::path(), known.updated(all, &rows))?;
             writeln!(out, "now review the difference in {}", Known::path())?;
@@ -121,23 +127,38 @@ impl Args {
 
     /// Storms; says how many promises it broke.
     fn storm(&self, out: &mut impl Write, seed: u64) -> Result<usize, Error> {
-        let begun = Instant::now();
+        let begun = Begun::now();
         let steps = if self.deep { DEEP_STORM } else { STORM };
         let storm = storm(seed, steps, Flock::Works)?;
         writeln!(
             out,
-            "storm from seed {seed}: {} worlds of 2 to 64, {} steps, {} ownerships, {} killed, in {:.1} s",
-            storm.worlds,
-            storm.steps,
-            storm.ownerships,
-            storm.crashes,
-            begun.elapsed().as_secs_f64()
+            "storm from seed {seed}: {} worlds of 2 to 64, {} steps, {} ownerships, {} killed; {begun}",
+            storm.worlds, storm.steps, storm.ownerships, storm.crashes,
         )?;
         let Some(broken) = storm.broken else {
             return Ok(0);
         };
         writeln!(out, "\n{broken}")?;
         Ok(1)
+    }
+}
+
+/// When a part of the run began, to say what it has cost.
+struct Begun {
+    at: Instant,
+    cpu: f64,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self { at: Instant::now(), cpu: cpu_seconds() }
+    }
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, cpu) = (self.at.elapsed().as_secs_f64(), cpu_seconds() - self.cpu);
+        write!(f, "{seconds:.1} s, {cpu:.1} s of CPU, {} MB at most", peak_megabytes())
     }
 }
 
@@ -161,8 +182,32 @@ fn show(out: &mut impl Write, row: &Row, expected: Option<&str>, all: bool) -> i
     Ok(())
 }
 
+/// The same world three times: mirror images once, all of them, and by stateright.
+fn compare(out: &mut impl Write, case: &Case) -> Result<(), Error> {
+    writeln!(out, "{}", case.title())?;
+    for (who, symmetric) in [("ours", true), ("ours, mirror images too", false)] {
+        let universe = Universe::new(Scope { symmetric, ..case.scope.clone() })?;
+        timed(out, who, || explore::explore(&universe, case.limit).states)?;
+    }
+    let universe = Universe::new(case.scope.clone())?;
+    timed(out, "stateright", || model::second_opinion(universe).states)
+}
+
+fn timed(out: &mut impl Write, who: &str, explore: impl FnOnce() -> usize) -> Result<(), Error> {
+    let begun = cpu_seconds();
+    let states = explore();
+    let seconds = cpu_seconds() - begun;
+    let rate = states as f64 / seconds / 1000.0;
+    let peak = peak_megabytes();
+    writeln!(
+        out,
+        "{who:<24} {states:>9} states, {seconds:>5.1} s of CPU, {rate:>4.0} thousand a second, {peak} MB at most"
+    )?;
+    Ok(())
+}
+
 /// Serves the explorer until it is interrupted.
-fn explore(out: &mut impl Write, case: &Case, address: &str) -> Result<(), Error> {
+fn serve(out: &mut impl Write, case: &Case, address: &str) -> Result<(), Error> {
     let failed = |source| Error::Address { address: address.to_owned(), source };
     model::can_listen(address).map_err(failed)?;
     let universe = Universe::new(case.scope.clone())?;

@@ -6,9 +6,10 @@ use std::net::TcpListener;
 
 use stateright::{Checker, Model, Property as Promise};
 
+use crate::picture::picture;
 use crate::property::Property;
 use crate::scope::Universe;
-use crate::words::line;
+use crate::words::{choice, line};
 use crate::world::{Action, World};
 
 impl Model for Universe {
@@ -27,9 +28,13 @@ impl Model for Universe {
         state.after(self, action)
     }
 
+    fn format_action(&self, action: &Action) -> String {
+        choice(*action)
+    }
+
     fn format_step(&self, state: &World, action: Action) -> Option<String> {
         let after = state.after(self, action)?;
-        Some(format!("{}\n\n{after:#?}", line(self, state, action)))
+        Some(format!("{}\n\n{}", line(self, state, action), picture(self, &after)))
     }
 
     fn properties(&self) -> Vec<Promise<Self>> {
@@ -61,10 +66,22 @@ fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {
     world.foul.is_none() || world.foul != property
 }
 
-/// How many states stateright's breadth-first search finds.
+/// What stateright's breadth-first search makes of a world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opinion {
+    /// How many states there are.
+    pub states: usize,
+    /// The promises that a state breaks, in the order of the report.
+    pub broken: Vec<Property>,
+}
+
+/// Asks stateright. It knows nothing of mirror images, and judges states alone.
 #[must_use]
-pub fn second_opinion(universe: Universe) -> usize {
-    universe.checker().spawn_bfs().join().unique_state_count()
+pub fn second_opinion(universe: Universe) -> Opinion {
+    let checker = universe.checker().spawn_bfs().join();
+    let found = checker.discoveries();
+    let broken = Property::ALL.into_iter().filter(|property| found.contains_key(property.name()));
+    Opinion { states: checker.unique_state_count(), broken: broken.collect() }
 }
 
 /// Whether the explorer could listen there; it does not say so itself, it panics.

@@ -76,6 +76,16 @@ pub fn line(universe: &Universe, world: &World, action: Action) -> String {
             };
             format!("{} {words}: {how}", name(pid))
         }
+        _ => choice(action),
+    }
+}
+
+/// One action, whatever the world: what there is to choose from.
+#[must_use]
+pub fn choice(action: Action) -> String {
+    match action {
+        Action::Step(pid) => format!("{} goes on", name(pid)),
+        Action::Fault(pid, _) => format!("{} is refused", name(pid)),
         Action::Deed(pid, deed) => format!("{} {}", name(pid), deed_words(deed)),
         Action::Crash(pid) => format!("{} is killed", name(pid)),
         Action::Unlock(pid) => format!("the kernel drops the locks of {}", name(pid)),
@@ -101,7 +111,7 @@ const fn deed_words(deed: Deed) -> &'static str {
     }
 }
 
-fn call_words(call: &Call) -> String {
+pub(crate) fn call_words(call: &Call) -> String {
     let effect = match call {
         Call::Truncate(_, name) => return format!("opens {} to overwrite it", path(*name)),
         Call::Core(effect) => effect,

@@ -1,5 +1,6 @@
 //! A process: what it runs, what it has open, and what is true of it.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use super::files::{Ino, Maker, Pid};
 use crate::sketch::Sketch;
 
 /// A process, shared between the worlds in which it is the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shared(Arc<Sketched>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Sketched {
     sketch: Sketch,
     process: Process,
@@ -194,6 +195,12 @@ impl Deref for Shared {
 
     fn deref(&self) -> &Process {
         &self.0.process
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.process.fmt(f)
     }
 }
 
