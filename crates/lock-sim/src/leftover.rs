@@ -51,7 +51,8 @@ impl Leftover {
     pub fn all() -> Vec<Self> {
         let any = [None, Some(Remains::Ours), Some(Remains::Stale)];
         let mut all = Vec::new();
-        for lock in any {
+        // As a guard, an empty file is judged like a peer's; as a lock it is not one.
+        for lock in any.into_iter().chain([Some(Remains::Empty)]) {
             for mutex in any {
                 for reclaim in any {
                     for takeover in [None, Some(Remains::Ours)] {

@@ -32,7 +32,7 @@ pub enum Property {
     NothingLeft,
     /// No deadlock and no livelock.
     CanEnd,
-    /// Nobody is busy without getting anywhere.
+    /// Nobody is busy without getting anywhere, nor are sleepers that only wake each other.
     NoHotLoop,
 }
 

@@ -54,6 +54,7 @@ fn classes(whole: &Universe, reduced: &Universe) -> (usize, usize) {
 
 #[test]
 fn each_class_of_states_is_explored_exactly_once() {
+    let mut table = String::new();
     for scope in scopes() {
         let reduced = universe(scope.clone());
         let whole = universe(Scope { symmetric: false, ..scope.clone() });
@@ -62,7 +63,9 @@ fn each_class_of_states_is_explored_exactly_once() {
         assert_eq!(explore(&reduced, LIMIT).states, classes, "{scope:?}");
         let most = reduced.symmetry.size();
         assert!(classes < states && states <= classes * most, "{states} in {classes} classes");
+        table += &format!("{} alike: {states} states, {classes} explored\n", scope.crew.len());
     }
+    insta::assert_snapshot!(table);
 }
 
 /// What breaks, and after how many steps.
