@@ -135,7 +135,7 @@ fn beside_a_peer() -> Vec<Leftover> {
     leftovers
 }
 
-/// The last three go on far beyond what a machine has memory for.
+/// The last two go on far beyond what a machine has memory for.
 fn crowds() -> Vec<Case> {
     let far = 30_000_000;
     vec![
