@@ -1,0 +1,147 @@
+//! Programs as locks: each acquire is a process.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use lock_bench_peer::{Failure, Subject};
+use rustix::process::{Pid, Signal, kill_process};
+
+const NOTHING: &str = "nothing is held";
+
+fn ended_well(command: &mut Command) -> Result<(), Failure> {
+    let status = command.status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?} ended with {status}").into()),
+    }
+}
+
+/// A program that runs another under the lock. The other is `cat`: it says that it runs by
+/// giving back what it is given, and ends when its input does.
+pub(super) struct Wrapper {
+    program: String,
+    args: Vec<String>,
+    held: Option<Child>,
+}
+
+impl Wrapper {
+    pub(super) fn flock(lock: &Utf8Path) -> Self {
+        Self::new("flock".to_owned(), &[lock.as_str(), "cat"])
+    }
+
+    pub(super) fn fleet(lock: &Utf8Path) -> Result<Self, Failure> {
+        let fleet = std::env::current_exe()?.with_file_name("fleet");
+        let fleet = Utf8PathBuf::try_from(fleet)?;
+        let args = ["lock", "run", "--lock", lock.as_str(), "--max-wait", "1h", "--", "cat"];
+        Ok(Self::new(fleet.into_string(), &args))
+    }
+
+    fn new(program: String, args: &[&str]) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { program, args, held: None }
+    }
+}
+
+impl Subject for Wrapper {
+    fn acquire(&mut self) -> Result<(), Failure> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        child.stdin.as_mut().ok_or(NOTHING)?.write_all(b"!")?;
+        child.stdout.as_mut().ok_or(NOTHING)?.read_exact(&mut [0])?;
+        self.held = Some(child);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Failure> {
+        let mut child = self.held.take().ok_or(NOTHING)?;
+        drop(child.stdin.take());
+        let status = child.wait()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("{} ended with {status}", self.program).into()),
+        }
+    }
+}
+
+/// A program that makes the lock file and ends.
+pub(super) struct Maker {
+    lock: Utf8PathBuf,
+    make: Vec<String>,
+    remove: Option<Vec<String>>,
+}
+
+impl Maker {
+    /// procmail's, looking once a second. Its manual removes the file with `rm -f`.
+    pub(super) fn lockfile(lock: &Utf8Path) -> Self {
+        Self { lock: lock.to_owned(), make: words(&["lockfile", "-1"], lock), remove: None }
+    }
+
+    /// liblockfile's, with the pid of whoever called it in the file, looking once a second.
+    pub(super) fn dotlockfile(lock: &Utf8Path) -> Self {
+        let make = words(&["dotlockfile", "-l", "-p", "-i", "1", "-r", "1000000"], lock);
+        let remove = Some(words(&["dotlockfile", "-u"], lock));
+        Self { lock: lock.to_owned(), make, remove }
+    }
+}
+
+fn words(words: &[&str], lock: &Utf8Path) -> Vec<String> {
+    words.iter().copied().chain([lock.as_str()]).map(str::to_owned).collect()
+}
+
+fn call(words: &[String]) -> Result<(), Failure> {
+    let (program, args) = words.split_first().ok_or("no program")?;
+    ended_well(Command::new(program).args(args).stdout(Stdio::null()))
+}
+
+impl Subject for Maker {
+    fn acquire(&mut self) -> Result<(), Failure> {
+        call(&self.make)
+    }
+
+    fn release(&mut self) -> Result<(), Failure> {
+        match &self.remove {
+            Some(words) => call(words),
+            None => Ok(fs::remove_file(&self.lock)?),
+        }
+    }
+}
+
+/// A program that says when it has the lock, and keeps it until it is asked to end.
+pub(super) struct Holder {
+    args: Vec<String>,
+    held: Option<Child>,
+}
+
+impl Holder {
+    /// The server's address is in the environment, where etcdctl looks for it.
+    pub(super) fn etcdctl(lock: &Utf8Path) -> Self {
+        Self { args: vec!["lock".to_owned(), lock.as_str().to_owned()], held: None }
+    }
+}
+
+impl Subject for Holder {
+    fn acquire(&mut self) -> Result<(), Failure> {
+        let mut command = Command::new("etcdctl");
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stdout.take().ok_or(NOTHING)?);
+        if said.read_line(&mut line)? == 0 {
+            let status = child.wait()?;
+            return Err(format!("etcdctl ended with {status}").into());
+        }
+        self.held = Some(child);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Failure> {
+        let mut child = self.held.take().ok_or(NOTHING)?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
+        // It ends with a status of its own when it is asked to.
+        child.wait()?;
+        Ok(())
+    }
+}

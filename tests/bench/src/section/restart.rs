@@ -1,0 +1,157 @@
+//! A whole fleet restarted: under the lock, by the same commands without it, and by one call
+//! of the service manager.
+
+mod bare;
+mod home;
+mod manager;
+
+use std::time::Instant;
+
+use super::Bench;
+use crate::error::Error;
+use crate::figures::{Goal, Section, Table};
+use crate::stats::{Summary, digits};
+use home::Home;
+use manager::Manager;
+
+/// How many agents.
+const SIZES: [usize; 3] = [10, 50, 200];
+
+/// One way to restart them, in milliseconds, restart by restart.
+struct Way {
+    name: &'static str,
+    times: Vec<f64>,
+}
+
+/// All ways of one supervisor with so many agents; the first is ours.
+struct Fleet {
+    supervisor: &'static str,
+    size: usize,
+    ways: Vec<Way>,
+}
+
+const OURS: &str = "fleet restart";
+const BARE: &str = "the same commands without the lock";
+const SINGLE: &str = "one systemctl restart of all units";
+
+/// Restarts fleets of each size under each supervisor.
+pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
+    let mut fleets = Vec::new();
+    for size in bench.scale(&SIZES[..1], &SIZES[..]) {
+        fleets.push(processes(bench, *size)?);
+        bench.progress(&format!("restart: {size} processes"));
+        fleets.push(units(bench, *size)?);
+        bench.progress(&format!("restart: {size} units"));
+    }
+    let text = "`fleet restart --settle 0ms` of agents that only sleep, each way in its turn. \
+                For `process` the same commands are: ask each agent to end, wait for it, start \
+                it anew with its log. For `systemd` they are the very command lines that `fleet \
+                restart` calls, as a first restart showed, called again one after the other. The \
+                user manager is a real one of the run's own. What is more than the bare commands \
+                is all that `fleet` does beside them: starting itself, reading the roster, the \
+                lock, a fenced step for each command, the plan's standing, the journal."
+        .to_owned();
+    let goals = fleets.iter().flat_map(goals).collect();
+    let tables = vec![table(&fleets)];
+    Ok(Section { title: "Restart".to_owned(), text, tables, goals, plots: Vec::new() })
+}
+
+fn processes(bench: &Bench, size: usize) -> Result<Fleet, Error> {
+    let home = Home::make(bench, "process", size)?;
+    home.fleet(&["start", "--settle", "0ms"])?;
+    let mut agents = bare::Agents::start(&home, size)?;
+    let mut ways = [OURS, BARE].map(|name| Way { name, times: Vec::new() });
+    for _ in 0..bench.scale(2, 9) {
+        let [ours, same] = &mut ways;
+        ours.add(|| home.fleet(&["restart", "--settle", "0ms"]))?;
+        same.add(|| agents.restart())?;
+    }
+    home.fleet(&["stop"])?;
+    Ok(Fleet { supervisor: "process", size, ways: ways.into() })
+}
+
+fn units(bench: &Bench, size: usize) -> Result<Fleet, Error> {
+    let home = Home::make(bench, "systemd", size)?;
+    let _manager = Manager::start(&home)?;
+    home.fleet(&["start", "--settle", "0ms"])?;
+    let calls = home.recorded(&["restart", "--settle", "0ms"])?;
+    let units = home.units(size);
+    let single = [
+        &["systemctl", "--user", "restart"][..],
+        &units.iter().map(String::as_str).collect::<Vec<_>>(),
+    ]
+    .concat();
+    let mut ways = [OURS, BARE, SINGLE].map(|name| Way { name, times: Vec::new() });
+    for _ in 0..bench.scale(2, 5) {
+        let [ours, same, one] = &mut ways;
+        ours.add(|| home.fleet(&["restart", "--settle", "0ms"]))?;
+        same.add(|| calls.iter().try_for_each(|call| home.call_leniently(call)))?;
+        one.add(|| home.call(&single))?;
+    }
+    home.fleet(&["stop"])?;
+    Ok(Fleet { supervisor: "systemd", size, ways: ways.into() })
+}
+
+impl Way {
+    fn add(&mut self, restart: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        let begun = Instant::now();
+        restart()?;
+        self.times.push(begun.elapsed().as_secs_f64() * 1e3);
+        Ok(())
+    }
+}
+
+impl Fleet {
+    /// The median of the ratios of a round.
+    fn ratio(&self, one: &str, other: &str) -> f64 {
+        let times = |name| self.ways.iter().find(|way| way.name == name).map(|way| &way.times);
+        let (Some(ones), Some(others)) = (times(one), times(other)) else { return f64::NAN };
+        let ratios: Vec<_> = ones.iter().zip(others).map(|(one, other)| one / other).collect();
+        Summary::of(&ratios).median
+    }
+}
+
+fn goals(fleet: &Fleet) -> Vec<Goal> {
+    let name = |what: &str| format!("restart, {} agents, {}: {what}", fleet.size, fleet.supervisor);
+    let more = (fleet.ratio(OURS, BARE) - 1.0) * 100.0;
+    let mut goals = vec![Goal::at_most(name("more than the bare commands"), more, 1.0, " %")];
+    if fleet.supervisor == "systemd" {
+        let ratio = fleet.ratio(OURS, SINGLE);
+        goals.push(Goal::at_most(name("against the single call"), ratio, 1.2, " ×"));
+    }
+    goals
+}
+
+fn table(fleets: &[Fleet]) -> Table {
+    let head =
+        ["supervisor", "agents", "restarted by", "median ms", "lowest", "highest", "ours is"];
+    let mut table = Table::new("Milliseconds a restart of the whole fleet", &head);
+    for fleet in fleets {
+        for way in &fleet.ways {
+            let summary = Summary::of(&way.times);
+            let numbers = [summary.median, summary.min, summary.max].map(digits);
+            let ratio = format!("{} ×", digits(fleet.ratio(OURS, way.name)));
+            let named = [fleet.supervisor.to_owned(), fleet.size.to_string(), way.name.to_owned()];
+            table.row(named.into_iter().chain(numbers).chain([ratio]));
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundredth_more_is_still_within() {
+        let way = |name, times: &[f64]| Way { name, times: times.to_vec() };
+        let ways = vec![
+            way(OURS, &[100.9, 202.0]),
+            way(BARE, &[100.0, 200.0]),
+            way(SINGLE, &[50.0, 50.0]),
+        ];
+        let goals = goals(&Fleet { supervisor: "systemd", size: 10, ways });
+        let holds: Vec<_> = goals.iter().map(|goal| goal.holds).collect();
+        assert_eq!(holds, [Some(true), Some(false)]);
+    }
+}
