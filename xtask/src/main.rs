@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands that people and CI run, the same ones.
 
 mod args;
+mod bench;
 mod dist;
 mod error;
 mod faults;

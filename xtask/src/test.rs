@@ -2,7 +2,7 @@
 //!
 //! The test runner comes last, so that the output closes with its summary.
 
-mod programs;
+pub(crate) mod programs;
 mod steps;
 
 use std::env;

@@ -1,4 +1,4 @@
-//! The programs that the tests call, and the Debian packages that have them.
+//! The programs that the tests and the benchmarks call, and the Debian packages that have them.
 //!
 //! A test never skips itself because a program is absent: the run installs it or fails here.
 
@@ -48,20 +48,39 @@ const PROGRAMS: &[Program] = &[
     Program { name: "zsh", package: "zsh", needed_for: "tests of its completions" },
 ];
 
+/// What the benchmarks set beside our lock; the tests do without.
+const PEERS: &[Program] = &[
+    Program { name: "dotlockfile", package: "liblockfile-bin", needed_for: "a peer" },
+    Program { name: "etcd", package: "etcd-server", needed_for: "a peer" },
+    Program { name: "etcdctl", package: "etcd-client", needed_for: "a peer" },
+    Program { name: "flock", package: "util-linux", needed_for: "a peer" },
+    Program { name: "lockfile", package: "procmail", needed_for: "a peer" },
+    Program { name: "strace", package: "strace", needed_for: "the count of system calls" },
+];
+
 /// Directories that Debian leaves out of an ordinary user's `PATH`.
 const SYSTEM_DIRECTORIES: &[&str] = &["/usr/sbin", "/sbin"];
 
 /// Makes sure that every program is there: installs what is missing if we may.
 pub(super) fn provide() -> Result<(), Error> {
+    provide_all(PROGRAMS)
+}
+
+/// The same for what the benchmarks measure.
+pub(crate) fn provide_peers() -> Result<(), Error> {
+    provide_all(PEERS)
+}
+
+fn provide_all(programs: &[Program]) -> Result<(), Error> {
     let directories = directories();
-    let absent = missing(PROGRAMS, &directories);
+    let absent = missing(programs, &directories);
     if absent.is_empty() {
         return Ok(());
     }
     if may_install(&directories) {
         install(&absent)?;
     }
-    complain(&missing(PROGRAMS, &directories))
+    complain(&missing(programs, &directories))
 }
 
 fn directories() -> Vec<PathBuf> {

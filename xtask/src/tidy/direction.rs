@@ -12,6 +12,9 @@ const RULE: &str = "direction";
 const ALLOWED: &[(&str, &[&str])] = &[
     ("fleet-cli", &["lock-fs"]),
     ("fleet-tour", &[]),
+    ("lock-bench", &["lock-bench-peer", "lock-fs", "lock-tests"]),
+    ("lock-bench-peer", &[]),
+    ("lock-bench-rust-peers", &["lock-bench-peer"]),
     ("lock-core", &[]),
     ("lock-fs", &["lock-core"]),
     ("lock-sim", &["lock-core"]),

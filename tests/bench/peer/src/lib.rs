@@ -12,7 +12,10 @@
 //! | `acquire` | acquires | `acquired WANTED GOT` |
 //! | `release` | releases, rests a moment, then tells | `released BEGAN ENDED` |
 //! | `once START HOLD` | acquires at an instant, holds it so long, releases | `turn WANTED GOT LEFT` |
-//! | `contend START UNTIL LOG COUNTER` | does so again and again, counting in a file that all share; writes its turns to a log | `contended TURNS CPU` |
+//! | `contend START UNTIL LOG COUNTER` | acquires, works, releases, again and again; writes its turns to a log | `contended TURNS CPU` |
+//!
+//! The work is short and touches files that all share, as what a lock is for: the number in
+//! `COUNTER` is read and the next one written, and both are told in a log beside it.
 //!
 //! Whatever goes wrong is answered with `failed` and the reason. The peers in Node and Python
 //! speak the same.

@@ -39,7 +39,6 @@ pub fn contend(
     log: &Path,
     counter: &Path,
 ) -> Result<(usize, u64), Failure> {
-    let counter = OpenOptions::new().read(true).write(true).open(counter)?;
     let mut turns = Vec::with_capacity(1 << 16);
     sleep_until_ns(window.start);
     let used = cpu_ns();
@@ -50,7 +49,7 @@ pub fn contend(
         }
         subject.acquire()?;
         let got = now_ns();
-        count(&counter)?;
+        work(counter)?;
         let left = now_ns();
         subject.release()?;
         turns.push(Turn { wanted, got, left });
@@ -64,10 +63,15 @@ pub fn contend(
     Ok((turns.len(), used))
 }
 
-/// Reads a number and writes the next: two at once lose one of them.
-fn count(counter: &File) -> Result<(), Failure> {
+/// What is done under the lock: reads a number from a file and writes the next, and says so in
+/// a log beside it. Two at once lose one of the numbers.
+fn work(counter: &Path) -> Result<(), Failure> {
+    let file = OpenOptions::new().read(true).write(true).open(counter)?;
     let mut number = [0; 8];
-    counter.read_exact_at(&mut number, 0)?;
+    file.read_exact_at(&mut number, 0)?;
     let next = u64::from_le_bytes(number) + 1;
-    Ok(counter.write_all_at(&next.to_le_bytes(), 0)?)
+    file.write_all_at(&next.to_le_bytes(), 0)?;
+    let log = counter.with_extension("log");
+    let mut log = OpenOptions::new().append(true).create(true).open(log)?;
+    Ok(writeln!(log, "{} {next}", std::process::id())?)
 }

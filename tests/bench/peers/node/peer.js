@@ -56,18 +56,25 @@ function subject(name, lock) {
   }
 }
 
-async function contend(it, [start, until, log, counter]) {
-  const file = fs.openSync(counter, 'r+');
+function work(counter) {
   const bytes = Buffer.alloc(8);
+  const file = fs.openSync(counter, 'r+');
+  fs.readSync(file, bytes, 0, 8, 0);
+  const next = bytes.readBigUInt64LE() + 1n;
+  bytes.writeBigUInt64LE(next);
+  fs.writeSync(file, bytes, 0, 8, 0);
+  fs.closeSync(file);
+  fs.appendFileSync(`${counter}.log`, `${process.pid} ${next}\n`);
+}
+
+async function contend(it, [start, until, log, counter]) {
   const turns = [];
   await sleepUntil(BigInt(start));
   const used = process.cpuUsage();
   for (let wanted = now(); wanted < BigInt(until); wanted = now()) {
     await it.acquire();
     const got = now();
-    fs.readSync(file, bytes, 0, 8, 0);
-    bytes.writeBigUInt64LE(bytes.readBigUInt64LE() + 1n);
-    fs.writeSync(file, bytes, 0, 8, 0);
+    work(counter);
     const left = now();
     await it.release();
     turns.push(`turn ${wanted} ${got} ${left}\n`);

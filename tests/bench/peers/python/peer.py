@@ -36,15 +36,15 @@ class Portalocker:
 
 
 class PidFile:
-    """Says who holds it; asked again and again, as it cannot wait long by itself."""
+    """Says who holds it."""
 
     def __init__(self, lock):
         import portalocker
 
-        self.lock = portalocker.PidFileLock(lock, timeout=FOREVER)
+        self.lock = portalocker.PidFileLock(lock)
 
     def acquire(self):
-        self.lock.acquire()
+        self.lock.acquire(timeout=FOREVER, fail_when_locked=False)
 
     def release(self):
         self.lock.release()
@@ -85,17 +85,25 @@ def used():
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
+def work(counter):
+    file = os.open(counter, os.O_RDWR)
+    number = int.from_bytes(os.pread(file, 8, 0), "little") + 1
+    os.pwrite(file, number.to_bytes(8, "little"), 0)
+    os.close(file)
+    log = os.open(f"{counter}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(log, f"{os.getpid()} {number}\n".encode())
+    os.close(log)
+
+
 def contend(it, start, until, log, counter):
     start, until = int(start), int(until)
-    file = os.open(counter, os.O_RDWR)
     turns = []
     sleep_until(start)
     before = used()
     while (wanted := now()) < until:
         it.acquire()
         got = now()
-        number = int.from_bytes(os.pread(file, 8, 0), "little") + 1
-        os.pwrite(file, number.to_bytes(8, "little"), 0)
+        work(counter)
         left = now()
         it.release()
         turns.append(f"turn {wanted} {got} {left}\n")

@@ -1,12 +1,11 @@
 //! Programs as locks: each acquire is a process.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_bench_peer::{Failure, Subject};
-use rustix::process::{Pid, Signal, kill_process};
 
 const NOTHING: &str = "nothing is held";
 
@@ -36,6 +35,13 @@ impl Wrapper {
         let fleet = Utf8PathBuf::try_from(fleet)?;
         let args = ["lock", "run", "--lock", lock.as_str(), "--max-wait", "1h", "--", "cat"];
         Ok(Self::new(fleet.into_string(), &args))
+    }
+
+    /// The server's address is where etcdctl looks by itself. It gives its input to nobody, so
+    /// that comes by another descriptor.
+    pub(super) fn etcdctl(lock: &Utf8Path) -> Self {
+        let script = "exec etcdctl lock -- \"$0\" sh -c 'exec cat <&3' 3<&0";
+        Self::new("sh".to_owned(), &["-c", script, lock.as_str()])
     }
 
     fn new(program: String, args: &[&str]) -> Self {
@@ -106,42 +112,5 @@ impl Subject for Maker {
             Some(words) => call(words),
             None => Ok(fs::remove_file(&self.lock)?),
         }
-    }
-}
-
-/// A program that says when it has the lock, and keeps it until it is asked to end.
-pub(super) struct Holder {
-    args: Vec<String>,
-    held: Option<Child>,
-}
-
-impl Holder {
-    /// The server's address is in the environment, where etcdctl looks for it.
-    pub(super) fn etcdctl(lock: &Utf8Path) -> Self {
-        Self { args: vec!["lock".to_owned(), lock.as_str().to_owned()], held: None }
-    }
-}
-
-impl Subject for Holder {
-    fn acquire(&mut self) -> Result<(), Failure> {
-        let mut command = Command::new("etcdctl");
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
-        let mut line = String::new();
-        let mut said = BufReader::new(child.stdout.take().ok_or(NOTHING)?);
-        if said.read_line(&mut line)? == 0 {
-            let status = child.wait()?;
-            return Err(format!("etcdctl ended with {status}").into());
-        }
-        self.held = Some(child);
-        Ok(())
-    }
-
-    fn release(&mut self) -> Result<(), Failure> {
-        let mut child = self.held.take().ok_or(NOTHING)?;
-        kill_process(Pid::from_child(&child), Signal::TERM)?;
-        // It ends with a status of its own when it is asked to.
-        child.wait()?;
-        Ok(())
     }
 }

@@ -34,7 +34,7 @@ fn subject(args: &PeerArgs) -> Result<Box<dyn Subject>, Failure> {
         "dotlockfile" => Box::new(called::Maker::dotlockfile(lock)),
         "flock" => Box::new(called::Wrapper::flock(lock)),
         "fleet" => Box::new(called::Wrapper::fleet(lock)?),
-        "etcdctl" => Box::new(called::Holder::etcdctl(lock)),
+        "etcdctl" => Box::new(called::Wrapper::etcdctl(lock)),
         other => return Err(format!("no such peer: {other}").into()),
     })
 }

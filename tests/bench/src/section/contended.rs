@@ -11,7 +11,7 @@ use crate::figures::{Goal, Plot, Section, Shape, Table};
 use crate::judge::{Judged, judge, parse};
 use crate::place::Medium;
 use crate::stats::{MICRO, MILLI, Summary, digits, in_units, real};
-use crate::subject::{BLOCKED_FLOCK, Kind, OURS, Subject};
+use crate::subject::{BLOCKED_FLOCK, Home, Kind, OURS, Subject};
 
 /// How many processes.
 pub(super) const CROWDS: [usize; 4] = [2, 8, 32, 128];
@@ -60,9 +60,11 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     for size in sizes {
         crowds.push((*size, crowd(bench, *size)?));
     }
-    let text = "Each process acquires, adds one to a number in a file that all share, releases, \
-                and begins again, for 2 s in each of 3 rounds (what is called as a program is \
-                started for each turn). Look at the owner changes, not at the acquisitions: a \
+    let text = "Each process acquires, adds one to a number in a file that all share, says so in \
+                a log that all share, releases, and begins again, for 2 s in each of 3 rounds \
+                (one round where each acquire is a process or the peer an interpreter, from 32 \
+                on). That work takes a dozen microseconds; were it much shorter than opening a \
+                file, the processes would hardly meet. Look at the owner changes, not at the acquisitions: a \
                 lock that lets the same process take it again and again looks fast and starves \
                 everyone else. Exclusion is judged by the instants at which each had the lock \
                 and by the number in the file. Median of the rounds; the spread is lowest to \
@@ -83,6 +85,10 @@ fn crowd(bench: &Bench, size: usize) -> Result<Crowd, Error> {
     let window = bench.scale(500, 2000) * 1_000_000;
     for number in 0..bench.scale(1, 3) {
         for (subject, rounds) in &mut crowd {
+            let is_light = matches!(subject.home, Home::Here | Home::Rust);
+            if number > 0 && size >= 32 && !is_light {
+                continue;
+            }
             let outcome = round(bench, subject, size, window);
             if let Some(round) = bench.tolerate(subject, outcome)? {
                 rounds.push(round);

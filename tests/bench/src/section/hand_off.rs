@@ -94,11 +94,12 @@ impl Pair {
         let mut holder = bench.programs.start(subject, &lock)?;
         let mut waiter = bench.programs.start(subject, &lock)?;
         waiter.cycles(1)?;
-        holder.acquire()?;
+        holder.cycles(1)?;
         Ok(Self { holder, waiter, latencies: Vec::new() })
     }
 
     fn round(&mut self, subject: &Subject, dice: &mut Dice) -> Result<(), Error> {
+        self.holder.acquire()?;
         self.waiter.tell("acquire")?;
         thread::sleep(settled(subject, dice));
         let [began, _] = self.holder.release()?;
@@ -107,6 +108,7 @@ impl Pair {
             return Err(Error::Broken(format!("{} was had by two at once", subject.name)));
         }
         self.latencies.push(in_units(got - began, MICRO));
+        self.waiter.release()?;
         std::mem::swap(&mut self.holder, &mut self.waiter);
         Ok(())
     }

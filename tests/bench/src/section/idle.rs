@@ -41,7 +41,7 @@ struct Usage {
 pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     let mut costs = Vec::new();
     for subject in &bench.subjects {
-        let whole = if subject.kind == Kind::Ours { 60 } else { 15 };
+        let whole = if subject.kind == Kind::Ours { 60 } else { 10 };
         let lasts = Duration::from_secs(bench.scale(2, whole));
         if let Some(cost) = bench.tolerate(subject, waiting(bench, subject, lasts))? {
             bench.progress(&format!("{WAITERS} waiters of {} looked at", subject.name));
@@ -49,7 +49,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
         }
     }
     let text = format!(
-        "{WAITERS} waiters wait for a lock that is held: ours for 60 s, the others for 15 s. \
+        "{WAITERS} waiters wait for a lock that is held: ours for 60 s, the others for 10 s. \
          Processor time and voluntary context switches of all threads from the first look to the \
          last, memory at the end. Of what is called as a program, the program and its children \
          are looked at; of all others the whole peer, with the interpreter that it runs in."
@@ -70,7 +70,7 @@ fn waiting(bench: &Bench, subject: &Subject, lasts: Duration) -> Result<Cost, Er
     };
     let crew = (0..WAITERS).map(start).collect::<Result<Vec<Peer>, Error>>()?;
     // Until all have started and settled down: nothing tells that of somebody else's program.
-    thread::sleep(Duration::from_secs(bench.scale(3, 8)));
+    thread::sleep(Duration::from_secs(bench.scale(3, 6)));
     let pids: Vec<_> = crew.iter().flat_map(|peer| looked_at(subject, peer.pid())).collect();
     if pids.len() < WAITERS {
         return Err(Error::Failure(format!("only {} of {} wait", pids.len(), subject.name)));
