@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Just long enough to see that it works; the figures mean little
     #[arg(long)]
     quick: bool,
+    /// Draw the plots of what is measured into this directory
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// Write docs/benchmarks.md and its plots; it must be the whole run
     #[arg(long, conflicts_with_all = ["section", "subject", "quick"])]
     write: bool,
@@ -123,6 +126,9 @@ fn program(workspace: &Workspace, options: &Options) -> Command {
     }
     if options.quick {
         command.arg("--quick");
+    }
+    if let Some(directory) = &options.plots {
+        command.arg("--plots").arg(directory);
     }
     if options.write {
         command.args(["--write", DOCUMENT]);

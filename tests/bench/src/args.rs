@@ -24,6 +24,9 @@ pub(crate) struct RunArgs {
     /// Just long enough to see that it works; the figures mean little
     #[arg(long)]
     pub(crate) quick: bool,
+    /// A directory to draw the plots of what is measured into
+    #[arg(long)]
+    pub(crate) plots: Option<Utf8PathBuf>,
     /// A page to write the figures to, with the plots in a directory of its name beside it; it
     /// must be the whole run
     #[arg(long, conflicts_with_all = ["section", "subject", "quick"])]

@@ -52,12 +52,16 @@ pub(crate) fn say(text: &str) -> Result<(), Error> {
 /// Writes the page and its plots.
 pub(crate) fn write(path: &Utf8Path, page: &Page) -> Result<(), Error> {
     let plots = path.with_extension("");
-    fs::create_dir_all(&plots).map_err(Error::system("create", &plots))?;
-    for plot in page.sections.iter().flat_map(|section| &section.plots) {
-        plot::draw(&plots, plot)?;
-    }
+    draw(&plots, &page.sections)?;
     fs::write(path, text(page, plots.file_name().unwrap_or_default()))
         .map_err(Error::system("write", path))
+}
+
+/// Draws the plots of all sections.
+pub(crate) fn draw(directory: &Utf8Path, sections: &[Section]) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(Error::system("create", directory))?;
+    let mut plots = sections.iter().flat_map(|section| &section.plots);
+    plots.try_for_each(|plot| plot::draw(directory, plot))
 }
 
 fn text(page: &Page, plots: &str) -> String {

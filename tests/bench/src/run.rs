@@ -53,6 +53,9 @@ fn finish(
 ) -> Result<(), Error> {
     let goals: Vec<_> = sections.iter().flat_map(|section| section.goals.clone()).collect();
     page::say(&page::goals(&goals))?;
+    if let Some(directory) = &args.plots {
+        page::draw(directory, &sections)?;
+    }
     let Some(path) = &args.write else { return Ok(()) };
     let minutes = in_units(now_ns() - begun, 60e9);
     let versions = versions(bench);
