@@ -115,23 +115,27 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 fn lines(area: &Area<'_>, unit: &str, all: &[(String, Vec<(f64, f64)>)]) -> Result<(), Failure> {
     let points = || all.iter().flat_map(|(_, points)| points.iter().copied());
-    let (across, up) =
-        (bounds(points().map(|point| point.0)), bounds(points().map(|point| point.1)));
+    // Each doubling as far as the one before, and room for the legend.
+    let last = points().map(|point| point.0.log2()).fold(1.0, f64::max);
+    let (across, up) = (0.5..last * 1.35, bounds(points().map(|point| point.1)));
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(72)
-        .build_cartesian_2d(across.log_scale(), up.log_scale())?;
-    chart.configure_mesh().x_desc("processes").y_desc(unit).draw()?;
+        .build_cartesian_2d(across, up.log_scale())?;
+    let size = |place: &f64| format!("{:.0}", place.exp2());
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("processes").y_desc(unit).x_label_formatter(&size).draw()?;
     for (index, (name, points)) in all.iter().enumerate() {
         let colour = colour(name, index);
         let style = colour.stroke_width(if name == "ours" { 3 } else { 2 });
-        let drawn = points.iter().copied().filter(|point| point.1 > 0.0);
-        let line = chart.draw_series(LineSeries::new(drawn.clone(), style).point_size(3))?;
+        let drawn = points.iter().filter(|point| point.1 > 0.0);
+        let drawn = drawn.map(|(size, value)| (size.log2(), *value));
+        let line = chart.draw_series(LineSeries::new(drawn, style).point_size(3))?;
         line.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
     let labels = &mut chart.configure_series_labels();
-    let legend = SeriesLabelPosition::UpperLeft;
+    let legend = SeriesLabelPosition::MiddleRight;
     Ok(labels
         .position(legend)
         .background_style(WHITE.mix(0.8))
@@ -146,7 +150,10 @@ fn bars(area: &Area<'_>, unit: &str, bars: &[Bar]) -> Result<(), Failure> {
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(180)
-        .build_cartesian_2d(across.log_scale(), (0..bars.len()).into_segmented())?;
+        .build_cartesian_2d(
+            across.log_scale(),
+            (0..bars.len().saturating_sub(1).max(1)).into_segmented(),
+        )?;
     let name = |place: &SegmentValue<usize>| match place {
         SegmentValue::CenterOf(index) | SegmentValue::Exact(index) => {
             bars.get(*index).map(|bar| bar.name.clone()).unwrap_or_default()

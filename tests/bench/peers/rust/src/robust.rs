@@ -28,7 +28,8 @@ impl Robust {
         file.set_len(u64::try_from(size)?)?;
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping of a file of this size, which stays until the process ends.
-        let shared = unsafe { libc::mmap(ptr::null_mut(), size, access, kind, file.as_raw_fd(), 0) };
+        let shared =
+            unsafe { libc::mmap(ptr::null_mut(), size, access, kind, file.as_raw_fd(), 0) };
         if shared == libc::MAP_FAILED {
             return Err(io::Error::last_os_error().into());
         }
@@ -56,12 +57,12 @@ impl Subject for Robust {
         match outcome {
             0 => Ok(()),
             // SAFETY: as above; the owner is dead, and we hold the mutex.
-            libc::EOWNERDEAD => match unsafe {
-                libc::pthread_mutex_consistent(&mut (*self.shared).mutex)
-            } {
-                0 => Ok(()),
-                code => Err(io::Error::from_raw_os_error(code).into()),
-            },
+            libc::EOWNERDEAD => {
+                match unsafe { libc::pthread_mutex_consistent(&mut (*self.shared).mutex) } {
+                    0 => Ok(()),
+                    code => Err(io::Error::from_raw_os_error(code).into()),
+                }
+            }
             code => Err(io::Error::from_raw_os_error(code).into()),
         }
     }
