@@ -13,21 +13,20 @@
 //! Outside the mutex a look only decides whether it is worth entering; whatever is done
 //! about the lock rests on a second look inside.
 
-use alloc::boxed::Box;
 use core::time::Duration;
 
+use crate::attempt::{Attempt, Attempted};
 use crate::chores::Chores;
-use crate::decide::{Decision, Mind, Sentence, Waiting};
+use crate::decide::{Mind, Sentence, Waiting};
 use crate::effect::{Effect, Event, Name, Slot};
-use crate::generation::Draw;
 use crate::inside::Inside;
-use crate::look::{Look, Looked};
+use crate::line::{Line, Stood};
 use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
 use crate::mutex::{Enter, Entry};
+use crate::own::Own;
 use crate::policy::OnTimeout;
-use crate::publish::{Publish, Published};
-use crate::snapshot::{FileId, Seen, Snapshot};
-use crate::sweep::Sweep;
+use crate::queue::Place;
+use crate::snapshot::FileId;
 use crate::time::Now;
 use crate::vigil::{Ended, Vigil};
 
@@ -38,7 +37,19 @@ use crate::vigil::{Ended, Vigil};
 pub struct Acquire {
     medium: Medium,
     mind: Mind,
+    queue: Queue,
     at: At,
+}
+
+/// How a contender stands to the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Queue {
+    /// It will stand there if it has to wait.
+    Open,
+    /// There is none here, or it does not wait.
+    Without,
+    /// It has its ticket there.
+    At(Place),
 }
 
 /// The lock is ours.
@@ -52,41 +63,19 @@ pub struct Acquired {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
+    Line(Line),
     Enter(Enter),
-    LookInside {
-        inside: Inside,
-        look: Look,
-    },
-    /// A takeover follows a crash, so it is the time to clear up after one.
-    Sweep {
-        inside: Inside,
-        takeover: Takeover,
-        sweep: Sweep,
-    },
-    Draw {
-        inside: Inside,
-        takeover: Option<Takeover>,
-        draw: Draw,
-    },
-    Publish {
-        inside: Inside,
-        takeover: Option<Takeover>,
-        publish: Publish,
-    },
-    Leave {
-        chores: Chores,
-        then: Then,
-    },
+    Attempt(Attempt),
+    Leave { chores: Chores, then: Then },
     Vigil(Vigil),
-    Signal {
-        sentence: Sentence,
-        then: Resume,
-    },
+    Signal { sentence: Sentence, then: Resume },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Restart,
+    Anew,
+    Join,
     Wait {
         seen: FileId,
     },
@@ -117,9 +106,15 @@ impl Acquire {
     /// A contender that begins now.
     #[must_use]
     pub fn new(context: &Context, now: Now) -> Self {
-        let mind = Mind::new(now);
-        let enter = Enter::contender(context.medium, context.policy.mutex_patience());
-        Self { medium: context.medium, mind, at: At::Enter(enter) }
+        let Context { medium, policy, .. } = context;
+        let (queue, at) = match medium.has_links() && !policy.no_wait {
+            true => (Queue::Open, At::Line(Line::arriving(*medium))),
+            false => {
+                let enter = Enter::contender(*medium, policy.mutex_patience());
+                (Queue::Without, At::Enter(enter))
+            }
+        };
+        Self { medium: *medium, mind: Mind::new(now), queue, at }
     }
 
     /// Whom it waits for, while it does.
@@ -132,14 +127,24 @@ impl Acquire {
         match outcome {
             Ok(Entry::Entered(inside)) => {
                 self.medium = inside.medium;
-                let look = Look::new(inside.medium);
-                self.go(At::LookInside { inside, look })
+                self.queue = match self.queue {
+                    Queue::At(_) if inside.number.is_none() => Queue::Without,
+                    Queue::Open if !self.medium.has_links() => Queue::Without,
+                    queue => queue,
+                };
+                self.go(At::Attempt(Attempt::new(inside)))
             }
-            // Contenders own nothing that they could lose.
-            Ok(Entry::Lost) => Flow::Done(Err(Failure::DirectoryGone)),
+            Ok(Entry::Crowded(own)) => {
+                self.medium = own.medium;
+                self.go(At::Line(Line::joining_with(own)))
+            }
+            // Contenders own nothing that they could lose, but their place in the queue.
+            Ok(Entry::Lost) => self.anew(),
             Err(Failure::MutexHeld { holder: Some(holder) })
                 if context.policy.on_timeout == OnTimeout::Stop && !context.policy.no_wait =>
             {
+                // The ticket went, and with it the place in the queue.
+                self.queue = Queue::Without;
                 match self.mind.sentence_for(context, now, &holder) {
                     Some(sentence) => self.go(At::Signal { sentence, then: Resume::Enter }),
                     None => Flow::Done(Err(Failure::Survived { owner: Some(holder) })),
@@ -149,77 +154,40 @@ impl Acquire {
         }
     }
 
-    /// A look under the mutex: what it shows is what is acted on.
-    fn looked_inside(
-        mut self,
-        context: &Context,
-        now: Now,
-        inside: Inside,
-        outcome: Result<Looked, Failure>,
-    ) -> Outcome {
-        let snapshot = match outcome {
-            Ok(looked) => looked.snapshot,
-            Err(failure) => return self.give_up(inside, failure),
-        };
-        let owner = snapshot.record().cloned().map(Box::new);
-        match self.mind.decide(context, now, &snapshot) {
-            Decision::Take(None) => self.draw(inside, None),
-            Decision::Take(Some(takeover)) => {
-                let sweep = Sweep::new(self.medium);
-                self.go(At::Sweep { inside, takeover, sweep })
+    /// Out of the mutex again, as owner or not.
+    fn attempted(self, inside: Inside, attempted: Attempted) -> Outcome {
+        match attempted {
+            Attempted::Owned(acquired) => {
+                self.leave(inside.vacate_as_owner(), Then::Own { inside, acquired })
             }
-            Decision::Wait { .. } => match snapshot {
-                Snapshot::Present(seen) if !context.policy.no_wait => {
-                    self.leave(inside.abandon(), Then::Wait { seen: seen.id })
-                }
-                _ => self.give_up(inside, Failure::Busy { owner }),
-            },
-            Decision::Signal(sentence) => match snapshot {
-                Snapshot::Present(Seen { id: seen, .. }) => {
-                    self.leave(inside.abandon(), Then::Signal { sentence, seen })
-                }
-                Snapshot::Absent => self.leave(inside.abandon(), Then::Restart),
-            },
-            Decision::GiveUp(failure) => self.give_up(inside, failure),
-        }
-    }
-
-    fn draw(self, inside: Inside, takeover: Option<Takeover>) -> Outcome {
-        self.go(At::Draw { inside, takeover, draw: Draw::new() })
-    }
-
-    fn published(
-        self,
-        inside: Inside,
-        takeover: Option<Takeover>,
-        outcome: Result<Published, Failure>,
-    ) -> Outcome {
-        match outcome {
-            Ok(Published::Owned(ownership)) => {
-                let acquired = Acquired { ownership, takeover };
-                self.leave(inside.vacate(), Then::Own { inside, acquired })
+            Attempted::Wait { .. } if self.queue == Queue::Open => {
+                self.leave(inside.abandon().close(Slot::Judged), Then::Join)
             }
-            // Only a peer that was not in our mutex can have done that; look again.
-            Ok(Published::Taken) => self.leave(inside.abandon(), Then::Restart),
-            Err(failure) => self.give_up(inside, failure),
+            Attempted::Wait { seen } => self.leave(inside.step_back(), Then::Wait { seen }),
+            Attempted::Signal { sentence, seen } => {
+                self.leave(inside.step_back(), Then::Signal { sentence, seen })
+            }
+            Attempted::Again => self.leave(inside.step_back(), Then::Restart),
+            Attempted::Failed(failure) => self.leave(inside.abandon(), Then::Done(Err(failure))),
         }
     }
 
     /// The wait for one owner is over.
-    fn kept_vigil(self, context: &Context, outcome: Result<Ended, Failure>) -> Outcome {
+    fn kept_vigil(self, context: &Context, now: Now, outcome: Result<Ended, Failure>) -> Outcome {
         match outcome {
-            Ok(Ended::Gone) => self.restart(context),
+            Ok(Ended::Gone) => self.restart(context, now),
             Ok(Ended::Ripe) => self.leave(Chores::new().close(Slot::Judged), Then::Restart),
             Ok(Ended::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })
             }
-            Err(failure) => Flow::Done(Err(failure)),
+            Err(failure) => self.quit(failure),
         }
     }
 
     fn signalled(
         mut self,
         context: &Context,
+        now: Now,
         sentence: Sentence,
         then: &Resume,
         event: &Event,
@@ -229,25 +197,38 @@ impl Acquire {
             event => {
                 let Sentence { pid, since, signal, .. } = sentence;
                 let effect = Effect::Signal { pid, since, signal };
-                return Flow::Done(Err(Failure::of(&effect, event)));
+                return self.quit(Failure::of(&effect, event));
             }
         }
         match then {
             // A holder that is being ended has been waited for long enough.
-            Resume::Enter => self.enter(context.policy.grace),
+            Resume::Enter => self.enter(context, now, context.policy.grace),
             Resume::Wait { seen } => self.wait(*seen),
         }
     }
 
-    fn give_up(self, inside: Inside, failure: Failure) -> Outcome {
-        self.leave(inside.abandon(), Then::Done(Err(failure)))
+    /// Ends outside the mutex: the place in the queue goes.
+    fn quit(self, failure: Failure) -> Outcome {
+        match self.queue {
+            Queue::At(Place { number, .. }) => {
+                let chores = Chores::new().forget(number).let_go(Slot::Ticket, self.medium);
+                self.leave(chores, Then::Done(Err(failure)))
+            }
+            Queue::Open | Queue::Without => Flow::Done(Err(failure)),
+        }
     }
 
     fn leave(self, chores: Chores, then: Then) -> Outcome {
         self.go(At::Leave { chores, then })
     }
 
-    fn left(self, context: &Context, outcome: Result<(), Failure>, then: Then) -> Outcome {
+    fn left(
+        self,
+        context: &Context,
+        now: Now,
+        outcome: Result<(), Failure>,
+        then: Then,
+    ) -> Outcome {
         match (outcome, then) {
             (_, Then::Done(Err(failure))) => Flow::Done(Err(failure)),
             // The lock is ours and the mutex will not go: neither may be kept. As long as the
@@ -274,16 +255,57 @@ impl Acquire {
             (Ok(()), Then::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })
             }
-            (Ok(()), Then::Restart) => self.restart(context),
+            (Ok(()), Then::Restart) => self.restart(context, now),
+            (Ok(()), Then::Anew) => self.anew(),
+            (Ok(()), Then::Join) => self.join(),
         }
     }
 
-    fn restart(self, context: &Context) -> Outcome {
-        self.enter(context.policy.mutex_patience())
+    /// From the top: the ticket that we had is gone.
+    fn anew(mut self) -> Outcome {
+        self.queue = Queue::Open;
+        let line = Line::arriving(self.medium);
+        self.go(At::Line(line))
     }
 
-    fn enter(self, patience: Duration) -> Outcome {
-        let enter = Enter::contender(self.medium, patience);
+    fn join(self) -> Outcome {
+        let line = Line::joining(self.medium);
+        self.go(At::Line(line))
+    }
+
+    /// We need not stand in line any more.
+    fn stood(mut self, context: &Context, now: Now, outcome: Result<Stood, Failure>) -> Outcome {
+        match outcome {
+            Ok(Stood::First) => self.restart(context, now),
+            // Whoever owns the lock now is waited for outside the mutex, too.
+            Ok(Stood::Ours(place)) => {
+                self.queue = Queue::At(place);
+                let vigil = Vigil::beginning(self.medium);
+                self.go(At::Vigil(vigil))
+            }
+            Ok(Stood::Nowhere) => {
+                self.queue = Queue::Without;
+                self.restart(context, now)
+            }
+            Ok(Stood::Missing) => {
+                let chores = Chores::new().let_go(Slot::Ticket, self.medium);
+                self.leave(chores, Then::Anew)
+            }
+            Err(failure) => self.quit(failure),
+        }
+    }
+
+    fn restart(self, context: &Context, now: Now) -> Outcome {
+        let patience = context.policy.mutex_patience();
+        self.enter(context, now, patience)
+    }
+
+    fn enter(self, context: &Context, now: Now, patience: Duration) -> Outcome {
+        let enter = match self.queue {
+            Queue::At(place) => Enter::with(Own::waiting(place), context, now, patience),
+            Queue::Open => Enter::newcomer(self.medium, patience),
+            Queue::Without => Enter::contender(self.medium, patience),
+        };
         self.go(At::Enter(enter))
     }
 
@@ -303,11 +325,9 @@ impl Machine for Acquire {
 
     fn effect(&self, context: &Context) -> Effect {
         match &self.at {
+            At::Line(line) => line.effect(context),
             At::Enter(enter) => enter.effect(context),
-            At::LookInside { look, .. } => look.effect(),
-            At::Sweep { sweep, .. } => sweep.effect(context),
-            At::Draw { draw, .. } => draw.effect(context),
-            At::Publish { publish, .. } => publish.effect(context),
+            At::Attempt(attempt) => attempt.effect(context),
             At::Leave { chores, .. } => chores.effect(context),
             At::Vigil(vigil) => vigil.effect(),
             At::Signal { sentence: Sentence { pid, since, signal, .. }, .. } => {
@@ -318,40 +338,36 @@ impl Machine for Acquire {
 
     fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
         match self.at.clone() {
+            At::Line(line) => {
+                if let Some(place) = line.place() {
+                    self.medium = place.medium;
+                    self.queue = Queue::At(place);
+                }
+                match line.step(context, now, &mut self.mind, event) {
+                    Flow::Go(line) => self.go(At::Line(line)),
+                    Flow::Done(outcome) => self.stood(context, now, outcome),
+                }
+            }
             At::Enter(enter) => match enter.step(context, now, event) {
                 Flow::Go(enter) => self.go(At::Enter(enter)),
                 Flow::Done(outcome) => self.entered(context, now, outcome),
             },
-            At::LookInside { inside, look } => match look.step(&event) {
-                Flow::Go(look) => self.go(At::LookInside { inside, look }),
-                Flow::Done(outcome) => self.looked_inside(context, now, inside, outcome),
-            },
-            At::Sweep { inside, takeover, sweep } => match sweep.step(context, now, event) {
-                Flow::Go(sweep) => self.go(At::Sweep { inside, takeover, sweep }),
-                Flow::Done(()) => self.draw(inside, Some(takeover)),
-            },
-            At::Draw { inside, takeover, draw } => match draw.step(context, now, &event) {
-                Flow::Go(draw) => self.go(At::Draw { inside, takeover, draw }),
-                Flow::Done(Ok(generation)) => {
-                    let replaces = takeover.is_some();
-                    let publish = Publish::new(context, now, &inside, generation, replaces);
-                    self.go(At::Publish { inside, takeover, publish })
+            At::Attempt(attempt) => {
+                let inside = attempt.inside();
+                match attempt.step(context, now, &mut self.mind, event) {
+                    Flow::Go(attempt) => self.go(At::Attempt(attempt)),
+                    Flow::Done(attempted) => self.attempted(inside, attempted),
                 }
-                Flow::Done(Err(failure)) => self.give_up(inside, failure),
-            },
-            At::Publish { inside, takeover, publish } => match publish.step(context, now, event) {
-                Flow::Go(publish) => self.go(At::Publish { inside, takeover, publish }),
-                Flow::Done(outcome) => self.published(inside, takeover, outcome),
-            },
+            }
             At::Leave { chores, then } => match chores.step(context, now, event) {
                 Flow::Go(chores) => self.go(At::Leave { chores, then }),
-                Flow::Done(outcome) => self.left(context, outcome, then),
+                Flow::Done(outcome) => self.left(context, now, outcome, then),
             },
             At::Vigil(vigil) => match vigil.step(context, now, &mut self.mind, &event) {
                 Flow::Go(vigil) => self.go(At::Vigil(vigil)),
-                Flow::Done(outcome) => self.kept_vigil(context, outcome),
+                Flow::Done(outcome) => self.kept_vigil(context, now, outcome),
             },
-            At::Signal { sentence, then } => self.signalled(context, sentence, &then, &event),
+            At::Signal { sentence, then } => self.signalled(context, now, sentence, &then, &event),
         }
     }
 }

@@ -180,8 +180,8 @@ fn a_file_on_its_way_out_is_not_watched_again_and_again() {
     let mut waiter = waiter.until(&mut disk, "Stat(Judged)");
     on_its_way_out(&mut disk, &mut waiter);
     disk.story();
-    waiter.until(&mut disk, "CreateAnonymous(Ticket)");
-    assert_eq!(disk.story(), "a  Close(Judged)\nleft: Generation, Lock");
+    waiter.until(&mut disk, "Link(Ticket, Mutex)");
+    assert_eq!(disk.story(), "a  Close(Judged)\nleft: Generation, Lock, Queued(1)");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_writer_that_has_closed_but_not_yet_unlocked_is_given_a_moment() {
         waiter = waiter.after(&mut disk, "Sleep");
     }
     disk.let_go(context.pid);
-    let acquired = waiter.until(&mut disk, "CreateAnonymous(Ticket)");
+    let acquired = waiter.until(&mut disk, "Link(Ticket, Mutex)");
     insta::assert_snapshot!(disk.story());
     takeover(acquired.run(&mut disk));
 }
@@ -242,7 +242,7 @@ fn without_events_a_waiter_looks_now_and_then() {
     waiter.feed(&mut disk, Event::Failed(Errno(28)));
     let waiter = waiter.after(&mut disk, "Sleep").after(&mut disk, "Sleep");
     disk.let_go(context.pid);
-    takeover(waiter.until(&mut disk, "CreateAnonymous(Ticket)").run(&mut disk));
+    takeover(waiter.until(&mut disk, "Link(Ticket, Mutex)").run(&mut disk));
     insta::assert_snapshot!(disk.story());
 }
 

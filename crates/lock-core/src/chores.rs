@@ -32,6 +32,8 @@ enum Task {
     /// it is open: nobody else may unlink or replace a name that leads to it, and its
     /// number cannot be another inode's.
     Remove(Name),
+    /// The same, and no matter what comes of it.
+    Forget(Name),
     Do(Effect),
 }
 
@@ -66,6 +68,13 @@ impl Chores {
     /// For names that only whoever is in the mutex may use at all.
     pub(crate) fn remove(mut self, name: Name) -> Self {
         self.tasks.push_back(Task::Remove(name));
+        self
+    }
+
+    /// For our own number in the queue, which nobody else is given while we stand there. Should
+    /// it stay behind, it is one dead waiter for the next to clear.
+    pub(crate) fn forget(mut self, number: u64) -> Self {
+        self.tasks.push_back(Task::Forget(Name::Queued(number)));
         self
     }
 
@@ -105,7 +114,7 @@ impl Machine for Chores {
     fn effect(&self, _: &Context) -> Effect {
         match self.tasks.front() {
             Some(Task::Vacate(name, _)) => Effect::Look(*name),
-            Some(Task::Remove(name)) => Effect::Unlink(*name),
+            Some(Task::Remove(name) | Task::Forget(name)) => Effect::Unlink(*name),
             Some(Task::Do(effect)) => effect.clone(),
             // Never reached: a list is only ever entered with something on it. Harmless
             // if it were: an unlock of what is not locked does nothing.
@@ -121,7 +130,7 @@ impl Machine for Chores {
             }
             (Some(Task::Vacate(..)), Event::Stat(_)) | (_, Event::Done | Event::Absent) => {}
             // A courtesy to waiters, who look again in time anyway.
-            (Some(Task::Do(Effect::Touch(_))), _) => {}
+            (Some(Task::Do(Effect::Touch(_)) | Task::Forget(_)), _) => {}
             (_, event) => {
                 self.failure.get_or_insert_with(|| Failure::of(&effect, event));
             }

@@ -30,6 +30,10 @@ pub enum Name {
     Generation,
     /// `<lock>.generation.new`: the next reservation on its way to `<lock>.generation`.
     GenerationDraft,
+    /// `<lock>.queue`: the directory of those who wait.
+    Queue,
+    /// `<lock>.queue/<number>`: a waiter's ticket. The smallest number is next.
+    Queued(u64),
 }
 
 /// An open file of a machine.
@@ -49,6 +53,10 @@ pub enum Slot {
     Rival,
     /// The generation file.
     Generation,
+    /// The queue's directory.
+    Queue,
+    /// The ticket of the waiter before us.
+    Ahead,
 }
 
 /// How the kernel's lock on an inode is asked for; never waits.
@@ -118,8 +126,16 @@ pub enum Effect {
     },
     /// `unlink`.
     Unlink(Name),
+    /// `mkdir`.
+    CreateDirectory(Name),
+    /// `rmdir`.
+    RemoveDirectory(Name),
+    /// `getdents`, until nothing is left: what has numbers for names in an open directory. What
+    /// comes or goes meanwhile may be among them or not.
+    List(Slot),
     /// `inotify_add_watch` on an open file's inode: from now on [`Effect::Sleep`] ends when
-    /// it loses a name or its writer closes it.
+    /// it loses a name or its writer closes it. For [`Slot::Ahead`], only when it loses its last:
+    /// a waiter gives its ticket names and takes them away, and nobody behind it need care.
     Watch(Slot),
     /// Sleep until the instant, the watched inode changes, or the wait is cancelled.
     Sleep {
@@ -147,6 +163,8 @@ pub enum Event {
     Stat(Stat),
     /// What was read.
     Bytes(Vec<u8>),
+    /// The numbers in the queue, in no order.
+    Listed(Vec<u64>),
     /// There is no such name (ENOENT); for a signal, no such process.
     Absent,
     /// The name is taken (EEXIST).
@@ -197,7 +215,7 @@ impl Effect {
     #[must_use]
     pub const fn verb(&self) -> &'static str {
         match self {
-            Self::CreateAnonymous(_) | Self::Create(..) => "create",
+            Self::CreateAnonymous(_) | Self::Create(..) | Self::CreateDirectory(_) => "create",
             Self::Open { .. } => "open",
             Self::Stat(_) | Self::Look(_) => "stat",
             Self::Lock(..) => "flock",
@@ -209,7 +227,8 @@ impl Effect {
             Self::Touch(_) => "touch",
             Self::Link(..) => "link",
             Self::Rename { .. } => "rename",
-            Self::Unlink(_) => "remove",
+            Self::Unlink(_) | Self::RemoveDirectory(_) => "remove",
+            Self::List(_) => "list",
             Self::Watch(_) => "watch",
             Self::Sleep { .. } => "sleep",
             Self::Signal { .. } => "signal",
@@ -225,6 +244,8 @@ impl Effect {
             | Self::Look(name)
             | Self::Link(_, name)
             | Self::Unlink(name)
+            | Self::CreateDirectory(name)
+            | Self::RemoveDirectory(name)
             | Self::Rename { to: name, .. } => Some(*name),
             Self::Stat(slot)
             | Self::Lock(slot, _)
@@ -234,6 +255,7 @@ impl Effect {
             | Self::Write(slot, _)
             | Self::Sync(slot)
             | Self::Touch(slot)
+            | Self::List(slot)
             | Self::Watch(slot) => Some(slot.name()),
             Self::CreateAnonymous(_)
             | Self::SyncDirectory
@@ -252,6 +274,7 @@ impl Slot {
             Self::Mutex | Self::Guard => Name::Mutex,
             Self::Reclaim | Self::Rival => Name::Reclaim,
             Self::Generation => Name::Generation,
+            Self::Queue | Self::Ahead => Name::Queue,
         }
     }
 }

@@ -94,7 +94,10 @@ impl Machine for Evict {
                     let look = Look::new(inside.medium);
                     self.go(At::Look { inside, look })
                 }
-                Flow::Done(Ok(Entry::Lost)) => Flow::Done(Err(Failure::DirectoryGone)),
+                // Who does not queue is not told of a crowd, and has no name to lose.
+                Flow::Done(Ok(Entry::Crowded(_) | Entry::Lost)) => {
+                    Flow::Done(Err(Failure::DirectoryGone))
+                }
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
             At::Look { inside, look } => match look.step(&event) {

@@ -15,6 +15,7 @@ use crate::inside::Inside;
 use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine, Ownership};
 use crate::mutex::{Enter, Entry};
+use crate::own::Own;
 use crate::record::Record;
 use crate::time::Now;
 
@@ -121,7 +122,7 @@ impl Hold {
         intent: Intent,
         patience: Duration,
     ) -> Self {
-        let enter = Enter::owner(context, now, &ownership, patience);
+        let enter = Enter::with(Own::owning(&ownership), context, now, patience);
         Self { ownership, intent, at: At::Enter(enter) }
     }
 
@@ -193,7 +194,7 @@ impl Machine for Hold {
             (At::Enter(enter), event) => match enter.step(context, now, event) {
                 Flow::Go(enter) => self.go(At::Enter(enter)),
                 Flow::Done(Ok(Entry::Entered(inside))) => self.go(At::LookPath(inside)),
-                Flow::Done(Ok(Entry::Lost)) => self.look_whose(),
+                Flow::Done(Ok(Entry::Crowded(_) | Entry::Lost)) => self.look_whose(),
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
             (At::LookPath(inside), event) if event.leads_to(self.ownership.ticket) => {

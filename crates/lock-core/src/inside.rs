@@ -11,6 +11,8 @@ pub(crate) struct Inside {
     pub(crate) medium: Medium,
     /// Our ticket; without links a contender has none yet.
     pub(crate) ticket: Option<FileId>,
+    /// The ticket's number in the queue, if it stands there.
+    pub(crate) number: Option<u64>,
     /// The inode that the mutex leads to.
     pub(crate) mutex: FileId,
     /// Where that inode is open.
@@ -21,13 +23,13 @@ impl Inside {
     /// By a mutex that was claimed.
     pub(crate) const fn new(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
         let slot = if medium.has_links() { Slot::Ticket } else { Slot::Mutex };
-        Self { medium, ticket, mutex, slot }
+        Self { medium, ticket, number: None, mutex, slot }
     }
 
     /// By a reclaim lock that became the mutex.
     pub(crate) const fn by_reaping(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
         let slot = if medium.has_links() { Slot::Ticket } else { Slot::Reclaim };
-        Self { medium, ticket, mutex, slot }
+        Self { medium, ticket, number: None, mutex, slot }
     }
 
     /// The way out of the mutex.
@@ -48,11 +50,29 @@ impl Inside {
         }
     }
 
+    /// The way out for a new owner: whoever is next in the queue need not find us there.
+    pub(crate) fn vacate_as_owner(&self) -> Chores {
+        self.number.into_iter().fold(Chores::new(), Chores::forget).then(self.vacate())
+    }
+
+    /// The way out for a contender that does not become owner yet. A ticket that stands in
+    /// the queue stays there; any other has lost its last name, and is of no more use.
+    pub(crate) fn step_back(&self) -> Chores {
+        match self.number {
+            Some(_) => self.leave(),
+            None => self.abandon(),
+        }
+    }
+
     /// The way out for a contender that does not become owner.
     pub(crate) fn abandon(&self) -> Chores {
+        let chores = self.leave();
         match self.ticket {
-            Some(_) if self.medium.has_links() => self.leave().let_go(Slot::Ticket, self.medium),
-            _ => self.leave(),
+            Some(_) if self.medium.has_links() => {
+                let chores = self.number.into_iter().fold(chores, Chores::forget);
+                chores.let_go(Slot::Ticket, self.medium)
+            }
+            _ => chores,
         }
     }
 }

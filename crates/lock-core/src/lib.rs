@@ -9,8 +9,8 @@
 //! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
 //!   place where times are compared.
 //! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Glance`] tells an owner
-//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`] and [`Peek`]
-//!   only look.
+//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`], [`Peek`]
+//!   and [`Waiters`] only look.
 //! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
 //!
 //! [`Effect`]: effect::Effect
@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod acquire;
+mod attempt;
 mod chores;
 mod claim;
 mod decide;
@@ -31,12 +32,15 @@ mod glance;
 mod hold;
 mod inside;
 mod inspect;
+mod line;
 mod look;
 pub mod machine;
 mod mutex;
+mod own;
 mod peek;
 pub mod policy;
 mod publish;
+mod queue;
 mod reap;
 pub mod record;
 pub mod snapshot;
@@ -44,8 +48,10 @@ mod stall;
 mod sweep;
 mod ticket;
 pub mod time;
+mod turn;
 pub mod verdict;
 mod vigil;
+mod waiters;
 
 #[cfg(test)]
 mod testing;
@@ -59,3 +65,4 @@ pub use glance::{Glance, Glimpse};
 pub use hold::{Held, Hold};
 pub use inspect::Inspect;
 pub use peek::Peek;
+pub use waiters::Waiters;

@@ -237,7 +237,9 @@ impl Failure {
             Event::Unsupported => Errno(EOPNOTSUPP),
             // A driver that answers a call with another call's event is broken; that must
             // end the acquire, not the process.
-            Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Woken(_) => Errno(EIO),
+            Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Listed(_) | Event::Woken(_) => {
+                Errno(EIO)
+            }
         };
         Self::System { verb: effect.verb(), name: effect.name(), errno }
     }

@@ -17,14 +17,14 @@ use core::time::Duration;
 
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
-use crate::effect::{Effect, Event, Name, Slot, Wake};
+use crate::effect::{Effect, Event, Slot, Wake};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
-use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership};
+use crate::machine::{Context, Failure, Flow, Machine, Medium};
+use crate::own::Own;
 use crate::reap::{Reap, Reaped, Rival};
-use crate::snapshot::FileId;
 use crate::stall::Stall;
-use crate::ticket::{Fresh, Prepare, Prepared};
+use crate::ticket::{Prepare, Prepared};
 use crate::time::{Boot, Now};
 
 /// How often names may change under us before we sleep: each change is another's progress,
@@ -34,22 +34,12 @@ const MAX_ROUNDS: u8 = 8;
 /// Enters the mutex.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Enter {
-    who: Who,
-    medium: Medium,
-    ticket: Option<FileId>,
+    own: Own,
+    /// Whether to take a number rather than wait here.
+    queues: bool,
     rounds: u8,
     stall: Stall,
-    fresh: Fresh,
     at: At,
-}
-
-/// Who wants to enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Who {
-    /// Has no ticket yet, and needs a new one whenever its last name is gone.
-    Contender,
-    /// Its ticket is the lock. Once that has lost its name it can never be linked again.
-    Owner,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +63,7 @@ enum Then {
     Nap { until: Boot },
     Enter(Inside),
     Fail(Failure),
+    Crowded,
     Lost,
 }
 
@@ -81,7 +72,9 @@ enum Then {
 pub(crate) enum Entry {
     /// We are in the mutex.
     Entered(Inside),
-    /// We were the owner and are no longer: our ticket has no name left.
+    /// Another is there; we have a ticket to stand in the queue with.
+    Crowded(Own),
+    /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
     Lost,
 }
 
@@ -90,45 +83,41 @@ type Outcome = Flow<Enter, Result<Entry, Failure>>;
 impl Enter {
     /// For a contender, which has no ticket yet.
     pub(crate) fn contender(medium: Medium, patience: Duration) -> Self {
-        let mut enter = Self::new(Who::Contender, medium, None, patience);
+        let mut enter = Self::new(Own::none(medium), patience);
         enter.at = enter.begin();
         enter
     }
 
-    /// For an owner, whose ticket was last written when it renewed.
-    pub(crate) fn owner(context: &Context, now: Now, own: &Ownership, patience: Duration) -> Self {
-        let Ownership { medium, ticket, record, .. } = own;
-        let mut enter = Self::new(Who::Owner, *medium, Some(*ticket), patience);
-        enter.fresh = Fresh::of(record);
-        if !enter.wants_touch(context, now) {
+    /// For a newcomer: whoever waits for the mutex without a number is overtaken by those who
+    /// have one, and by those who come later.
+    pub(crate) fn newcomer(medium: Medium, patience: Duration) -> Self {
+        Self { queues: true, ..Self::contender(medium, patience) }
+    }
+
+    /// For an owner, or a contender whose turn it is: it comes with its ticket.
+    pub(crate) fn with(own: Own, context: &Context, now: Now, patience: Duration) -> Self {
+        let mut enter = Self::new(own, patience);
+        if !enter.own.wants_touch(context, now) {
             enter.at = enter.begin();
         }
         enter
     }
 
-    fn new(who: Who, medium: Medium, ticket: Option<FileId>, patience: Duration) -> Self {
-        let (stall, fresh) = (Stall::new(patience), Fresh::NEVER);
-        Self { who, medium, ticket, rounds: 0, stall, fresh, at: At::Touch }
-    }
-
-    fn wants_touch(&mut self, context: &Context, now: Now) -> bool {
-        self.linkable().is_some() && self.fresh.wants_touch(context, now)
+    fn new(own: Own, patience: Duration) -> Self {
+        let stall = Stall::new(patience);
+        Self { own, queues: false, rounds: 0, stall, at: At::Touch }
     }
 
     /// From the top: a ticket if one is needed, then the mutex.
     fn begin(&self) -> At {
-        if self.medium.has_links() && self.ticket.is_none() {
-            return At::Prepare(Prepare::new(self.medium));
+        match self.own.is_missing() {
+            true => At::Prepare(Prepare::new(self.own.medium)),
+            false => At::Claim(self.claim()),
         }
-        At::Claim(self.claim())
     }
 
     fn claim(&self) -> Claim {
-        Claim::new(Role::Mutex, self.medium, self.linkable())
-    }
-
-    fn linkable(&self) -> Option<FileId> {
-        self.ticket.filter(|_| self.medium.has_links())
+        Claim::new(Role::Mutex, self.own.medium, self.own.linkable())
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
@@ -172,7 +161,7 @@ impl Enter {
                 }
             },
             At::Nap { guard_is_open, .. } => {
-                let touch = self.wants_touch(context, now);
+                let touch = self.own.wants_touch(context, now);
                 self.woken(guard_is_open, touch, &event)
             }
             At::Reap(reap) => match reap.step(context, now, event) {
@@ -194,8 +183,7 @@ impl Enter {
     ) -> Outcome {
         match outcome {
             Ok(Prepared::Ready(id)) => {
-                self.ticket = Some(id);
-                self.fresh = Fresh::since(now);
+                self.own = self.own.made(id, now);
                 self.restart()
             }
             Ok(Prepared::Unsupported(medium)) => self.downgrade(context, medium, Chores::new()),
@@ -213,8 +201,8 @@ impl Enter {
     ) -> Outcome {
         match outcome {
             Ok(Claimed::Taken(id)) => {
-                let chores = guard.then(self.drop_birth_name());
-                let inside = self.inside(id);
+                let chores = guard.then(self.own.drop_birth_name());
+                let inside = self.own.inside(id);
                 self.tidy(chores, Then::Enter(inside))
             }
             Ok(Claimed::Exists) => {
@@ -223,7 +211,7 @@ impl Enter {
                     let until = self.stall.next_nap(context, now, Duration::MAX);
                     return self.tidy(guard, Then::Nap { until });
                 }
-                let examine = Examine::new(Role::Mutex, self.medium, self.linkable());
+                let examine = Examine::new(Role::Mutex, self.own.medium, self.own.linkable());
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -237,8 +225,8 @@ impl Enter {
         if context.policy.require_kernel_lock && !medium.has_kernel_locks() {
             return self.fail(guard, Failure::NoKernelLock);
         }
-        let chores = guard.then(self.drop_ticket());
-        self.medium = medium;
+        let chores = guard.then(self.own.drop());
+        self.own.medium = medium;
         self.tidy(chores, Then::Restart)
     }
 
@@ -253,11 +241,14 @@ impl Enter {
         match outcome {
             Ok(Examined::Gone) => self.restart(),
             Ok(Examined::Ours(id)) => {
-                let inside = self.inside(id);
+                let inside = self.own.inside(id);
                 self.tidy(guard, Then::Enter(inside))
             }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
                 self.fail(guard, Failure::MutexHeld { holder })
+            }
+            Ok(Examined::Alive(..)) if self.queues && self.own.is_ready() => {
+                self.tidy(guard, Then::Crowded)
             }
             Ok(Examined::Alive(..)) => {
                 let until = self.stall.next_nap(context, now, Duration::MAX);
@@ -271,7 +262,7 @@ impl Enter {
                 self.tidy(guard, Then::Nap { until })
             }
             Ok(Examined::Dead(dead)) => {
-                let reap = Reap::new(self.medium, self.linkable(), dead);
+                let reap = Reap::new(self.own.medium, self.own.linkable(), dead);
                 self.go(At::Reap(reap))
             }
             Err(failure) => self.fail(Chores::new(), failure),
@@ -283,15 +274,13 @@ impl Enter {
         let nothing = Chores::new();
         match outcome {
             Ok(Reaped::Entered(inside)) => {
-                let inside = Inside { ticket: self.ticket, ..inside };
-                let chores = self.drop_birth_name();
+                let inside = self.own.within(inside);
+                let chores = self.own.drop_birth_name();
                 self.tidy(chores, Then::Enter(inside))
             }
             // The one name it had is gone: this ticket is spent.
-            Ok(Reaped::Outrun)
-                if self.who == Who::Contender && self.medium == Medium::Anonymous =>
-            {
-                let chores = self.drop_ticket();
+            Ok(Reaped::Outrun) if self.own.is_spent_without_a_role() => {
+                let chores = self.own.drop();
                 self.tidy(chores, Then::Restart)
             }
             Ok(Reaped::Outrun | Reaped::Again) => self.restart(),
@@ -308,12 +297,15 @@ impl Enter {
         }
     }
 
-    /// An owner's ticket that cannot be linked has lost its last name; a contender's has
-    /// never had one, so it is the directory that is gone.
-    fn unlinkable(self, guard: Chores) -> Outcome {
-        match self.who {
-            Who::Owner => self.tidy(guard, Then::Lost),
-            Who::Contender => self.fail(guard, Failure::DirectoryGone),
+    /// A ticket that cannot be linked has lost its last name; if it has never had one, it is the
+    /// directory that is gone.
+    fn unlinkable(mut self, guard: Chores) -> Outcome {
+        match self.own.had_a_name() {
+            true => {
+                let chores = guard.then(self.own.drop());
+                self.tidy(chores, Then::Lost)
+            }
+            false => self.fail(guard, Failure::DirectoryGone),
         }
     }
 
@@ -335,30 +327,8 @@ impl Enter {
         }
     }
 
-    fn inside(&self, mutex: FileId) -> Inside {
-        Inside::new(self.medium, self.ticket, mutex)
-    }
-
-    /// A ticket that was born with a name loses it as soon as it has a better one.
-    fn drop_birth_name(&self) -> Chores {
-        match (self.who, self.medium, self.ticket) {
-            (Who::Contender, Medium::Linked, Some(id)) => Chores::new().vacate(Name::Ticket, id),
-            _ => Chores::new(),
-        }
-    }
-
-    fn drop_ticket(&mut self) -> Chores {
-        let chores = self.drop_birth_name();
-        match self.who {
-            Who::Contender if self.ticket.take().is_some() => {
-                chores.let_go(Slot::Ticket, self.medium)
-            }
-            _ => chores,
-        }
-    }
-
     fn fail(mut self, guard: Chores, failure: Failure) -> Outcome {
-        let chores = guard.then(self.drop_ticket());
+        let chores = guard.then(self.own.drop());
         self.tidy(chores, Then::Fail(failure))
     }
 
@@ -383,6 +353,7 @@ impl Enter {
             (Ok(()), Then::Restart) => self.restart(),
             (Ok(()), Then::Touch) => self.go(At::Touch),
             (Ok(()), Then::Nap { until }) => self.go(At::Nap { until, guard_is_open: false }),
+            (Ok(()), Then::Crowded) => Flow::Done(Ok(Entry::Crowded(self.own))),
             (Ok(()), Then::Lost) => Flow::Done(Ok(Entry::Lost)),
             (Ok(()), Then::Enter(inside)) => Flow::Done(Ok(Entry::Entered(inside))),
         }

@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 
 use super::*;
 use crate::acquire::Acquire;
-use crate::effect::Errno;
-use crate::machine::Context;
+use crate::effect::{Errno, Name};
+use crate::machine::{Context, Ownership};
 use crate::policy::Settings;
 use crate::testing::disk::{Disk, Inode, Lack};
 use crate::testing::worker::Worker;
@@ -228,7 +228,9 @@ fn patience_is_with_one_holder() {
     let mut disk = Disk::new();
     let mut waiter = Worker::contender(&disk, process_with("a", drowsy()));
     for name in ["first", "second", "third"] {
-        let holder = contender(&disk, name).until(&mut disk, IN_THE_MUTEX);
+        // Whoever does not wait does not stand in the queue either.
+        let hurried = process_with(name, Settings { no_wait: true, ..settings() });
+        let holder = Worker::contender(&disk, hurried).until(&mut disk, IN_THE_MUTEX);
         waiter = waiter.after(&mut disk, "Sleep").after(&mut disk, "Sleep");
         waiter = waiter.until(&mut disk, "Sleep");
         holder.die(&mut disk);
@@ -288,9 +290,9 @@ fn a_late_reaper_removes_nothing_of_the_quicker_ones() {
     let late = late.until(&mut disk, "Sleep");
     assert!(disk.holds(process("quick").pid, Name::Mutex));
     quick.run(&mut disk).expect("because it is in the mutex");
-    settled(&disk, "quick");
     let late = late.until(&mut disk, "Watch(Judged)").until(&mut disk, "Sleep");
-    settled(&disk, "quick");
+    assert!(disk.holds(process("quick").pid, Name::Lock));
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
     insta::assert_snapshot!(disk.story());
     drop(late);
 }
@@ -308,7 +310,7 @@ fn a_reaper_that_is_late_with_the_reclaim_lock_removes_nothing() {
     let late = late.until(&mut disk, "Look(Takeover)");
     let late = late.until(&mut disk, "Sleep");
     assert!(disk.holds(process("quick").pid, Name::Mutex));
-    assert_eq!(disk.names(), ["Mutex"]);
+    assert_eq!(disk.names(), ["Mutex", "Queued(1)"]);
     insta::assert_snapshot!(disk.story());
     quick.run(&mut disk).expect("because it is in the mutex");
     drop(late);

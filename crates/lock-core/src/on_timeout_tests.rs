@@ -300,7 +300,8 @@ fn of_those_who_time_out_together_one_takes_over_and_the_others_wait_anew() {
         let waiting = waiter.machine().waiting().expect("because it waits");
         assert_eq!(waiting.until, disk.now.boot.after(Duration::from_secs(5)));
     }
-    untouched(&mut disk, "a");
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(2)", "Queued(3)"]);
+    assert!(disk.holds(process("a").pid, Name::Lock));
 }
 
 /// A peer's half-written record is stale unless it is kernel-locked, which a peer's is not.

@@ -56,6 +56,12 @@ pub(crate) enum Ended {
 type Outcome = Flow<Vigil, Result<Ended, Failure>>;
 
 impl Vigil {
+    /// Over whatever is there: nothing has been looked at yet.
+    pub(crate) const fn beginning(medium: Medium) -> Self {
+        let file = FileId { device: 0, inode: 0 };
+        Self { medium, file, wakes: Wakes::Polls, naps: 0, at: At::Look(Look::new(medium)) }
+    }
+
     /// Over the file that has just been looked at and is open.
     pub(crate) const fn new(medium: Medium, file: FileId) -> Self {
         Self { medium, file, wakes: Wakes::Polls, naps: 0, at: At::Watch }

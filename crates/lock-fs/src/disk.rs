@@ -13,12 +13,14 @@ use lock_core::record::MAX_RECORD_BYTES;
 use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, Timespec, Timestamps,
+};
 use rustix::io::{self, Errno as Os, retry_on_intr};
 
 use crate::paths::Directory;
 
-const SLOTS: [Slot; 7] = [
+const SLOTS: [Slot; 9] = [
     Slot::Ticket,
     Slot::Mutex,
     Slot::Reclaim,
@@ -26,7 +28,13 @@ const SLOTS: [Slot; 7] = [
     Slot::Guard,
     Slot::Rival,
     Slot::Generation,
+    Slot::Queue,
+    Slot::Ahead,
 ];
+
+/// Bytes of directory entries that one call can tell: some hundred waiters. One call sees a
+/// directory at one moment.
+const LISTED_AT_ONCE: usize = 16 * 1024;
 
 /// The open files of one contender or owner.
 #[derive(Debug)]
@@ -97,7 +105,8 @@ impl Disk {
             Effect::Open { slot, name, write } => {
                 let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
                 // Whatever stands there must neither block us nor become our terminal.
-                let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let mut careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+                careful.set(OFlags::DIRECTORY, name == Name::Queue);
                 let fd = self.open(name, mode | careful)?;
                 self.keep(slot, fd);
             }
@@ -147,6 +156,17 @@ impl Disk {
                     rustix::fs::unlinkat(&self.directory.fd, &path, AtFlags::empty())
                 })?;
             }
+            Effect::CreateDirectory(name) => {
+                let path = self.name(name);
+                retry_on_intr(|| rustix::fs::mkdirat(&self.directory.fd, &path, Mode::RWXU))?;
+            }
+            Effect::RemoveDirectory(name) => {
+                let path = self.name(name);
+                retry_on_intr(|| {
+                    rustix::fs::unlinkat(&self.directory.fd, &path, AtFlags::REMOVEDIR)
+                })?;
+            }
+            Effect::List(slot) => return self.list(slot),
             // Not about files: the driver's business.
             Effect::Watch(_) | Effect::Sleep { .. } | Effect::Signal { .. } => {
                 return Err(Os::INVAL);
@@ -184,6 +204,22 @@ impl Disk {
         retry_on_intr(|| {
             rustix::fs::linkat(CWD, ticket.as_str(), &self.directory.fd, &path, follow)
         })
+    }
+
+    /// What else stands there than numbers is none of ours.
+    fn list(&self, slot: Slot) -> io::Result<Event> {
+        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut directory = RawDir::new(self.fd(slot)?, buffer.spare_capacity_mut());
+        let mut numbers = Vec::new();
+        while let Some(entry) = directory.next() {
+            let entry = match entry {
+                Err(Os::INTR) => continue,
+                entry => entry?,
+            };
+            let name = entry.file_name().to_str().ok();
+            numbers.extend(name.and_then(|name| name.parse::<u64>().ok()));
+        }
+        Ok(Event::Listed(numbers))
     }
 
     fn name(&self, name: Name) -> String {
@@ -253,7 +289,9 @@ fn touched_now() -> Timestamps {
 fn failed(effect: &Effect, errno: Os) -> Event {
     match (effect, errno) {
         (_, Os::NOENT) => Event::Absent,
-        (Effect::Create(..) | Effect::Link(..), Os::EXIST) => Event::Exists,
+        (Effect::Create(..) | Effect::Link(..) | Effect::CreateDirectory(_), Os::EXIST) => {
+            Event::Exists
+        }
         (Effect::Lock(..), Os::WOULDBLOCK) => Event::Busy,
         (Effect::Lock(..), Os::OPNOTSUPP | Os::NOSYS | Os::NOLCK | Os::INVAL) => Event::Unsupported,
         // EISDIR is what kernels and file systems without O_TMPFILE make of its bits. EPERM is

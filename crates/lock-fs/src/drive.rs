@@ -10,7 +10,7 @@ use lock_core::machine::{Context, Flow, Machine};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::process;
-use crate::watch::{Cancel, Watcher};
+use crate::watch::{Cancel, Interest, Watcher};
 
 /// Is shown every effect before it is performed: for tracing, and for tests that stop a
 /// process at a chosen call. It must not use the lock.
@@ -58,7 +58,13 @@ impl Driver<'_> {
                     let limit = until.since(self.clock.now().boot);
                     self.watcher.sleep(limit, self.cancel)
                 }
-                Effect::Watch(slot) => self.watcher.watch(disk.file(slot)),
+                Effect::Watch(slot) => {
+                    let interest = match slot {
+                        Slot::Ahead => Interest::End,
+                        _ => Interest::NamesAndClose,
+                    };
+                    self.watcher.watch(disk.file(slot), interest)
+                }
                 Effect::Signal { pid, since, signal } => process::signal(pid, since, signal),
                 file => disk.perform(&file),
             };

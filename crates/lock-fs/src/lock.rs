@@ -11,7 +11,7 @@ use lock_core::record::{Generation, Host, Record, Token};
 use lock_core::snapshot::{KernelLock, Snapshot};
 use lock_core::time::{Boot, Now};
 use lock_core::verdict::{Verdict, judge};
-use lock_core::{Acquire, Evict, Evicted, Inspect, Peek};
+use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Waiters};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
@@ -207,6 +207,13 @@ impl Lock {
     pub fn mutex_holder(&self) -> Option<Record> {
         let (context, mut disk) = self.inner.contender();
         self.inner.settle(Peek::new(), &[], &context, &mut disk)
+    }
+
+    /// Who stands in the queue, in order: what their tickets say. Nobody, where it cannot be read.
+    #[must_use]
+    pub fn waiters(&self) -> Vec<Record> {
+        let (context, mut disk) = self.inner.contender();
+        self.inner.settle(Waiters::new(), &[], &context, &mut disk)
     }
 
     /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if

@@ -82,6 +82,8 @@ impl Directory {
             Name::Ticket => format!("{lock}.ticket.{token}"),
             Name::Generation => format!("{lock}.generation"),
             Name::GenerationDraft => format!("{lock}.generation.new"),
+            Name::Queue => format!("{lock}.queue"),
+            Name::Queued(number) => format!("{lock}.queue/{number}"),
         }
     }
 

@@ -82,6 +82,16 @@ impl Cancel {
     }
 }
 
+/// What a watch is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// A file that is judged: it may be released, replaced, or its owner may die.
+    NamesAndClose,
+    /// The waiter before us: it ends when its last name goes, which takes the watch away
+    /// (`IN_IGNORED`), or when it dies.
+    End,
+}
+
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
@@ -93,8 +103,8 @@ pub(crate) enum Woken {
 impl Watcher {
     /// Watches the inode of an open file: the very one that was judged, whatever its path
     /// leads to by now. Where that is not to be had, the machine polls.
-    pub(crate) fn watch(&mut self, file: Option<BorrowedFd<'_>>) -> Event {
-        let watched = file.ok_or(Errno::BADF).and_then(|file| self.add(file));
+    pub(crate) fn watch(&mut self, file: Option<BorrowedFd<'_>>, what: Interest) -> Event {
+        let watched = file.ok_or(Errno::BADF).and_then(|file| self.add(file, what));
         if watched.is_ok() { Event::Done } else { Event::Unsupported }
     }
 
@@ -132,7 +142,7 @@ impl Watcher {
         }
     }
 
-    fn add(&mut self, file: BorrowedFd<'_>) -> io::Result<()> {
+    fn add(&mut self, file: BorrowedFd<'_>, interest: Interest) -> io::Result<()> {
         let inotify = match self.inotify.take() {
             Some(inotify) => inotify,
             None => inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
@@ -142,7 +152,12 @@ impl Watcher {
         // ATTRIB tells of a name that went or was replaced; DELETE_SELF would come only
         // once nobody has the file open any more. CLOSE_WRITE tells of a death: the maker
         // has its ticket open for writing.
-        let what = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE;
+        let what = match interest {
+            Interest::NamesAndClose => {
+                WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::CLOSE_WRITE
+            }
+            Interest::End => WatchFlags::CLOSE_WRITE,
+        };
         inotify::add_watch(inotify, path.as_str(), what)?;
         Ok(())
     }

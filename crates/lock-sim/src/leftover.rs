@@ -46,7 +46,7 @@ impl Leftover {
 
     /// Everything that crashes can leave under the lock's, the mutex's, the reclaim lock's
     /// and the takeover's name: files of their own, of either kind, and one file under
-    /// several names.
+    /// several names. And a waiter's number, behind an owner that died as well, or alone.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let any = [None, Some(Remains::Ours), Some(Remains::Stale)];
@@ -65,6 +65,9 @@ impl Leftover {
                         all.push(four.into_iter().fold(Self::clean(), Self::and));
                     }
                 }
+            }
+            if lock.is_none_or(|lock| lock == Remains::Ours) {
+                all.push(Self::clean().and((Name::Lock, lock)).with(&[WAITER], Remains::Ours));
             }
             for twins in TWINS.iter().filter(|twins| lock.is_none() || !twins.contains(&Name::Lock))
             {
@@ -87,7 +90,9 @@ impl Leftover {
             each(Remains::Ours),
             each(Remains::Stale),
             dead_lock.clone().with(&[Name::Mutex, Name::Reclaim], Remains::Ours),
-            dead_lock.with(&[Name::Mutex, Name::Takeover], Remains::Ours),
+            dead_lock.clone().with(&[Name::Mutex, Name::Takeover], Remains::Ours),
+            dead_lock.with(&[WAITER, Name::Mutex], Remains::Ours),
+            Self::clean().with(&[WAITER], Remains::Ours),
         ]
     }
 
@@ -102,27 +107,41 @@ impl Leftover {
     #[must_use]
     pub fn files(&self) -> Files {
         let mut files = Files::default();
+        let notices = &mut Vec::new();
+        if self
+            .files
+            .iter()
+            .flat_map(|(names, _)| names)
+            .any(|name| matches!(name, Name::Queued(_)))
+        {
+            files.create_directory(Name::Queue, notices);
+        }
         for (names, remains) in &self.files {
             let ino = files.create(WALL - 10 * TICK, None);
             if let Some(inode) = files.inode_mut(ino) {
                 inode.text = remains.text();
             }
             for name in names {
-                files.link(ino, *name, 0, &mut Vec::new());
+                files.link(ino, *name, 0, notices);
             }
         }
         files
     }
 }
 
+/// The first in the queue.
+const WAITER: Name = Name::Queued(1);
+
 /// The names that a crash can leave on one ticket.
-const TWINS: [&[Name]; 6] = [
+const TWINS: [&[Name]; 8] = [
     &[Name::Mutex, Name::Reclaim],
     &[Name::Mutex, Name::Takeover],
     &[Name::Lock, Name::Mutex],
     &[Name::Lock, Name::Reclaim],
     &[Name::Lock, Name::Mutex, Name::Reclaim],
     &[Name::Mutex, Name::Reclaim, Name::Takeover],
+    &[WAITER, Name::Mutex],
+    &[WAITER, Name::Lock, Name::Mutex],
 ];
 
 impl Remains {

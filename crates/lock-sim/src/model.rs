@@ -46,7 +46,7 @@ impl Model for Universe {
 
 /// One function for each promise that a single state can break, in the order of
 /// [`Property::ALL`].
-const PROMISES: [fn(&Universe, &World) -> bool; 12] = [
+const PROMISES: [fn(&Universe, &World) -> bool; 13] = [
     holds::<0>,
     holds::<1>,
     holds::<2>,
@@ -59,6 +59,7 @@ const PROMISES: [fn(&Universe, &World) -> bool; 12] = [
     holds::<9>,
     holds::<10>,
     holds::<11>,
+    holds::<12>,
 ];
 
 fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {

@@ -26,9 +26,19 @@ pub enum Property {
     PatienceKept,
     /// Whoever sleeps until a deadline is told when the lock changes before it.
     NoLostWake,
+    /// Nobody is overtaken by one who came later: whoever has a place in the queue before
+    /// another begins to look for one becomes owner before it. From this frees
+    ///
+    /// * a tick that passes while it could have made a call, or whoever has the mutex could: it
+    ///   is paused, or kept from the lock by one who is, and passed over;
+    /// * a call that was refused, to either: whoever cannot queue goes on without;
+    /// * its end: killed, cancelled, out of patience.
+    ///
+    /// Who evicts does not queue, and a peer does not either.
+    FirstComeFirstServed,
     /// No contender reports an error that nothing brought about.
     NoFalseAlarm,
-    /// No file of a contender that has ended remains.
+    /// No file of a contender that has ended remains; the queue's empty directory may.
     NothingLeft,
     /// No deadlock and no livelock.
     CanEnd,
@@ -38,7 +48,7 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OneOwner,
         Self::OwnFile,
         Self::OneInMutex,
@@ -49,6 +59,7 @@ impl Property {
         Self::RenewerFresh,
         Self::PatienceKept,
         Self::NoLostWake,
+        Self::FirstComeFirstServed,
         Self::NoFalseAlarm,
         Self::NothingLeft,
         Self::CanEnd,
@@ -69,6 +80,7 @@ impl Property {
             Self::RenewerFresh => "a live owner that renews is never judged stale",
             Self::PatienceKept => "an owner that gets on is never timed out",
             Self::NoLostWake => "nobody sleeps through a change of the lock",
+            Self::FirstComeFirstServed => "nobody is overtaken by one who came later",
             Self::NoFalseAlarm => "no contender fails without a cause",
             Self::NothingLeft => "nothing is left behind once all have ended",
             Self::CanEnd => "each running contender can still reach an end",

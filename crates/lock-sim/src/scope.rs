@@ -33,6 +33,9 @@ pub struct Scope {
     pub crew: Vec<Member>,
     /// What may stand there from the start: one start for each.
     pub leftovers: Vec<Leftover>,
+    /// How many of the crew, one after the other, have come as far as they do by themselves
+    /// before anything else happens: the first owns the lock, the others wait for it.
+    pub settled: Pid,
     /// What may happen, and how often.
     pub budgets: Budgets,
     /// What the file system can do.

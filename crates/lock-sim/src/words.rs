@@ -1,5 +1,6 @@
 //! A trace in words.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use lock_core::effect::{Effect, Event, Name, Share, Signal, Slot, Wake};
@@ -131,9 +132,15 @@ pub(crate) fn call_words(call: &Call) -> String {
         Effect::SyncDirectory => "syncs the directory".to_owned(),
         Effect::Touch(slot) => format!("touches {}", file(*slot)),
         Effect::Look(name) => format!("looks at {}", path(*name)),
+        Effect::Link(Slot::Ahead, name) => {
+            format!("links {} as {}", file(Slot::Ahead), path(*name))
+        }
         Effect::Link(_, name) => format!("links its ticket as {}", path(*name)),
         Effect::Rename { from, to } => format!("renames {} to {}", path(*from), path(*to)),
         Effect::Unlink(name) => format!("unlinks {}", path(*name)),
+        Effect::CreateDirectory(name) => format!("makes {}", path(*name)),
+        Effect::RemoveDirectory(name) => format!("removes {} if it is empty", path(*name)),
+        Effect::List(_) => "lists the queue".to_owned(),
         Effect::Watch(slot) => format!("watches {}", file(*slot)),
         Effect::Sleep { .. } => "sleeps".to_owned(),
         Effect::Signal { signal, .. } => match signal {
@@ -158,14 +165,14 @@ const fn came(call: &Call, event: &Event) -> &'static str {
         (_, Event::Woken(Wake::Closed)) => " until the file is closed",
         (_, Event::Woken(Wake::Cancelled)) => " until it is cancelled",
         (_, Event::Woken(Wake::Due)) => " until the time comes",
-        (_, Event::Done | Event::Stat(_) | Event::Bytes(_)) => "",
+        (_, Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Listed(_)) => "",
     }
 }
 
 /// A path in words.
 #[must_use]
-pub const fn path(name: Name) -> &'static str {
-    match name {
+pub fn path(name: Name) -> Cow<'static, str> {
+    Cow::Borrowed(match name {
         Name::Lock => "the lock",
         Name::Mutex => "the mutex",
         Name::Reclaim => "the reclaim lock",
@@ -173,7 +180,9 @@ pub const fn path(name: Name) -> &'static str {
         Name::Ticket => "a name of its own",
         Name::Generation => "the generation file",
         Name::GenerationDraft => "the next generation file",
-    }
+        Name::Queue => "the queue",
+        Name::Queued(number) => return Cow::Owned(format!("number {number}")),
+    })
 }
 
 const fn file(slot: Slot) -> &'static str {
@@ -185,6 +194,8 @@ const fn file(slot: Slot) -> &'static str {
         Slot::Guard => "the mutex file it opened",
         Slot::Rival => "the reclaim file it opened",
         Slot::Generation => "the generation file",
+        Slot::Queue => "the queue",
+        Slot::Ahead => "the ticket before it",
     }
 }
 

@@ -18,6 +18,7 @@ use crate::time::{Boot, Now, Wall};
 
 const EBADF: Errno = Errno(9);
 const EISDIR: Errno = Errno(21);
+const ENOTEMPTY: Errno = Errno(39);
 
 /// The directory of a lock, and who has what open in it.
 #[derive(Clone, Debug)]
@@ -74,7 +75,8 @@ pub(super) struct Open {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watch {
     inode: u64,
-    news: Option<Wake>,
+    until_last: bool,
+    pub(super) news: Option<Wake>,
 }
 
 impl Inode {
@@ -118,6 +120,8 @@ impl Disk {
             Effect::Link(slot, name) => self.link(pid, *slot, path(name)),
             Effect::Rename { from, to } => self.rename(&path(from), path(to)),
             Effect::Unlink(name) => self.unlink(&path(name)),
+            Effect::CreateDirectory(name) => self.create_directory(path(name)),
+            Effect::RemoveDirectory(name) => self.remove_directory(&path(name)),
             Effect::SyncDirectory => Event::Done,
             Effect::Sleep { until } => self.sleep(pid, *until),
             Effect::Signal { pid, signal, .. } => self.signal(*pid, *signal),
@@ -129,6 +133,7 @@ impl Disk {
             | Effect::Write(slot, _)
             | Effect::Sync(slot)
             | Effect::Touch(slot)
+            | Effect::List(slot)
             | Effect::Watch(slot) => match self.open.get(&(pid, *slot)).copied() {
                 Some(open) => self.use_open(pid, *slot, open, effect),
                 None => Event::Failed(EBADF),
@@ -164,9 +169,10 @@ impl Disk {
                 inode.mtime = wall;
             }
             Effect::Touch(_) => self.inode(open.inode).mtime = wall,
+            Effect::List(_) => return Event::Listed(self.queue()),
             Effect::Watch(_) => {
-                let inode = open.inode;
-                self.watches.insert(pid, Watch { inode, news: None });
+                let (inode, until_last) = (open.inode, slot == Slot::Ahead);
+                self.watches.insert(pid, Watch { inode, until_last, news: None });
             }
             _ => {}
         }
@@ -235,7 +241,8 @@ impl Disk {
         let Some(open) = self.open.get(&(pid, slot)).copied() else {
             return Event::Failed(EBADF);
         };
-        if self.lacks.contains(&Lack::Directory) {
+        let homeless = path.starts_with("Queued") && !self.names.contains_key("Queue");
+        if homeless || self.lacks.contains(&Lack::Directory) {
             return Event::Absent;
         }
         if self.names.contains_key(&path) {
@@ -251,6 +258,37 @@ impl Disk {
         self.names.insert(path, open.inode);
         self.notify(open.inode, Wake::Changed);
         Event::Done
+    }
+
+    fn create_directory(&mut self, path: String) -> Event {
+        if self.lacks.contains(&Lack::Directory) {
+            return Event::Absent;
+        }
+        if self.names.contains_key(&path) {
+            return Event::Exists;
+        }
+        let id = self.add(Inode { kind: Kind::Directory, ..Inode::file("", self.now.wall) });
+        self.names.insert(path, id);
+        Event::Done
+    }
+
+    fn remove_directory(&mut self, path: &str) -> Event {
+        if !self.queue().is_empty() {
+            return Event::Failed(ENOTEMPTY);
+        }
+        match self.names.remove(path) {
+            Some(id) => {
+                self.forget(id);
+                Event::Done
+            }
+            None => Event::Absent,
+        }
+    }
+
+    /// The numbers that are taken.
+    fn queue(&self) -> Vec<u64> {
+        let number = |name: &String| name.strip_prefix("Queued(")?.strip_suffix(')')?.parse().ok();
+        self.names.keys().filter_map(number).collect()
     }
 
     pub(super) fn unlink(&mut self, path: &str) -> Event {
@@ -315,8 +353,9 @@ impl Disk {
     }
 
     fn notify(&mut self, inode: u64, news: Wake) {
+        let last = news == Wake::Closed || self.links(inode) == 0;
         for watch in self.watches.values_mut() {
-            if watch.inode == inode {
+            if watch.inode == inode && (last || !watch.until_last) {
                 watch.news.get_or_insert(news);
             }
         }

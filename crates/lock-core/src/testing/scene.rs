@@ -82,6 +82,11 @@ impl Disk {
         }
     }
 
+    /// Whether a process that sleeps would be woken now.
+    pub(crate) fn wakes(&self, pid: u32) -> bool {
+        self.watches.get(&pid).is_some_and(|watch| watch.news.is_some())
+    }
+
     /// The same, but watchers were told before they watched.
     pub(crate) fn let_go_unnoticed(&mut self, pid: u32) {
         let watches = core::mem::take(&mut self.watches);

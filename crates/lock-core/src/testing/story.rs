@@ -49,9 +49,9 @@ impl Disk {
         lines.filter(|line| line.contains(" ! ")).collect()
     }
 
-    /// The names that are taken.
+    /// The names that are taken; not the queue's directory, which may stay when it is empty.
     pub(crate) fn names(&self) -> Vec<&str> {
-        self.names.keys().map(String::as_str).collect()
+        self.names.keys().map(String::as_str).filter(|name| *name != "Queue").collect()
     }
 
     pub(crate) fn open_slots(&self, pid: u32) -> Vec<Slot> {

@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use crate::effect::{Effect, Event};
 use crate::evict::Evicted;
@@ -198,6 +199,13 @@ impl Tell for Glimpse {
 impl Tell for Option<Record> {
     fn tell(&self) -> String {
         format!("saw {}", who(self.as_ref()))
+    }
+}
+
+impl Tell for Vec<Record> {
+    fn tell(&self) -> String {
+        let waiters: Vec<_> = self.iter().map(|record| who(Some(record))).collect();
+        format!("saw {}", waiters.join(", "))
     }
 }
 

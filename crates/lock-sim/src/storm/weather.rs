@@ -18,6 +18,7 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         name: format!("storm of {size}"),
         crew: (0..size).map(|_| member(dice)).collect(),
         leftovers: vec![leftover],
+        settled: 0,
         budgets: Budgets {
             crashes: 200,
             ticks: 240,

@@ -23,6 +23,7 @@ impl Case {
             name: name.to_owned(),
             crew: crew.to_vec(),
             leftovers: vec![Leftover::clean()],
+            settled: 0,
             budgets: Budgets::default(),
             abilities: Abilities::ALL,
             rules: Rules::default(),
@@ -48,6 +49,12 @@ impl Case {
 
     pub(super) fn left(mut self, leftovers: Vec<Leftover>) -> Self {
         self.scope.leftovers = leftovers;
+        self
+    }
+
+    /// So many own the lock and wait for it already.
+    pub(super) fn settled(mut self, many: Pid) -> Self {
+        self.scope.settled = many;
         self
     }
 

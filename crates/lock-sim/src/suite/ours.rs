@@ -31,6 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(time());
     cases.extend(surroundings());
     cases.extend(strangers());
+    cases.extend(queues());
     cases.extend(crowds());
     cases
 }
@@ -135,7 +136,24 @@ fn beside_a_peer() -> Vec<Leftover> {
     leftovers
 }
 
-/// The last two go on far beyond what a machine has memory for.
+/// One who owns, one who waits; then others come, or stand in the queue already.
+fn queues() -> Vec<Case> {
+    let queue = |name, settled| ours(name, &[OWN; 3]).settled(settled);
+    vec![
+        queue("owner, waiter, newcomer", 2),
+        queue("owner, waiter, newcomer, 1 crash", 2).crashes(1),
+        queue("owner, waiter, newcomer, 1 pause", 2).pauses(1).deep(),
+        queue("owner, waiter, newcomer, coming back", 2).returns(1).deep(),
+        queue("owner and 2 waiters", 3),
+        queue("owner and 2 waiters, 1 crash", 3).crashes(1),
+        queue("owner and 2 waiters, torn unlinks", 3).torn(),
+        queue("owner and 2 waiters, 1 pause", 3).pauses(1),
+        queue("owner and 2 waiters, 1 pause, 1 crash", 3).pauses(1).crashes(1).deep(),
+        queue("owner and 2 waiters, coming back", 3).returns(1).deep(),
+    ]
+}
+
+/// The last three go on far beyond what a machine has memory for.
 fn crowds() -> Vec<Case> {
     let far = 30_000_000;
     vec![

@@ -105,6 +105,7 @@ fn others() -> Vec<Case> {
 /// found to break, so it is needed, and the explorer would have seen it break.
 fn assumptions() -> Vec<Case> {
     let own = Member::Ours(Plan::Own { renewals: 0, steps: 0 });
+    let barge = Member::Ours(Plan::Barge);
     let dead_mutex = Leftover::clean().with(&[Name::Mutex], Remains::Ours);
     vec![
         subject(
@@ -124,6 +125,14 @@ fn assumptions() -> Vec<Case> {
         )
         .left(vec![dead_mutex])
         .robberies(1),
+        subject(
+            "ours, queue unseen",
+            "waiter overtaken",
+            "2, coming back",
+            &[barge; 2],
+            Property::FirstComeFirstServed,
+        )
+        .returns(1),
     ]
 }
 

@@ -45,6 +45,9 @@ pub enum Plan {
         /// How many fenced steps it may take.
         steps: u8,
     },
+    /// To own the lock and release it, without having looked whether anybody waits: a control
+    /// subject.
+    Barge,
     /// To take the lock away from whoever has it.
     Evict,
 }
@@ -55,6 +58,8 @@ pub struct Ours {
     stage: Stage,
     renewals: u8,
     steps: u8,
+    /// It takes the answer to its first call for `Absent`.
+    barges: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,14 +100,15 @@ impl Ours {
     /// A contender that begins now.
     #[must_use]
     pub fn new(context: &Context, now: Now, plan: Plan) -> Self {
-        match plan {
-            Plan::Own { renewals, steps } => {
-                Self { stage: Stage::Acquire(Acquire::new(context, now)), renewals, steps }
-            }
-            Plan::Evict => {
-                Self { stage: Stage::Evict(Evict::new(context, None)), renewals: 0, steps: 0 }
-            }
-        }
+        let (renewals, steps) = match plan {
+            Plan::Own { renewals, steps } => (renewals, steps),
+            Plan::Barge | Plan::Evict => (0, 0),
+        };
+        let stage = match plan {
+            Plan::Own { .. } | Plan::Barge => Stage::Acquire(Acquire::new(context, now)),
+            Plan::Evict => Stage::Evict(Evict::new(context, None)),
+        };
+        Self { stage, renewals, steps, barges: plan == Plan::Barge }
     }
 
     /// The call it wants made; nothing while it is its own to choose what to do.
@@ -169,6 +175,7 @@ impl Ours {
             stage: Stage::Hold(machine, deed),
             renewals: self.renewals - u8::from(deed == Deed::Renew),
             steps: self.steps - u8::from(deed == Deed::Step),
+            ..self
         })
     }
 
@@ -184,6 +191,7 @@ impl Ours {
     /// Takes what came of its call.
     #[must_use]
     pub fn step(mut self, context: &Context, now: Now, event: Event) -> Next {
+        let event = if std::mem::take(&mut self.barges) { Event::Absent } else { event };
         self.stage = match self.stage {
             Stage::Acquire(machine) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Acquire(machine),
@@ -222,7 +230,8 @@ impl Ours {
 
 fn won(renewals: u8, steps: u8, acquired: Acquired) -> Next {
     let reason = acquired.takeover.map(|takeover| takeover.reason);
-    let ours = Ours { stage: Stage::Holding(acquired.ownership), renewals, steps };
+    let stage = Stage::Holding(acquired.ownership);
+    let ours = Ours { stage, renewals, steps, barges: false };
     (Some(ours), Some(Note::Acquired(reason)))
 }
 

@@ -4,7 +4,8 @@ use lock_core::effect::Name;
 
 use super::World;
 use super::files::{Holder, Inode, Maker, Pid};
-use crate::sketch::{Mix, Sketch, Turn, turned};
+use super::process::Those;
+use crate::sketch::{MOST, Mix, Sketch, Turn, turned};
 
 impl World {
     /// What the hash would be if everyone went where the turn leads, for each turn.
@@ -22,6 +23,7 @@ impl World {
                 let mut mix = Mix::default();
                 mix.add(turned(turn, pid).into());
                 mix.add(process.sketch().turned(turn));
+                mix.add(those(process.truth.behind, turn));
                 mix.end()
             });
             mix.add(sum(processes));
@@ -31,8 +33,8 @@ impl World {
 
     fn mix_files(&self, mix: &mut Mix, turn: &Turn) {
         let names = self.files.names().map(|(name, pid, ino)| match name {
-            Name::Ticket => word(name as u64, turned(turn, pid), ino),
-            name => word(name as u64, 0, ino),
+            Name::Ticket => word(mark(name), turned(turn, pid), ino),
+            name => word(mark(name), 0, ino),
         });
         mix.add(sum(names));
         for (ino, inode) in self.files.inodes() {
@@ -40,14 +42,15 @@ impl World {
             mix_inode(mix, inode, turn);
         }
         if let Some((name, pid)) = self.files.torn() {
-            mix.add(word(name as u64, turned(turn, pid), 1));
+            mix.add(word(mark(name), turned(turn, pid), 1));
         }
     }
 }
 
 fn mix_inode(mix: &mut Mix, inode: &Inode, turn: &Turn) {
-    let Inode { links, opens, orphaned, text, mtime, exclusive, shared, maker } = inode;
-    mix.add(u64::from(*links) << 16 | u64::from(*opens) << 8 | u64::from(*orphaned));
+    let Inode { links, opens, orphaned, directory, text, mtime, exclusive, shared, maker } = inode;
+    let kind = u64::from(*directory) << 1 | u64::from(*orphaned);
+    mix.add(u64::from(*links) << 16 | u64::from(*opens) << 8 | kind);
     mix.add(*mtime);
     mix.add(text.sketch().turned(turn));
     mix.add(exclusive.map_or(0, |holder| hold(holder, turn)));
@@ -57,6 +60,27 @@ fn mix_inode(mix: &mut Mix, inode: &Inode, turn: &Turn) {
 
 fn hold((pid, slot): Holder, turn: &Turn) -> u64 {
     word(2, turned(turn, pid), slot as u8)
+}
+
+/// A number for each name.
+const fn mark(name: Name) -> u64 {
+    match name {
+        Name::Lock => 0,
+        Name::Mutex => 1,
+        Name::Reclaim => 2,
+        Name::Takeover => 3,
+        Name::Ticket => 4,
+        Name::Generation => 5,
+        Name::GenerationDraft => 6,
+        Name::Queue => 7,
+        Name::Queued(number) => 8 + number,
+    }
+}
+
+/// The same contenders after a turn.
+fn those(Those(bits): Those, turn: &Turn) -> u64 {
+    let named = (0..MOST).filter(|pid| bits >> pid & 1 == 1);
+    named.fold(0, |those, pid| those | 1 << turned(turn, pid))
 }
 
 fn word(what: u64, pid: Pid, more: u8) -> u64 {

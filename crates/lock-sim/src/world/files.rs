@@ -5,7 +5,8 @@
 //! file at once, the lowest first, as ext4 does; a file made without a name may be linked
 //! until it has lost its last name, never again after that; `rename` between two names of
 //! one inode does nothing; a kernel lock belongs to an open file description, so two of one
-//! process exclude each other as well.
+//! process exclude each other as well. The queue is a directory in it: whoever still has a
+//! removed one open finds nothing there any more, not even that it is empty.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,6 +14,7 @@ use lock_core::effect::{Name, Slot};
 use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
 
+use super::directory::is_queued;
 use super::text::Text;
 use crate::sketch::mention;
 
@@ -50,6 +52,8 @@ pub struct Inode {
     pub opens: u8,
     /// Had a name and has none any more, so that it cannot be linked.
     pub orphaned: bool,
+    /// The queue's directory.
+    pub directory: bool,
     /// The content.
     pub text: Text,
     /// Last modification, by the file system's wall clock.
@@ -66,6 +70,8 @@ pub struct Inode {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Files {
     names: Vec<Option<Ino>>,
+    /// The names in the queue, in the order of their numbers.
+    pub(super) queued: Vec<(u64, Ino)>,
     inodes: Vec<Option<Inode>>,
     /// An unlink that has counted the name off and told the watchers, but has not removed
     /// it yet. Its caller has the directory to itself until then; looking needs no such leave.
@@ -77,6 +83,9 @@ pub struct Files {
 pub enum Notice {
     /// The inode gained or lost a name, or was touched.
     Changed(Ino),
+    /// Its last name can no longer be found: the kernel takes the watches on it away, and
+    /// says so.
+    Gone(Ino),
     /// Someone who had it open for writing closed it.
     Closed(Ino),
     /// A guard's name changed: worth waking up for without a watch.
@@ -96,13 +105,18 @@ pub enum Outcome {
     Exists,
     /// There is no such name, or the inode cannot be linked.
     Absent,
+    /// The directory is not empty.
+    NotEmpty,
 }
 
 impl Files {
     /// Where a name leads. Tickets' names are unique to their process.
     #[must_use]
     pub fn lookup(&self, name: Name, pid: Pid) -> Option<Ino> {
-        self.names.get(place(name, pid)).copied().flatten()
+        match name {
+            Name::Queued(number) => self.queued_at(number).ok().map(|(_, ino)| ino),
+            name => self.names.get(place(name, pid)).copied().flatten(),
+        }
     }
 
     /// The inode with this number.
@@ -124,12 +138,14 @@ impl Files {
 
     /// Every name in use, with its inode; tickets' names as those of their process.
     pub fn names(&self) -> impl Iterator<Item = (Name, Pid, Ino)> + '_ {
-        self.names.iter().enumerate().filter_map(|(place, ino)| ino.map(|ino| (place, ino))).map(
-            |(place, ino)| match SHARED_NAMES.get(place) {
+        let names = self.names.iter().enumerate();
+        let names = names.filter_map(|(place, ino)| Some((place, (*ino)?))).map(|(place, ino)| {
+            match SHARED_NAMES.get(place) {
                 Some(name) => (*name, 0, ino),
                 None => (Name::Ticket, pid_of(place), ino),
-            },
-        )
+            }
+        });
+        names.chain(self.queued.iter().map(|(number, ino)| (Name::Queued(*number), 0, *ino)))
     }
 
     /// A new inode without a name.
@@ -150,6 +166,9 @@ impl Files {
 
     /// `linkat`: the name first, then the inode, in the kernel's order of complaint.
     pub fn link(&mut self, ino: Ino, name: Name, pid: Pid, notices: &mut Vec<Notice>) -> Outcome {
+        if is_queued(name) && self.lookup(Name::Queue, pid).is_none() {
+            return Outcome::Absent;
+        }
         if self.lookup(name, pid).is_some() {
             return Outcome::Exists;
         }
@@ -168,10 +187,12 @@ impl Files {
             return Outcome::Absent;
         };
         self.lead(name, pid, None, notices);
-        if self.torn.take() == Some((name, pid)) {
-            self.free_if_unused(ino, notices);
+        if self.torn == Some((name, pid)) {
+            self.torn = None;
+            self.gone(ino, notices);
         } else {
             self.drop_link(ino, notices);
+            self.gone(ino, notices);
         }
         Outcome::Done
     }
@@ -215,6 +236,7 @@ impl Files {
         notices.push(Notice::Changed(ino));
         if let Some(replaced) = replaced {
             self.drop_link(replaced, notices);
+            self.gone(replaced, notices);
         }
         Outcome::Done
     }
@@ -285,7 +307,7 @@ impl Files {
         let inode = self.inode(ino)?;
         Some(Stat {
             id: file_id(ino),
-            kind: Kind::File,
+            kind: if inode.directory { Kind::Directory } else { Kind::File },
             mtime: Wall(inode.mtime),
             links: inode.links.into(),
             foreign: false,
@@ -297,6 +319,13 @@ impl Files {
         if let Some(inode) = self.inode_mut(ino) {
             inode.links = inode.links.saturating_sub(1);
             inode.orphaned = inode.links == 0;
+        }
+    }
+
+    /// A name of it can no longer be found.
+    fn gone(&mut self, ino: Ino, notices: &mut Vec<Notice>) {
+        if self.inode(ino).is_some_and(|inode| inode.links == 0) {
+            notices.push(Notice::Gone(ino));
         }
         self.free_if_unused(ino, notices);
     }
@@ -316,6 +345,9 @@ impl Files {
     }
 
     fn lead(&mut self, name: Name, pid: Pid, to: Option<Ino>, notices: &mut Vec<Notice>) {
+        if let Name::Queued(number) = name {
+            return self.lead_queued(number, to, notices);
+        }
         let place = place(name, pid);
         if self.names.len() <= place {
             self.names.resize(place + 1, None);
@@ -338,13 +370,14 @@ pub fn file_id(ino: Ino) -> FileId {
     FileId { device: 1, inode: u64::from(ino) }
 }
 
-const SHARED_NAMES: [Name; 6] = [
+const SHARED_NAMES: [Name; 7] = [
     Name::Lock,
     Name::Mutex,
     Name::Reclaim,
     Name::Takeover,
     Name::Generation,
     Name::GenerationDraft,
+    Name::Queue,
 ];
 
 fn place(name: Name, pid: Pid) -> usize {

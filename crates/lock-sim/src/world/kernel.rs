@@ -2,8 +2,9 @@
 
 use lock_core::effect::{Effect, Errno, Event, Name, Share, Slot, Wake};
 
+use super::directory::is_queued;
 use super::files::{Files, Ino, Notice, Outcome, Pid};
-use super::process::{Fd, Process};
+use super::process::{Fd, Process, Watch};
 
 /// What the file system can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,7 @@ pub enum Call {
 }
 
 const EBADF: Event = Event::Failed(Errno(9));
+const ENOTEMPTY: Event = Event::Failed(Errno(39));
 
 /// The caller and its surroundings.
 pub(crate) struct Caller<'a> {
@@ -61,19 +63,28 @@ impl Call {
         }
     }
 
-    /// Whether it changes the directory, which only one can do at a time.
+    /// Whether it changes the directory of this name, which only one can do at a time.
     #[must_use]
-    pub const fn changes_directory(&self) -> bool {
-        matches!(
-            self,
-            Self::Truncate(..)
-                | Self::Core(
-                    Effect::Create(..)
-                        | Effect::Link(..)
-                        | Effect::Rename { .. }
-                        | Effect::Unlink(_)
-                )
-        )
+    pub const fn changes_directory_of(&self, name: Name) -> bool {
+        match self {
+            Self::Core(Effect::Link(_, changed) | Effect::Unlink(changed)) => {
+                is_queued(*changed) == is_queued(name)
+            }
+            Self::Truncate(..) | Self::Core(Effect::Create(..) | Effect::Rename { .. }) => {
+                !is_queued(name)
+            }
+            Self::Core(Effect::CreateDirectory(_) | Effect::RemoveDirectory(_)) => true,
+            Self::Core(_) => false,
+        }
+    }
+
+    /// The effect, if it is one that the machines may ask for.
+    #[must_use]
+    pub const fn core(&self) -> Option<&Effect> {
+        match self {
+            Self::Core(effect) => Some(effect),
+            Self::Truncate(..) => None,
+        }
     }
 
     /// Whether it waits.
@@ -136,6 +147,12 @@ impl Caller<'_> {
                 event(self.files.rename(*from, *to, self.pid, self.notices))
             }
             Effect::Unlink(name) => event(self.files.unlink(*name, self.pid, self.notices)),
+            Effect::CreateDirectory(name) => {
+                event(self.files.create_directory(*name, self.notices))
+            }
+            Effect::RemoveDirectory(name) => {
+                event(self.files.remove_directory(*name, self.notices))
+            }
             Effect::Stat(slot)
             | Effect::Lock(slot, _)
             | Effect::Unlock(slot)
@@ -143,6 +160,7 @@ impl Caller<'_> {
             | Effect::Write(slot, _)
             | Effect::Sync(slot)
             | Effect::Touch(slot)
+            | Effect::List(slot)
             | Effect::Watch(slot) => self.with(*slot, |caller, fd| caller.on(effect, *slot, fd)),
             Effect::SyncDirectory => Event::Done,
             Effect::Sleep { .. } => Event::Woken(Wake::Due),
@@ -180,8 +198,13 @@ impl Caller<'_> {
                 self.notices.push(Notice::Changed(fd.ino));
                 Event::Done
             }
+            Effect::List(_) => match self.files.inode(fd.ino) {
+                Some(directory) if directory.links > 0 => Event::Listed(self.files.numbers()),
+                _ => Event::Absent,
+            },
             Effect::Watch(_) if self.abilities.watches => {
-                self.process.watch = Some(fd.ino);
+                let (until_last, over) = (slot == Slot::Ahead, false);
+                self.process.watch = Some(Watch { ino: fd.ino, until_last, over });
                 Event::Done
             }
             Effect::Watch(_) => Event::Unsupported,
@@ -256,5 +279,6 @@ fn event(outcome: Outcome) -> Event {
         Outcome::Done => Event::Done,
         Outcome::Exists => Event::Exists,
         Outcome::Absent => Event::Absent,
+        Outcome::NotEmpty => ENOTEMPTY,
     }
 }

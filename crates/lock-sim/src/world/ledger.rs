@@ -8,9 +8,10 @@ use lock_core::verdict::Stale;
 
 use super::World;
 use super::actor::{Actor, Fate, Note};
-use super::files::{Ino, Inode, Maker, Pid};
+use super::directory::is_queued;
+use super::files::{Maker, Pid};
 use super::kernel::{Call, Flock};
-use super::process::{Facts, Life, Process, Reign};
+use super::process::{Facts, Life, Process, Reign, Stand, Those};
 use crate::property::Property;
 use crate::scope::{BOOT, TICK, Universe};
 use crate::zoo::Said;
@@ -33,6 +34,7 @@ impl World {
         if outside && *event == Event::Done && changes_lock(effect) {
             self.cry(universe, Property::UnderMutex);
         }
+        self.queue(process, effect, event);
         match (effect, event) {
             // One that cannot be read is judged all the same.
             (Effect::Read(Slot::Judged), Event::Bytes(_) | Event::Failed(_)) => {
@@ -99,6 +101,11 @@ impl World {
 
     /// Becomes owner; whoever's lock it judged has been taken over from.
     fn takes(&mut self, universe: &Universe, pid: Pid, process: &mut Process) {
+        if process.truth.behind != Those::default() {
+            self.cry(universe, Property::FirstComeFirstServed);
+        }
+        process.truth.stand = Stand::Freed;
+        self.is_served(pid);
         process.truth.broke = self.break_owner(process.truth.judged);
         // What counts is what its record says, and that was written a moment ago.
         process.truth.reign = Some(reign(process.truth.wrote));
@@ -261,7 +268,7 @@ impl World {
         if self.everyone().filter(|(_, process)| process.truth.in_mutex).count() > 1 {
             self.cry(universe, Property::OneInMutex);
         }
-        if self.is_over() && !self.was_refused(universe) && self.has_litter() {
+        if self.is_over() && !self.was_refused(universe) && self.has_litter(universe) {
             self.cry(universe, Property::NothingLeft);
         }
     }
@@ -276,36 +283,6 @@ impl World {
         universe.scope.budgets.hands > self.budgets.hands
     }
 
-    /// Whether it sleeps until a distant deadline although what it waits for has happened
-    /// and it will not be told.
-    fn sleeps_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
-        let judged = process.fd(Slot::Judged).map(|fd| fd.ino);
-        let Some((ino, inode)) = judged.and_then(|ino| Some((ino, self.files.inode(ino)?))) else {
-            return false;
-        };
-        process.watch == judged
-            && process.pending.is_none()
-            && self.is_asleep(universe, pid)
-            && !self.naps(universe, pid)
-            && (self.is_gone(inode) || self.is_dead(universe, ino, inode))
-    }
-
-    /// As long as the file has another name, as a releasing owner's has, that name's end is
-    /// still to come; a close is not counted on, since a child may keep the file open.
-    fn is_gone(&self, inode: &Inode) -> bool {
-        inode.links == 0 && self.files.unlinker().is_none()
-    }
-
-    /// Whoever is awake and has the file open may still tell of it by what it does next.
-    fn is_dead(&self, universe: &Universe, ino: Ino, inode: &Inode) -> bool {
-        let unlocked = inode.exclusive.is_none() && inode.shared.is_empty();
-        let open = |process: &Process| process.fds.iter().flatten().any(|fd| fd.ino == ino);
-        unlocked
-            && universe.scope.abilities.locks == Flock::Works
-            && self.everyone().all(|(pid, other)| !open(other) || self.is_asleep(universe, pid))
-            && Record::parse(inode.text.bytes()).is_ok_and(|record| record.detail.is_some())
-    }
-
     /// Whether everyone has come to an end.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -313,11 +290,14 @@ impl World {
     }
 
     /// Names that lead to a file of someone who was not killed, nor said that it could not
-    /// let go: such files are unlocked, and the next contender takes them for dead.
-    fn has_litter(&self) -> bool {
+    /// let go: such files are unlocked, and the next contender takes them for dead. So it does
+    /// with a number that one who passed another over had just given it when it was killed.
+    fn has_litter(&self, universe: &Universe) -> bool {
+        let began = universe.scope.budgets;
+        let passed = began.ticks > self.budgets.ticks && began.crashes > self.budgets.crashes;
         self.files
             .names()
-            .filter(|(name, ..)| *name != Name::Generation)
+            .filter(|(name, ..)| *name != Name::Generation && !(passed && is_queued(*name)))
             .filter_map(|(_, _, ino)| self.files.inode(ino)?.maker)
             .any(|maker| !self.was_stopped(maker))
     }

@@ -34,6 +34,8 @@ impl World {
 
     fn is_private_effect(&self, pid: Pid, effect: &Effect) -> bool {
         match effect {
+            // Whether a ticket has a name left is its maker's to say.
+            Effect::Stat(Slot::Ahead) => false,
             Effect::Stat(_)
             | Effect::Open { slot: Slot::Generation, .. }
             | Effect::Read(Slot::Generation | Slot::Ticket)

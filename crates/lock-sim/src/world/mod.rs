@@ -2,15 +2,18 @@
 
 mod actor;
 mod canon;
+mod directory;
 mod fault;
 mod files;
 mod hand;
 mod kernel;
 mod ledger;
+mod line;
 mod merge;
 mod process;
 mod step;
 mod text;
+mod told;
 
 use lock_core::effect::{Effect, Event, Name, Wake};
 use lock_core::time::{Boot, Now};
@@ -20,7 +23,9 @@ pub use fault::Refusal;
 pub use files::{Files, Ino, Inode, Maker, Notice, Outcome, Pid, file_id};
 pub use hand::Hand;
 pub use kernel::{Abilities, Call, Flock};
-pub use process::{Facts, Fd, Life, Process, Reign, SLOTS, Shared, Stirred, Truth};
+pub use process::{
+    Facts, Fd, Life, Process, Reign, SLOTS, Shared, Stand, Stirred, Those, Truth, Watch,
+};
 pub use text::Text;
 
 use crate::property::Property;
@@ -88,7 +93,20 @@ impl World {
     #[must_use]
     pub fn starts(universe: &Universe) -> Vec<Self> {
         let leftovers = universe.scope.leftovers.iter();
-        leftovers.map(|leftover| Self::start(universe, leftover.files())).collect()
+        let starts = leftovers.map(|leftover| Self::start(universe, leftover.files()));
+        starts.map(|world| world.settled(universe)).collect()
+    }
+
+    fn settled(mut self, universe: &Universe) -> Self {
+        for pid in 0..universe.scope.settled {
+            while self.call(universe, pid).is_some() && !self.is_asleep(universe, pid) {
+                match self.once(universe, Action::Step(pid)) {
+                    Some(world) => self = world,
+                    None => break,
+                }
+            }
+        }
+        self
     }
 
     fn start(universe: &Universe, files: Files) -> Self {
@@ -183,8 +201,24 @@ impl World {
 
     /// Whether a call must wait until another has done with the directory.
     fn is_blocked(&self, pid: Pid, call: &Call) -> bool {
-        let other = self.files.unlinker().is_some_and(|unlinker| unlinker != pid);
-        other && call.changes_directory()
+        let other = self.files.torn().filter(|(_, unlinker)| *unlinker != pid);
+        other.is_some_and(|(name, unlinker)| {
+            let torn = self.files.lookup(name, unlinker);
+            call.changes_directory_of(name) || torn.is_some_and(|ino| self.links(pid, call, ino))
+        })
+    }
+
+    /// Whether it gives this inode a name or takes one away, in whichever directory: only
+    /// one can do that at a time.
+    fn links(&self, pid: Pid, call: &Call, ino: Ino) -> bool {
+        match call {
+            Call::Core(Effect::Link(slot, _)) => {
+                self.process(pid).and_then(|process| process.fd(*slot)).map(|fd| fd.ino)
+                    == Some(ino)
+            }
+            Call::Core(Effect::Unlink(name)) => self.files.lookup(*name, pid) == Some(ino),
+            _ => false,
+        }
     }
 
     /// Whether a process takes a nap that may end by itself.

@@ -31,7 +31,7 @@ pub struct Process {
     /// What it has open, by slot.
     pub fds: [Option<Fd>; SLOTS.len()],
     /// Which inode it watches.
-    pub watch: Option<Ino>,
+    pub watch: Option<Watch>,
     /// News of the watched inode that it has not slept on yet.
     pub pending: Option<Wake>,
     /// What changed since it last woke, so that a short nap is worth ending.
@@ -79,6 +79,17 @@ pub struct Fd {
     pub write: bool,
 }
 
+/// A watch on an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Watch {
+    /// Which inode.
+    pub ino: Ino,
+    /// Tells only of a writer's close, and of the last name's end.
+    pub until_last: bool,
+    /// The inode has lost its last name: the kernel has taken the watch away and said so.
+    pub over: bool,
+}
+
 /// What is true of a process, whatever it believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Truth {
@@ -94,6 +105,33 @@ pub struct Truth {
     pub stepping: bool,
     /// What was true of the living owner that it has just taken the lock from.
     pub broke: Option<Facts>,
+    /// How far it is with queueing.
+    pub stand: Stand,
+    /// Behind whom it came: they had a place in the queue before it began.
+    pub behind: Those,
+}
+
+/// How far a contender is with queueing in this try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Stand {
+    /// It has not looked at the queue yet.
+    #[default]
+    Nowhere,
+    /// It has begun to look.
+    Begun,
+    /// It has a place there, and whoever begins now is served later.
+    Placed,
+    /// That is promised to it no more.
+    Freed,
+}
+
+/// A bit for each of some contenders. A turn moves the bits, so no sketch can read them:
+/// they are hashed apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Those(pub u64);
+
+impl Hash for Those {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// An ownership; instants are in ticks of the boot clock.
@@ -117,7 +155,7 @@ pub struct Facts {
 }
 
 /// Every slot.
-pub const SLOTS: [Slot; 7] = [
+pub const SLOTS: [Slot; 9] = [
     Slot::Ticket,
     Slot::Mutex,
     Slot::Reclaim,
@@ -125,6 +163,8 @@ pub const SLOTS: [Slot; 7] = [
     Slot::Guard,
     Slot::Rival,
     Slot::Generation,
+    Slot::Queue,
+    Slot::Ahead,
 ];
 
 impl Process {
@@ -168,8 +208,13 @@ impl Process {
     /// Whether it would be told of a change to what it waits for.
     #[must_use]
     pub fn is_watching(&self) -> bool {
-        let open = [Slot::Guard, Slot::Judged].map(|slot| self.fd(slot).map(|fd| fd.ino));
-        self.watch.is_some() && open.contains(&self.watch)
+        [Slot::Guard, Slot::Judged].into_iter().any(|slot| self.watches(slot))
+    }
+
+    /// Whether it has begun to watch what it has open there.
+    #[must_use]
+    pub fn watches(&self, slot: Slot) -> bool {
+        self.watch.is_some_and(|watch| self.fd(slot).is_some_and(|fd| fd.ino == watch.ino))
     }
 
     /// Owner, and nobody has taken over.
@@ -207,5 +252,6 @@ impl fmt::Debug for Shared {
 impl Hash for Shared {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.sketch().plain());
+        state.write_u64(self.truth.behind.0);
     }
 }

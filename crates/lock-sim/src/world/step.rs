@@ -6,7 +6,7 @@ use lock_core::time::Now;
 use super::actor::{Actor, Deed, Fate, Note};
 use super::files::{Notice, Pid};
 use super::kernel::{Call, Caller};
-use super::process::{Life, Process, SLOTS, Shared, Stirred};
+use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch};
 use super::{Action, World, begin};
 use crate::scope::Universe;
 use crate::zoo::{Around, Said};
@@ -35,6 +35,7 @@ impl World {
         let mut world = self.clone();
         match action {
             Action::Tick => {
+                world.pause_line(universe);
                 world.budgets.ticks = world.budgets.ticks.checked_sub(1)?;
                 world.clock.ticks += 1;
             }
@@ -47,6 +48,7 @@ impl World {
             Action::Fault(pid, refusal) => {
                 world.budgets.faults = world.budgets.faults.checked_sub(1)?;
                 let event = world.refuse(universe, pid, refusal)?;
+                world.leave_line(pid);
                 return world.step(universe, pid, Some(event));
             }
             Action::Cancel(pid) => {
@@ -123,7 +125,7 @@ impl World {
 
     /// The name that the call only begins to unlink.
     pub(crate) fn tears(&self, universe: &Universe, pid: Pid, call: &Call) -> Option<Name> {
-        let whole = !universe.scope.torn || self.files.unlinker() == Some(pid);
+        let whole = !universe.scope.torn || self.files.unlinker().is_some();
         let name = call.unlinks().filter(|_| !whole)?;
         self.files.lookup(name, pid).map(|_| name)
     }
@@ -244,6 +246,7 @@ impl World {
 
     fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
         self.close_all(pid, process, notices, None);
+        self.is_served(pid);
         let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;
         let ended = Process::new(Actor::Gone(fate), process.wall);
         *process = Process { life: Life::Ended, round: process.round, unreleased, ..ended };
@@ -281,6 +284,7 @@ impl World {
             dying.life = Life::Dead;
         }
         self.put(pid, dying);
+        self.is_served(pid);
         self.notify(pid, &notices);
         Some(())
     }
@@ -316,7 +320,7 @@ impl World {
             if process.life != Life::Running {
                 continue;
             }
-            let news = process.watch.and_then(|ino| news(notices, ino));
+            let news = process.watch.and_then(|watch| news(notices, watch));
             let pending = match (process.pending, news) {
                 (Some(Wake::Closed), _) | (_, Some(Wake::Closed)) => Some(Wake::Closed),
                 (pending, news) => news.or(pending),
@@ -325,7 +329,11 @@ impl World {
                 true => process.stirred,
                 false => process.stirred.max(stirs),
             };
-            let watch = process.watch.filter(|ino| !notices.contains(&Notice::Freed(*ino)));
+            let watch = process.watch.filter(|on| !notices.contains(&Notice::Freed(on.ino)));
+            let watch = watch.map(|on| {
+                let over = on.over || notices.contains(&Notice::Gone(on.ino));
+                Watch { over, ..on }
+            });
             let same = pending == process.pending && stirred == process.stirred;
             if !same || watch != process.watch {
                 *place = Shared::new(Process { pending, stirred, watch, ..process.clone() });
@@ -336,18 +344,24 @@ impl World {
 
 fn stirs(notices: &[Notice]) -> Stirred {
     let stirs = notices.iter().map(|notice| match notice {
-        Notice::Changed(_) | Notice::Closed(_) | Notice::Freed(_) => Stirred::Nothing,
+        Notice::Changed(_) | Notice::Gone(_) | Notice::Closed(_) | Notice::Freed(_) => {
+            Stirred::Nothing
+        }
         Notice::Renamed => Stirred::Names,
         Notice::Unlocked => Stirred::Locks,
     });
     stirs.max().unwrap_or(Stirred::Nothing)
 }
 
-fn news(notices: &[Notice], ino: u8) -> Option<Wake> {
+fn news(notices: &[Notice], Watch { ino, until_last, over }: Watch) -> Option<Wake> {
+    if over {
+        return None;
+    }
     if notices.contains(&Notice::Closed(ino)) {
         return Some(Wake::Closed);
     }
-    notices.contains(&Notice::Changed(ino)).then_some(Wake::Changed)
+    let changed = !until_last && notices.contains(&Notice::Changed(ino));
+    (changed || notices.contains(&Notice::Gone(ino))).then_some(Wake::Changed)
 }
 
 impl World {

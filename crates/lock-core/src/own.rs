@@ -1,0 +1,128 @@
+//! A contender's or an owner's own ticket, as it goes into the mutex and out of it.
+
+use crate::chores::Chores;
+use crate::effect::{Name, Slot};
+use crate::inside::Inside;
+use crate::machine::{Context, Medium, Ownership};
+use crate::queue::Place;
+use crate::snapshot::FileId;
+use crate::ticket::Fresh;
+use crate::time::Now;
+
+/// The ticket of one who wants to enter the mutex; open in [`Slot::Ticket`] if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Own {
+    who: Who,
+    pub(crate) medium: Medium,
+    id: Option<FileId>,
+    fresh: Fresh,
+}
+
+/// Whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    /// A contender's: there is none yet, and a new one is needed whenever the last name of the
+    /// old one is gone.
+    Contender,
+    /// A contender's that stands in the queue, under this number.
+    Waiter(u64),
+    /// An owner's: it is the lock. Once that has lost its name it can never be linked again.
+    Owner,
+}
+
+impl Own {
+    /// A contender's that is still to be made.
+    pub(crate) const fn none(medium: Medium) -> Self {
+        Self { who: Who::Contender, medium, id: None, fresh: Fresh::NEVER }
+    }
+
+    /// A waiter's.
+    pub(crate) const fn waiting(place: Place) -> Self {
+        let Place { medium, number, ticket, fresh } = place;
+        Self { who: Who::Waiter(number), medium, id: Some(ticket), fresh }
+    }
+
+    /// An owner's, which was last written when it renewed.
+    pub(crate) fn owning(ownership: &Ownership) -> Self {
+        let Ownership { medium, ticket, record, .. } = ownership;
+        Self { who: Who::Owner, medium: *medium, id: Some(*ticket), fresh: Fresh::of(record) }
+    }
+
+    /// It has just been made and written.
+    pub(crate) const fn made(self, id: FileId, now: Now) -> Self {
+        Self { id: Some(id), fresh: Fresh::since(now), ..self }
+    }
+
+    /// Whether one has to be made first.
+    pub(crate) const fn is_missing(&self) -> bool {
+        self.medium.has_links() && self.id.is_none()
+    }
+
+    /// Whether it can be given names.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.linkable().is_some()
+    }
+
+    /// In the queue, under this number.
+    pub(crate) fn place(&self, number: u64) -> Option<Place> {
+        let Self { medium, fresh, .. } = *self;
+        self.id.map(|ticket| Place { medium, number, ticket, fresh })
+    }
+
+    /// The inode that roles are links to, where they are.
+    pub(crate) fn linkable(&self) -> Option<FileId> {
+        self.id.filter(|_| self.medium.has_links())
+    }
+
+    /// Whether it is to be touched before it is linked, which is then done.
+    pub(crate) fn wants_touch(&mut self, context: &Context, now: Now) -> bool {
+        self.linkable().is_some() && self.fresh.wants_touch(context, now)
+    }
+
+    /// Whether a name that it has lost was its last.
+    pub(crate) fn is_spent_without_a_role(&self) -> bool {
+        self.who == Who::Contender && self.medium == Medium::Anonymous
+    }
+
+    /// Whether it has had a name to lose before it came here: it cannot be linked any more then,
+    /// while one that has never had a name can, unless the directory is gone.
+    pub(crate) fn had_a_name(&self) -> bool {
+        self.who != Who::Contender
+    }
+
+    /// In the mutex, by an inode of ours.
+    pub(crate) fn inside(&self, mutex: FileId) -> Inside {
+        self.within(Inside::new(self.medium, self.id, mutex))
+    }
+
+    /// The same by another way.
+    pub(crate) fn within(&self, inside: Inside) -> Inside {
+        let number = match self.who {
+            Who::Waiter(number) => Some(number),
+            Who::Contender | Who::Owner => None,
+        };
+        Inside { ticket: self.id, number, ..inside }
+    }
+
+    /// A ticket that was born with a name loses it as soon as it has a better one.
+    pub(crate) fn drop_birth_name(&self) -> Chores {
+        match (self.who, self.medium, self.id) {
+            (Who::Contender, Medium::Linked, Some(id)) => Chores::new().vacate(Name::Ticket, id),
+            _ => Chores::new(),
+        }
+    }
+
+    /// A contender's goes, from the queue as well. An owner keeps its own.
+    pub(crate) fn drop(&mut self) -> Chores {
+        let chores = match self.who {
+            Who::Owner => return Chores::new(),
+            Who::Waiter(number) => Chores::new().forget(number),
+            Who::Contender => self.drop_birth_name(),
+        };
+        self.who = Who::Contender;
+        match self.id.take() {
+            Some(_) => chores.let_go(Slot::Ticket, self.medium),
+            None => chores,
+        }
+    }
+}

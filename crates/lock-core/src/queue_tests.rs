@@ -1,0 +1,287 @@
+//! Scripted runs of those who wait: who watches whom, who is next, and who is passed over.
+
+use core::time::Duration;
+
+use super::*;
+use crate::acquire::{Acquire, Acquired};
+use crate::effect::{Errno, Wake};
+use crate::hold::{Held, Hold};
+use crate::machine::{Failure, Ownership, Reason};
+use crate::policy::{OnTimeout, Settings};
+use crate::testing::disk::{Disk, Inode, Lack};
+use crate::testing::worker::Worker;
+use crate::testing::{owner, process, process_with, settings};
+use crate::verdict::Stale;
+
+fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
+    Worker::contender(disk, process(name))
+}
+
+/// Contenders that wait, one behind the other.
+fn line<const N: usize>(disk: &mut Disk, names: [&str; N]) -> [Worker<Acquire>; N] {
+    let line = names.map(|name| contender(disk, name).until(disk, "Sleep"));
+    disk.story();
+    line
+}
+
+fn release(disk: &mut Disk, context: &Context, ownership: Ownership) {
+    let machine = Hold::release(context, disk.now, ownership);
+    let held = Worker::new(context.clone(), machine).run(disk);
+    assert_eq!(held, Ok(Held::Released));
+    disk.let_go(context.pid);
+}
+
+fn acquired(outcome: Result<Acquired, Failure>) -> Ownership {
+    outcome.expect("because it becomes owner").ownership
+}
+
+fn waits_on(disk: &Disk, pid: u32, slot: Slot) -> bool {
+    disk.open_slots(pid).contains(&slot)
+}
+
+#[test]
+fn the_second_to_wait_watches_the_first_and_not_the_owner() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [_a] = line(&mut disk, ["a"]);
+    contender(&disk, "b").until(&mut disk, "Sleep");
+    insta::assert_snapshot!(disk.story());
+    assert!(waits_on(&disk, process("a").pid, Slot::Judged));
+    assert!(!waits_on(&disk, process("b").pid, Slot::Judged));
+}
+
+#[test]
+fn a_release_is_handed_to_the_first_and_wakes_nobody_else() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b] = line(&mut disk, ["a", "b"]);
+    release(&mut disk, &context, ownership);
+    assert!(disk.wakes(process("a").pid));
+    let first = acquired(a.run(&mut disk));
+    assert!(!disk.wakes(process("b").pid), "it was woken while it has somebody before it");
+    disk.story();
+    release(&mut disk, &process("a"), first);
+    assert!(disk.wakes(process("b").pid));
+    acquired(b.run(&mut disk));
+    insta::assert_snapshot!(disk.story());
+}
+
+#[test]
+fn a_newcomer_does_not_overtake_those_who_wait() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    release(&mut disk, &context, ownership);
+    disk.story();
+    let newcomer = contender(&disk, "n").until(&mut disk, "Sleep");
+    insta::assert_snapshot!(disk.story());
+    let first = acquired(a.run(&mut disk));
+    release(&mut disk, &process("a"), first);
+    acquired(newcomer.run(&mut disk));
+}
+
+#[test]
+fn the_one_behind_a_dead_waiter_clears_it_and_moves_up() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [_a, b, c] = line(&mut disk, ["a", "b", "c"]);
+    b.die(&mut disk);
+    disk.story();
+    c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    insta::assert_snapshot!(disk.story());
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(3)"]);
+}
+
+#[test]
+fn who_gives_up_waiting_leaves_no_gap() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, mut b, c] = line(&mut disk, ["a", "b", "c"]);
+    b.feed(&mut disk, Event::Woken(Wake::Cancelled));
+    assert_eq!(b.run(&mut disk), Err(Failure::Cancelled));
+    disk.let_go(process("b").pid);
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(3)"]);
+    release(&mut disk, &context, ownership);
+    let first = acquired(a.run(&mut disk));
+    release(&mut disk, &process("a"), first);
+    acquired(c.run(&mut disk));
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+}
+
+/// Its patience is its own, and it is nobody's turn.
+#[test]
+fn a_waiter_behind_another_gives_up_when_its_patience_ends() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [_a] = line(&mut disk, ["a"]);
+    let stale_after = Duration::from_secs(60);
+    let settings = Settings { on_timeout: OnTimeout::Fail, stale_after, ..settings() };
+    let start = disk.now.boot;
+    let outcome = Worker::contender(&disk, process_with("b", settings)).run(&mut disk);
+    assert!(matches!(outcome, Err(Failure::TimedOut { owner: Some(_) })), "{outcome:?}");
+    assert_eq!(disk.now.boot.since(start), settings.max_wait);
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
+}
+
+#[test]
+fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [stopped, b] = line(&mut disk, ["stopped", "b"]);
+    release(&mut disk, &context, ownership);
+    disk.story();
+    let start = disk.now.boot;
+    let passed = acquired(b.run(&mut disk));
+    insta::assert_snapshot!(disk.story());
+    assert!(disk.now.boot.since(start) <= 9 * settings().poll);
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
+    let stopped = stopped.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    release(&mut disk, &process("b"), passed);
+    acquired(stopped.run(&mut disk));
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+}
+
+/// Each of those between has its own time to do it.
+#[test]
+fn of_those_behind_a_stopped_first_the_next_passes_it_over() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_stopped, b, c] = line(&mut disk, ["stopped", "b", "c"]);
+    release(&mut disk, &context, ownership);
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let second = acquired(b.run(&mut disk));
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    release(&mut disk, &process("b"), second);
+    acquired(c.run(&mut disk));
+}
+
+/// The first has chosen to wait for longer, and keeps its place.
+#[test]
+fn the_least_patient_takes_over_before_its_turn() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "slow");
+    let stale_after = Duration::from_secs(600);
+    let patient = Settings { max_wait: Duration::from_secs(500), stale_after, ..settings() };
+    let context = process_with("patient", patient);
+    let _patient = Worker::contender(&disk, context).until(&mut disk, "Sleep");
+    let hasty = Settings { stale_after, ..settings() };
+    let taken = Worker::contender(&disk, process_with("hasty", hasty)).run(&mut disk);
+    let takeover = taken.expect("because its patience is at an end").takeover;
+    assert_eq!(takeover.map(|takeover| takeover.reason), Some(Reason::TimedOut));
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
+}
+
+#[test]
+fn the_first_of_those_who_wait_takes_over_from_the_dead() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "o");
+    let [a, b] = line(&mut disk, ["a", "b"]);
+    disk.let_go(context.pid);
+    let takeover = a.run(&mut disk).expect("because the owner is dead").takeover;
+    let reason = takeover.map(|takeover| takeover.reason);
+    assert_eq!(reason, Some(Reason::Stale(Stale::OwnerDied)));
+    assert!(!disk.wakes(process("b").pid));
+    drop(b);
+}
+
+#[test]
+fn a_directory_that_is_long_unused_goes_with_the_next_who_need_not_wait() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    release(&mut disk, &context, ownership);
+    let own = acquired(a.run(&mut disk));
+    assert!(disk.at(Name::Queue).is_some());
+    release(&mut disk, &process("a"), own);
+    let own = acquired(contender(&disk, "b").run(&mut disk));
+    assert!(disk.at(Name::Queue).is_some());
+    release(&mut disk, &process("b"), own);
+    disk.pass(1_000);
+    disk.story();
+    acquired(contender(&disk, "c").run(&mut disk));
+    insta::assert_snapshot!(disk.story());
+    assert!(disk.at(Name::Queue).is_none());
+}
+
+/// No safety rests on the queue, and nothing in it is worth failing for.
+#[test]
+fn where_the_queue_cannot_be_used_all_wait_for_the_owner() {
+    let wall = Disk::new().now.wall;
+    let file = Inode::file("", wall);
+    let foreign = Inode { kind: Kind::Directory, foreign: true, ..file.clone() };
+    let link = Inode { kind: Kind::Symlink, ..file.clone() };
+    for thing in [file, foreign, link] {
+        let mut disk = Disk::new();
+        let (context, ownership) = owner(&mut disk, "o");
+        disk.put(&[Name::Queue], thing);
+        let [a] = line(&mut disk, ["a"]);
+        assert!(waits_on(&disk, process("a").pid, Slot::Judged));
+        assert_eq!(disk.names(), ["Generation", "Lock"]);
+        release(&mut disk, &context, ownership);
+        acquired(a.run(&mut disk));
+    }
+}
+
+#[test]
+fn a_number_that_was_removed_by_hand_is_taken_anew() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_a, b] = line(&mut disk, ["a", "b"]);
+    disk.remove(Name::Queued(2));
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Link(Ticket, Queued(2))");
+    let b = b.until(&mut disk, "Sleep");
+    disk.remove(Name::Queued(1));
+    release(&mut disk, &context, ownership);
+    acquired(b.run(&mut disk));
+}
+
+/// Without the list nobody knows who is before it: the mutex decides.
+#[test]
+fn who_cannot_see_the_queue_any_more_waits_for_the_owner() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [_a] = line(&mut disk, ["a"]);
+    let mut b = contender(&disk, "b").until(&mut disk, "Link(Ticket, Queued(2))");
+    b = b.after(&mut disk, "Open(Queue, Queue)");
+    b.feed(&mut disk, Event::Failed(Errno(5)));
+    b.until(&mut disk, "Sleep");
+    assert!(waits_on(&disk, process("b").pid, Slot::Judged));
+}
+
+/// Otherwise everyone behind it would try again and again.
+#[test]
+fn a_dead_waiter_that_cannot_be_cleared_is_in_nobodys_way() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [dead, b] = line(&mut disk, ["dead", "b"]);
+    dead.die(&mut disk);
+    let mut b = b.after(&mut disk, "Sleep").until(&mut disk, "Unlink(Queued(1))");
+    b.feed(&mut disk, Event::Failed(Errno(30)));
+    b.until(&mut disk, "Sleep");
+    assert!(waits_on(&disk, process("b").pid, Slot::Judged));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
+/// What the file system can do is known only when something has been made on it.
+#[test]
+fn a_newcomer_stands_in_line_where_tickets_are_born_with_a_name() {
+    let mut disk = Disk::without(&[Lack::Anonymous]);
+    owner(&mut disk, "o");
+    let [_a] = line(&mut disk, ["a"]);
+    contender(&disk, "b").until(&mut disk, "Sleep");
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(2)"]);
+}
+
+/// A slow newcomer can be given a number that has become free.
+#[test]
+fn a_number_that_is_anothers_by_now_is_left_alone() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [dead, b] = line(&mut disk, ["dead", "b"]);
+    dead.die(&mut disk);
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Look(Queued(1))");
+    disk.remove(Name::Queued(1));
+    disk.put(&[Name::Queued(1)], Inode::file("", disk.now.wall));
+    b.until(&mut disk, "Open(Queue, Queue)");
+    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(2)"]);
+}

@@ -1,0 +1,356 @@
+//! Standing in the queue: watch the one before, and wait until nobody is.
+//!
+//! ```text
+//!  ┌─▶ list ──nobody before us──▶ our turn
+//!  │     │
+//!  │     ▼
+//!  │   open the one before ─▶ alive? ──yes──▶ watch it ─▶ there and alive? ──yes──▶ sleep ─▶ …
+//!  │                            │no                         │no                  (now and then:
+//!  └── clear its number ◀───────┴───────────────────────────┘                 look at the lock)
+//! ```
+//!
+//! The one before us stands for everyone before it, and its ticket for all that it will do: it
+//! becomes the lock, and has no name any more when that is released. So one watch serves until
+//! our turn: the kernel takes a watch away with an inode's last name, and says so; a death it
+//! tells of as a writer's close.
+//!
+//! Whoever stands behind a dead waiter removes its number, if that still leads there: a slow
+//! newcomer may have been given it meanwhile.
+
+use core::time::Duration;
+
+use crate::decide::{Decision, Mind};
+use crate::effect::{Effect, Event, Name, Share, Slot, Wake};
+use crate::look::Look;
+use crate::machine::{Context, Failure, Flow};
+use crate::queue::{Before, Found, Place};
+use crate::snapshot::{FileId, Snapshot};
+use crate::time::{Boot, Now};
+
+/// The first sleep, after which each is twice as long as the one before. The kernel tells of a
+/// death a hair before it is complete, and whoever begins to watch in that moment is not told.
+const FIRST_NAP: Duration = Duration::from_millis(64);
+
+/// After being told of a death that is not complete yet.
+const HAIR: Duration = Duration::from_millis(1);
+
+/// How many times the fallback poll is the longest sleep behind another.
+const LONGEST_NAP: u32 = 8;
+
+/// How often names may change under us before we sleep.
+const MAX_ROUNDS: u8 = 8;
+
+/// Waits for its turn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Turn {
+    place: Place,
+    /// Whose ticket is open in [`Slot::Ahead`].
+    open: Option<u64>,
+    wakes: Wakes,
+    nap: Duration,
+    rounds: u8,
+    sight: Sight,
+    idle: Option<Idle>,
+    at: At,
+}
+
+/// What ends a sleep early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wakes {
+    /// Nothing yet.
+    Unset,
+    Events,
+    /// Nothing: this file system cannot watch.
+    Polls,
+}
+
+/// A lock that is to be had, and that the first in the queue does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Idle {
+    first: u64,
+    since: Boot,
+}
+
+/// What the last look at the lock has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sight {
+    /// It is held, until then at least; or not looked at yet.
+    Held(Boot),
+    /// It is to be had.
+    Ripe,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Open,
+    List,
+    CloseQueue(Found),
+    OpenAhead(u64),
+    /// An inode without a name is nobody's lock and no waiter's ticket any more.
+    Stat(Wake),
+    Ask(Wake, FileId),
+    /// It is dead. Is its number still its own?
+    Check(FileId),
+    Remove,
+    Unlock(Then),
+    Watch,
+    Sleep {
+        until: Boot,
+    },
+    Look(Look),
+    CloseLock,
+    CloseAhead(Then),
+}
+
+/// What follows when the ticket before us is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Then {
+    Open(u64),
+    List,
+    Done(Ended),
+}
+
+/// Why the wait is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ended {
+    /// It is our turn.
+    Ours(Place),
+    /// Our ticket is in the queue no more.
+    Missing,
+}
+
+type Outcome = Flow<Turn, Result<Ended, Failure>>;
+
+impl Idle {
+    const fn now(first: u64, now: Now) -> Self {
+        Self { first, since: now.boot }
+    }
+}
+
+impl Turn {
+    pub(crate) const fn new(place: Place) -> Self {
+        Self {
+            place,
+            open: None,
+            wakes: Wakes::Unset,
+            nap: FIRST_NAP,
+            rounds: 0,
+            sight: Sight::Held(Boot(u64::MAX)),
+            idle: None,
+            at: At::Open,
+        }
+    }
+
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn effect(&self) -> Effect {
+        match &self.at {
+            At::Open => Effect::Open { slot: Slot::Queue, name: Name::Queue, write: false },
+            At::List => Effect::List(Slot::Queue),
+            At::CloseQueue(_) => Effect::Close(Slot::Queue),
+            At::OpenAhead(number) => {
+                Effect::Open { slot: Slot::Ahead, name: Name::Queued(*number), write: false }
+            }
+            At::Stat(_) => Effect::Stat(Slot::Ahead),
+            At::Ask(..) => Effect::Lock(Slot::Ahead, Share::Shared),
+            At::Check(_) => Effect::Look(self.ahead()),
+            At::Remove => Effect::Unlink(self.ahead()),
+            At::Unlock(_) => Effect::Unlock(Slot::Ahead),
+            At::Watch => Effect::Watch(Slot::Ahead),
+            At::Sleep { until } => Effect::Sleep { until: *until },
+            At::Look(look) => look.effect(),
+            At::CloseLock => Effect::Close(Slot::Judged),
+            At::CloseAhead(_) => Effect::Close(Slot::Ahead),
+        }
+    }
+
+    pub(crate) fn step(
+        mut self,
+        context: &Context,
+        now: Now,
+        mind: &mut Mind,
+        event: &Event,
+    ) -> Outcome {
+        match (self.at.clone(), event) {
+            (At::Open, Event::Done) => self.go(At::List),
+            (At::Open, Event::Absent) => self.leave(Ended::Missing),
+            // Whoever cannot see the queue is first for all it knows; the mutex decides.
+            (At::Open, _) => self.ours(),
+            (At::List, Event::Listed(numbers)) => {
+                let found = self.place.find(numbers);
+                self.go(At::CloseQueue(found))
+            }
+            (At::List, _) => self.go(At::CloseQueue(Found::First)),
+            (At::CloseQueue(Found::First), _) => self.ours(),
+            (At::CloseQueue(Found::Missing), _) => self.leave(Ended::Missing),
+            (At::CloseQueue(Found::Behind(line)), _) => self.behind(context, now, line),
+            (At::OpenAhead(number), Event::Done) => {
+                self.open = Some(number);
+                self.wakes = Wakes::Unset;
+                self.nap = FIRST_NAP;
+                self.go(At::Stat(Wake::Changed))
+            }
+            (At::OpenAhead(_), Event::Absent) => self.changed(context, now),
+            (At::OpenAhead(_), _) => self.ours(),
+            (At::Stat(_), Event::Stat(stat)) if stat.links == 0 => self.close(Then::List),
+            (At::Stat(wake), Event::Stat(stat)) => self.go(At::Ask(wake, stat.id)),
+            (At::Ask(_, id), Event::Done) => self.go(At::Check(id)),
+            (At::Ask(wake, _), Event::Busy) => self.alive(context, now, wake),
+            (At::Stat(_) | At::Ask(..), _) => self.ours(),
+            (At::Check(id), event) if event.leads_to(id) => self.go(At::Remove),
+            (At::Check(_), Event::Stat(_) | Event::Absent)
+            | (At::Remove, Event::Done | Event::Absent) => self.go(At::Unlock(Then::List)),
+            // A dead waiter that cannot be cleared is in nobody's way.
+            (At::Check(_) | At::Remove, _) => {
+                let ours = Ended::Ours(self.place);
+                self.go(At::Unlock(Then::Done(ours)))
+            }
+            (At::Unlock(then), _) => self.close(then),
+            (At::Watch, event) => {
+                self.wakes = match event {
+                    Event::Done => Wakes::Events,
+                    _ => Wakes::Polls,
+                };
+                self.go(At::Stat(Wake::Changed))
+            }
+            (At::Sleep { .. }, Event::Woken(Wake::Cancelled)) => {
+                Flow::Done(Err(Failure::Cancelled))
+            }
+            (At::Sleep { .. }, Event::Woken(wake)) => {
+                self.rounds = 0;
+                match self.open {
+                    Some(_) => self.go(At::Stat(*wake)),
+                    None => self.go(At::Open),
+                }
+            }
+            (At::Sleep { .. }, event) => Flow::Done(Err(Failure::of(&self.effect(), event))),
+            (At::Look(look), event) => match look.step(event) {
+                Flow::Go(look) => self.go(At::Look(look)),
+                Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
+                Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
+            },
+            (At::CloseLock, _) => self.go(At::Open),
+            (At::CloseAhead(then), _) => match then {
+                Then::Open(number) => self.go(At::OpenAhead(number)),
+                Then::List => self.changed(context, now),
+                Then::Done(ended) => Flow::Done(Ok(ended)),
+            },
+        }
+    }
+
+    /// Somebody is before us.
+    fn behind(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+        match self.open {
+            Some(open) if open == line.ahead => self.stay_or_pass(context, now, line),
+            Some(_) => self.close(Then::Open(line.ahead)),
+            None => {
+                self.idle = self.idle.filter(|idle| idle.first == line.first);
+                self.go(At::OpenAhead(line.ahead))
+            }
+        }
+    }
+
+    /// Names change under us: each change is another's progress.
+    fn changed(mut self, context: &Context, now: Now) -> Outcome {
+        self.rounds += 1;
+        if self.rounds <= MAX_ROUNDS {
+            return self.go(At::Open);
+        }
+        self.go(At::Sleep { until: now.boot.after(context.policy.mutex_retry) })
+    }
+
+    /// The one before us lives.
+    fn alive(mut self, context: &Context, now: Now, wake: Wake) -> Outcome {
+        match (self.wakes, wake) {
+            (Wakes::Unset, _) => self.go(At::Watch),
+            (_, Wake::Due) => self.go(At::Look(Look::new(context.medium))),
+            (_, Wake::Closed) => {
+                self.nap = HAIR;
+                self.sleep(context, now)
+            }
+            _ => self.sleep(context, now),
+        }
+    }
+
+    fn sleep(mut self, context: &Context, now: Now) -> Outcome {
+        let poll = context.policy.poll;
+        let longest = match (self.idle, self.wakes) {
+            (None, Wakes::Events) => poll * LONGEST_NAP,
+            _ => poll,
+        };
+        let longest = longest.min(context.policy.max_wait);
+        let nap = self.nap.min(longest);
+        self.nap = self.nap.saturating_mul(2).min(longest);
+        let until = now.boot.after(nap);
+        let until = match self.sight {
+            Sight::Held(held) if held > now.boot => until.min(held),
+            _ => until,
+        };
+        self.go(At::Sleep { until })
+    }
+
+    /// A look at the lock, now and then: the first may be stopped, or more patient than we are.
+    fn looked(
+        mut self,
+        context: &Context,
+        now: Now,
+        mind: &mut Mind,
+        snapshot: &Snapshot,
+    ) -> Outcome {
+        self.sight = match mind.decide(context, now, snapshot) {
+            Decision::GiveUp(failure) => return Flow::Done(Err(failure)),
+            Decision::Wait { until } => Sight::Held(until),
+            Decision::Take(_) | Decision::Signal(_) => Sight::Ripe,
+        };
+        match snapshot {
+            Snapshot::Present(_) => self.go(At::CloseLock),
+            Snapshot::Absent => self.go(At::Open),
+        }
+    }
+
+    /// The lock has been looked at, and the one before us is the same as before. While the lock is
+    /// to be had, each of those before us has a poll's time to take it or to pass over the
+    /// first; then it is our turn before theirs. Not if another has become first meanwhile:
+    /// the queue gets on.
+    fn stay_or_pass(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+        if matches!(self.sight, Sight::Held(_)) {
+            self.idle = None;
+            return self.sleep(context, now);
+        }
+        let idle = self.idle.filter(|idle| idle.first == line.first);
+        let Idle { since, .. } = *self.idle.insert(idle.unwrap_or(Idle::now(line.first, now)));
+        if now.boot.since(since) < context.policy.poll * line.count {
+            return self.sleep(context, now);
+        }
+        self.ours()
+    }
+
+    /// The number of the one before us.
+    fn ahead(&self) -> Name {
+        Name::Queued(self.open.unwrap_or_default())
+    }
+
+    fn ours(self) -> Outcome {
+        let place = self.place;
+        self.leave(Ended::Ours(place))
+    }
+
+    fn leave(self, ended: Ended) -> Outcome {
+        match self.open {
+            Some(_) => self.close(Then::Done(ended)),
+            None => Flow::Done(Ok(ended)),
+        }
+    }
+
+    fn close(mut self, then: Then) -> Outcome {
+        self.open = None;
+        self.go(At::CloseAhead(then))
+    }
+
+    fn go(mut self, at: At) -> Outcome {
+        self.at = at;
+        Flow::Go(self)
+    }
+}

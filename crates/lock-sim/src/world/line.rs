@@ -1,0 +1,85 @@
+//! Who came before whom.
+
+use lock_core::effect::{Effect, Event, Name, Slot};
+
+use super::World;
+use super::files::Pid;
+use super::process::{Process, Stand, Those};
+use crate::scope::Universe;
+
+impl World {
+    /// Takes down what a performed call means for the order in which contenders are served.
+    pub(super) fn queue(&self, process: &mut Process, effect: &Effect, event: &Event) {
+        let truth = &mut process.truth;
+        match (effect, event, truth.stand) {
+            (Effect::Open { slot: Slot::Queue, .. }, _, Stand::Nowhere) => {
+                truth.stand = Stand::Begun;
+                truth.behind = self.placed();
+            }
+            (Effect::Link(Slot::Ticket, Name::Queued(_)), Event::Done, Stand::Begun) => {
+                truth.stand = Stand::Placed;
+            }
+            _ => {}
+        }
+    }
+
+    /// Those who have a place in the queue that counts.
+    fn placed(&self) -> Those {
+        let placed = self.everyone().filter(|(_, other)| other.truth.stand == Stand::Placed);
+        placed.fold(Those::default(), |Those(bits), (pid, _)| Those(bits | bit(pid)))
+    }
+
+    /// Nobody is behind this one any more: it is owner, or has come to an end.
+    pub(super) fn is_served(&mut self, pid: Pid) {
+        let behind = self.everyone().filter(|(_, other)| other.truth.behind.0 & bit(pid) != 0);
+        for other in behind.map(|(other, _)| other).collect::<Vec<_>>() {
+            self.change(other, |process| process.truth.behind.0 &= !bit(pid));
+        }
+    }
+
+    /// It is promised nothing any more, and bound to nothing.
+    pub(super) fn leave_line(&mut self, pid: Pid) {
+        self.is_served(pid);
+        self.change(pid, |process| {
+            process.truth.stand = Stand::Freed;
+            process.truth.behind = Those::default();
+        });
+    }
+
+    /// A long time passes: whoever could have made a call meanwhile was paused. If it has the
+    /// mutex, the first in the queue waits for it, and looks to those behind as if it were
+    /// paused itself.
+    pub(super) fn pause_line(&mut self, universe: &Universe) {
+        let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
+        let blocked = self.everyone().any(|(pid, process)| {
+            process.truth.in_mutex && self.could_go_on(universe, pid, process)
+        });
+        let paused =
+            placed.filter(|(pid, process)| blocked || self.could_go_on(universe, *pid, process));
+        for pid in paused.map(|(pid, _)| pid).collect::<Vec<_>>() {
+            self.is_served(pid);
+            self.change(pid, |process| process.truth.stand = Stand::Freed);
+        }
+    }
+
+    fn could_go_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
+        let call = self.call(universe, pid);
+        let effect = call.as_ref().and_then(|call| call.core());
+        effect.is_some_and(|effect| {
+            !matches!(effect, Effect::Sleep { .. }) || self.wake(process, effect).is_some()
+        })
+    }
+
+    fn change(&mut self, pid: Pid, change: impl FnOnce(&mut Process)) {
+        if let Some(process) = self.process(pid) {
+            let mut process = Process::clone(process);
+            change(&mut process);
+            self.put(pid, process);
+        }
+    }
+}
+
+/// Whoever has no bit is not followed.
+fn bit(pid: Pid) -> u64 {
+    1_u64.checked_shl(pid.into()).unwrap_or_default()
+}
