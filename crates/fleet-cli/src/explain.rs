@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lock_fs::{Host, Lock, Now, Policy, Record, Stale, Status, Verdict};
+use lock_fs::{Detail, Generation, Host, Lock, Now, Policy, Record, Stale, Status, Verdict};
 
-use crate::journal::{self, Entry};
+use crate::journal;
 use crate::processes::Process;
 
 /// A transition takes microseconds: a mutex that one process holds for so long is held by one
@@ -84,7 +84,7 @@ impl Explanation {
             policy,
             process,
             stuck: stuck(lock),
-            waiters: waiters(path, lock.host(), look.now).unwrap_or_default(),
+            waiters: waiters(lock, path, look.now).unwrap_or_default(),
             look: Some(look),
         })
     }
@@ -115,16 +115,36 @@ impl Explanation {
     }
 }
 
-/// Who waits for the lock at `path`: what the journal says, and the kernel confirms. None
-/// where it cannot be read. Whoever uses the lock without `fleet` does not stand there.
-pub(crate) fn waiters(path: &Utf8Path, here: &Host, now: Now) -> Option<Vec<Waiter>> {
-    let history = journal::history(path).ok()?;
-    let waiter = |entry: &Entry| Waiter {
-        pid: entry.pid,
-        command: entry.command.clone(),
-        waited: now.boot.since(lock_fs::Boot(entry.boot_ms)),
-    };
-    Some(history.waiters(&here.boot).into_iter().map(waiter).collect())
+/// Who waits for the lock at `path`: first those who stand in its queue, in order; then, where
+/// there is no queue to be had, those of whom the journal says so and the kernel confirms it.
+/// None where neither tells of anybody and the journal cannot be read.
+pub(crate) fn waiters(lock: &Lock, path: &Utf8Path, now: Now) -> Option<Vec<Waiter>> {
+    let waited = |since: lock_fs::Boot| now.boot.since(since);
+    let mut waiters: Vec<Waiter> = Vec::new();
+    for Record { pid, detail, .. } in lock.waiters() {
+        let detail = detail.filter(|detail| detail.generation == Generation::default());
+        waiters.extend(detail.map(|Detail { command, since, .. }| Waiter {
+            pid,
+            command,
+            waited: waited(since),
+        }));
+    }
+    match journal::history(path) {
+        Err(_) if waiters.is_empty() => return None,
+        Err(_) => {}
+        Ok(history) => {
+            for entry in history.waiters(&lock.host().boot) {
+                if !waiters.iter().any(|waiter| waiter.pid == entry.pid) {
+                    waiters.push(Waiter {
+                        pid: entry.pid,
+                        command: entry.command.clone(),
+                        waited: waited(lock_fs::Boot(entry.boot_ms)),
+                    });
+                }
+            }
+        }
+    }
+    Some(waiters)
 }
 
 /// Looks for the process that wrote a record.

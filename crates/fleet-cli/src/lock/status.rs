@@ -24,7 +24,7 @@ pub(crate) fn status(path: &Utf8Path, screen: &mut Screen) -> Result<Exit, Error
     }
     let lock = Lock::open(path, Options::default())?;
     let look = lock.status()?;
-    let waiters = explain::waiters(path, lock.host(), look.now);
+    let waiters = explain::waiters(&lock, path, look.now);
     let look = (look.verdict != Verdict::Free).then_some(look);
     screen.lock_status(path, look.as_ref(), waiters.as_deref());
     Ok(Exit::Done)
