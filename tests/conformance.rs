@@ -203,19 +203,24 @@ fn looking_at_a_lock(#[case] held: bool, #[case] what: &str) {
     let _ = home.under_lock(&[], "true").wait();
     let holder = held.then(|| home.holder(&[]));
     let traced = Traced::start(&home, home.fleet(&["lock", "status"]));
-    let report = traced.explained(0, "", &[Act::Inspect]);
-    assert_eq!(report.story(), [what]);
+    let report = traced.explained(0, "", &[Act::Inspect, Act::Waiters]);
+    assert_eq!(report.story(), [what, "0 in the queue"]);
     drop(holder);
 }
 
-/// It looks at the lock, and who stands in the mutex: here nobody.
+/// It looks at the lock, and who stands in the mutex, here nobody, and in the queue.
 #[test]
 fn explaining_a_lock() {
     let home = Sandbox::new();
     let _holder = home.holder(&[]);
+    let _waiters = [(); 2].map(|()| {
+        let mut waiter = home.under_lock(&[], "true");
+        waiter.await_stderr("waiting for");
+        waiter
+    });
     let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek]);
-    assert_eq!(report.story(), ["kernel Held", "nobody in the mutex"]);
+    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Waiters]);
+    assert_eq!(report.story(), ["kernel Held", "nobody in the mutex", "2 in the queue"]);
 }
 
 /// A mutex that stays is looked at twice.
@@ -228,6 +233,7 @@ fn explaining_a_mutex_that_somebody_left() {
     assert_eq!(holder.wait().code(), 0);
     home.write(&format!("{LOCK}.mutex"), &record);
     let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Peek]);
-    assert_eq!(report.story(), ["free", "someone in the mutex", "someone in the mutex"]);
+    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Peek, Act::Waiters]);
+    let story = ["free", "someone in the mutex", "someone in the mutex", "0 in the queue"];
+    assert_eq!(report.story(), story);
 }

@@ -143,8 +143,8 @@ fn whoever_is_stuck_in_a_transition_is_named() {
     until("the mutex to be locked", || home.has("has-mutex"));
     holder.signal(Signal::STOP);
     until("the holder to stop", || state_of(holder.pid()) == Some('T'));
-    let contender = ["--on-timeout", "fail", "--max-wait", "300ms"];
-    let out = home.under_lock(&contender, "exit 0").wait();
+    // Whoever means to wait stands in line and waits for the owner.
+    let out = home.under_lock(&["--no-wait"], "exit 0").wait();
     assert_eq!(out.code(), 75, "{out}");
     let pid = holder.pid();
     for says in [

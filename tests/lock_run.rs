@@ -229,7 +229,9 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
 #[test]
 fn a_lock_that_cannot_be_released_does_not_look_released() {
     let home = Sandbox::new();
-    let out = home.under_lock(&[], "mkdir \"$FLEET_LOCK_PATH.mutex\" && : > ran").wait();
+    // It begins in a step, which has the mutex until a moment later.
+    let script = "until mkdir \"$FLEET_LOCK_PATH.mutex\" 2> /dev/null; do :; done; : > ran";
+    let out = home.under_lock(&[], script).wait();
     assert_eq!(out.code(), 73, "{out}");
     assert!(home.has("ran"), "{out}");
     assert!(out.stderr.contains("could not be released"), "{out}");

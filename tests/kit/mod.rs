@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use lock_tests::names_in;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -123,11 +124,8 @@ impl Sandbox {
     /// What lies in the run directory beside the journal and what the agents left, for
     /// "nothing is left".
     pub(crate) fn lock_files(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.path("fleet/run")) else { return Vec::new() };
-        let names = entries.map(|entry| entry.expect("an entry").file_name());
-        let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        let mut names = names_in(&self.path("fleet/run")).unwrap_or_default();
         names.retain(|name| name.starts_with("restart.lock") && !name.contains(".journal"));
-        names.sort();
         names
     }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -55,18 +56,13 @@ impl Arena {
         self.root.join("log")
     }
 
-    /// The names in the run directory, sorted.
+    /// The names in the run directory, as [`names_in`] has them.
     ///
     /// # Errors
     ///
     /// When it cannot be listed.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in self.run().read_dir_utf8()? {
-            names.push(entry?.file_name().to_owned());
-        }
-        names.sort();
-        Ok(names)
+        names_in(self.run().as_std_path())
     }
 
     /// Makes the run directory, for nobody but us.
@@ -88,6 +84,9 @@ impl Arena {
         let mut seen: Vec<(u64, Utf8PathBuf)> = Vec::new();
         for name in other.names()? {
             let (from, to) = (other.run().join(&name), self.run().join(&name));
+            if let Some(directory) = to.parent() {
+                DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
+            }
             let metadata = fs::metadata(&from)?;
             if let Some((_, twin)) = seen.iter().find(|(inode, _)| *inode == metadata.ino()) {
                 fs::hard_link(twin, &to)?;
@@ -100,4 +99,27 @@ impl Arena {
         }
         Ok(())
     }
+}
+
+/// The names in a lock's directory, sorted. Of the queue only those in it: that it is there says
+/// nothing, for it may stay behind, empty.
+///
+/// # Errors
+///
+/// When it cannot be listed.
+pub fn names_in(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !(name.ends_with(".queue") && entry.file_type()?.is_dir()) {
+            names.push(name);
+            continue;
+        }
+        for waiter in fs::read_dir(entry.path())? {
+            names.push(format!("{name}/{}", waiter?.file_name().to_string_lossy()));
+        }
+    }
+    names.sort();
+    Ok(names)
 }

@@ -20,8 +20,8 @@
 //!   of a sleep must agree with the deadline as exactly as that allows. The random token is
 //!   taken from the first record too.
 //! * **Needs no effect**: what is in [`ALLOWED`], each with its reason, outside of machines only.
-//! * **More than one call**: `Watch`, `Sleep` and `Signal`, as `patterns` says; none of them
-//!   touches a file of the lock otherwise than to watch it.
+//! * **More than one call**: `List`, `Watch`, `Sleep` and `Signal`, as `patterns` says; none of them
+//!   touches a file of the lock otherwise than to list the queue or to watch a ticket.
 
 mod answer;
 mod document;
@@ -82,6 +82,8 @@ pub enum Act {
     Inspect,
     /// Look who stands in its mutex.
     Peek,
+    /// Look who stands in its queue.
+    Waiters,
     /// Take it away; with a number, if it is still that ownership.
     Evict(Option<Generation>),
 }
@@ -95,6 +97,7 @@ impl fmt::Display for Act {
             Self::Release => f.write_str("release"),
             Self::Inspect => f.write_str("inspect"),
             Self::Peek => f.write_str("peek"),
+            Self::Waiters => f.write_str("waiters"),
             Self::Evict(_) => f.write_str("evict"),
         }
     }

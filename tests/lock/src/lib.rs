@@ -10,7 +10,7 @@ pub mod history;
 mod section;
 pub mod strace;
 
-pub use arena::Arena;
+pub use arena::{Arena, names_in};
 pub use dice::Dice;
 pub use section::{Begun, Interval, Work, intervals, is_dying};
 

@@ -5,7 +5,7 @@ use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
 use rustix::io::Errno as Os;
 
-use crate::strace::{Call, Outcome, field, parts, text};
+use crate::strace::{Call, Outcome, elements, field, parts, text};
 
 /// Whose files are trusted in the lock's directory.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +52,20 @@ fn returned(effect: &Effect, call: &Call, trust: Trust) -> Option<Event> {
         Effect::Stat(_) => Event::Stat(stat(call.arg(1), trust)?),
         Effect::Look(_) => Event::Stat(stat(call.arg(2), trust)?),
         Effect::Read(_) => Event::Bytes(text(call.arg(1))?),
+        Effect::List(_) => Event::Listed(numbers(call.arg(1))?),
         // A write that was cut short is a full disk.
         Effect::Write(_, text) if call.number() != i64::try_from(text.len()).ok() => {
             Event::Failed(Errno(Os::NOSPC.raw_os_error()))
         }
         _ => Event::Done,
     })
+}
+
+/// The names that are numbers; nothing if one is not understood.
+fn numbers(list: &str) -> Option<Vec<u64>> {
+    let name = |entry| String::from_utf8(text(field(entry, "d_name")?)?).ok();
+    let names: Option<Vec<_>> = elements(list).into_iter().map(name).collect();
+    Some(names?.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn stat(structure: &str, trust: Trust) -> Option<Stat> {
@@ -95,7 +103,9 @@ fn failed(effect: &Effect, error: &str) -> Option<Event> {
         (Effect::Close(_), _) | (Effect::SyncDirectory, "EINVAL") => Event::Done,
         (Effect::Watch(_), _) => Event::Unsupported,
         (_, "ENOENT") => Event::Absent,
-        (Effect::Create(..) | Effect::Link(..), "EEXIST") => Event::Exists,
+        (Effect::Create(..) | Effect::Link(..) | Effect::CreateDirectory(_), "EEXIST") => {
+            Event::Exists
+        }
         (Effect::Create(..) | Effect::Open { .. }, "ELOOP") => Event::Symlink,
         (Effect::Lock(..), "EAGAIN") => Event::Busy,
         (Effect::Lock(..), "EOPNOTSUPP" | "ENOSYS" | "ENOLCK" | "EINVAL")
@@ -109,7 +119,7 @@ fn failed(effect: &Effect, error: &str) -> Option<Event> {
 
 /// The number of an error that a call on a file can end with.
 fn number(error: &str) -> Option<i32> {
-    const ERRORS: [(&str, Os); 25] = [
+    const ERRORS: [(&str, Os); 26] = [
         ("EACCES", Os::ACCESS),
         ("EAGAIN", Os::AGAIN),
         ("EBADF", Os::BADF),
@@ -129,6 +139,7 @@ fn number(error: &str) -> Option<i32> {
         ("ENOSPC", Os::NOSPC),
         ("ENOSYS", Os::NOSYS),
         ("ENOTDIR", Os::NOTDIR),
+        ("ENOTEMPTY", Os::NOTEMPTY),
         ("ENXIO", Os::NXIO),
         ("EOPNOTSUPP", Os::OPNOTSUPP),
         ("EPERM", Os::PERM),

@@ -15,7 +15,8 @@ use super::words;
 use crate::strace::Outcome;
 
 /// Why each call of acquiring a free lock and releasing it is made.
-const REASONS: [(&str, &str, &str); 22] = [
+const REASONS: [(&str, &str, &str); 23] = [
+    ("acquire", "Open(Queue, Queue)", "does anybody wait? Nobody has ever waited here"),
     ("acquire", "CreateAnonymous(Ticket)", "the ticket: nobody sees it before it is whole"),
     ("acquire", "Lock(Ticket, Exclusive)", "we count as alive for as long as this stands"),
     ("acquire", "Stat(Ticket)", "which inode it is"),
@@ -82,6 +83,8 @@ pub fn effects() -> String {
         Effect::Create(Slot::Mutex, Name::Mutex),
         Effect::Open { slot: Slot::Judged, name, write: false },
         Effect::Open { slot: Slot::Generation, name: Name::Generation, write: true },
+        Effect::Open { slot: Slot::Queue, name: Name::Queue, write: false },
+        Effect::Open { slot: Slot::Ahead, name: Name::Queued(7), write: false },
         Effect::Stat(slot),
         Effect::Lock(slot, Share::Exclusive),
         Effect::Lock(Slot::Judged, Share::Shared),
@@ -94,8 +97,11 @@ pub fn effects() -> String {
         Effect::Touch(slot),
         Effect::Look(name),
         Effect::Link(slot, name),
+        Effect::Link(slot, Name::Queued(8)),
         Effect::Rename { from: Name::Takeover, to: name },
         Effect::Unlink(name),
+        Effect::CreateDirectory(Name::Queue),
+        Effect::RemoveDirectory(Name::Queue),
     ];
     let mut table = String::from("| effect | system call |\n|---|---|\n");
     for effect in single {
@@ -106,6 +112,7 @@ pub fn effects() -> String {
         let _ = writeln!(table, "| `{effect}` | `{}` |", cell(&call));
     }
     let several = [
+        Effect::List(Slot::Queue),
         Effect::Watch(slot),
         Effect::Sleep { until: Boot(0) },
         Effect::Signal { pid: 1, since: Boot(0), signal: Signal::Term },

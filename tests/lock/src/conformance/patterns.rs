@@ -1,5 +1,5 @@
 //! The effects that are more than one call. None of these calls is on a path of the lock, nor on
-//! one of its files, except the one that has a file watched.
+//! one of its files, except those that list the queue and the one that has a file watched.
 
 use lock_core::effect::{Effect, Errno, Event, Wake};
 use lock_core::time::Boot;
@@ -10,8 +10,9 @@ use super::setup;
 use super::tape::DRIFT_MS;
 use crate::strace::{Call, Outcome, descriptor, elements, field, text};
 
-/// The calls that `Watch`, `Sleep` and `Signal` are, for people.
-pub(super) const CALLS: [&str; 3] = [
+/// The calls that `List`, `Watch`, `Sleep` and `Signal` are, for people.
+pub(super) const CALLS: [&str; 4] = [
+    "`getdents64`, again and again until there is nothing more",
     "the first time `inotify_init1`; then `inotify_add_watch` on the open file",
     "`ppoll`; when woken, and where it can be cancelled, `ppoll` at once for whether it was; \
      else `read` of the watch's news until there are none",
@@ -20,6 +21,21 @@ pub(super) const CALLS: [&str; 3] = [
 ];
 
 impl<'a> Replay<'_, 'a> {
+    /// A directory is told in parts, and an empty part is the end.
+    pub(super) fn list(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
+        let mut all = Vec::new();
+        loop {
+            let event = self.one_call(effect)?;
+            let last = self.pairs.last().map(|pair| &pair.outcome);
+            let is_end = last.is_some_and(|last| *last == Outcome::Returned("0".to_owned()));
+            match event {
+                Event::Listed(_) if is_end => return Ok(Event::Listed(all)),
+                Event::Listed(more) => all.extend(more),
+                failed => return Ok(failed),
+            }
+        }
+    }
+
     pub(super) fn watch(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
         if self.next_is("inotify_init1").is_some() {
             let call = self.expect(effect, "inotify_init1(IN_NONBLOCK|IN_CLOEXEC)")?;

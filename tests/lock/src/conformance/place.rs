@@ -46,6 +46,8 @@ impl Place {
             Name::Ticket => format!("{}{token}", Self::TICKET),
             Name::Generation => ".generation".to_owned(),
             Name::GenerationDraft => ".generation.new".to_owned(),
+            Name::Queue => ".queue".to_owned(),
+            Name::Queued(number) => format!(".queue/{number}"),
         };
         self.lock.clone() + &suffix
     }
@@ -85,7 +87,14 @@ impl Place {
         let by_number = path.as_str().strip_prefix(BY_NUMBER);
         path == self.run
             || path.file_name().is_some_and(|name| self.is_name(name))
+            || path.parent().is_some_and(|queue| self.is_queue(queue))
             || by_number.is_some_and(|number| !number.is_empty())
+    }
+
+    /// Whatever name it has, what lies in the queue is the lock's.
+    fn is_queue(&self, directory: &Utf8Path) -> bool {
+        let name = directory.file_name().and_then(|name| name.strip_prefix(&self.lock));
+        name == Some(".queue")
     }
 
     /// Every name that begins with the lock's is the lock's, except for what lies beside it.
@@ -194,6 +203,8 @@ impl fmt::Display for Role {
             Self::Slot(Slot::Guard) => "guard",
             Self::Slot(Slot::Rival) => "rival",
             Self::Slot(Slot::Generation) => "generation",
+            Self::Slot(Slot::Queue) => "queue",
+            Self::Slot(Slot::Ahead) => "ahead",
         })
     }
 }

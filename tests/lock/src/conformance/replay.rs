@@ -104,6 +104,7 @@ impl<'a> Replay<'_, 'a> {
             Effect::Sleep { until } => self.sleep(effect, *until),
             Effect::Signal { pid, .. } => self.signal(effect, *pid),
             Effect::Watch(_) => self.watch(effect),
+            Effect::List(_) => self.list(effect),
             effect => self.one_call(effect),
         }
     }

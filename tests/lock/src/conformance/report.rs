@@ -35,6 +35,8 @@ pub enum End {
     Inspected(Result<Snapshot, Failure>),
     /// A look at the mutex.
     Peeked(Option<Record>),
+    /// A look at the queue: how many stand there.
+    Waiters(usize),
     /// An eviction.
     Evicted(Result<Evicted, Failure>),
 }
@@ -75,6 +77,7 @@ impl fmt::Display for End {
             Self::Glanced(Glimpse::Nameless) => f.write_str("nameless"),
             Self::Inspected(Ok(Snapshot::Absent)) => f.write_str("free"),
             Self::Inspected(Ok(Snapshot::Present(seen))) => write!(f, "kernel {:?}", seen.kernel),
+            Self::Waiters(count) => write!(f, "{count} in the queue"),
             Self::Peeked(None) => f.write_str("nobody in the mutex"),
             Self::Peeked(Some(_)) => f.write_str("someone in the mutex"),
             Self::Evicted(Ok(Evicted::Done(_))) => f.write_str("evicted"),

@@ -10,7 +10,7 @@ use lock_core::effect::Slot;
 use lock_core::machine::{Context, Failure, Machine, Medium, Ownership};
 use lock_core::record::{Generation, Token};
 use lock_core::time::Now;
-use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect, Peek};
+use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect, Peek, Waiters};
 
 use super::answer::Trust;
 use super::mismatch::{Mismatch, What};
@@ -129,6 +129,7 @@ impl<'a> Session<'a> {
             Some(Act::Acquire) => self.acquire(thread),
             Some(Act::Inspect) => self.inspect(thread),
             Some(Act::Peek) => self.peek(thread),
+            Some(Act::Waiters) => self.waiters(thread),
             Some(Act::Evict(only)) => self.evict(thread, only),
             Some(Act::Step(label)) => self.hold("step", thread, |context, now, ownership| {
                 Hold::step(context, now, ownership, &label)
@@ -203,6 +204,12 @@ impl<'a> Session<'a> {
     fn peek(&mut self, thread: u32) -> Result<(), Mismatch> {
         let seen = self.replay("peek", thread, |_| Peek::new())?;
         self.report.ends.push(End::Peeked(seen));
+        self.let_go_but(&[], thread)
+    }
+
+    fn waiters(&mut self, thread: u32) -> Result<(), Mismatch> {
+        let seen = self.replay("waiters", thread, |_| Waiters::new())?;
+        self.report.ends.push(End::Waiters(seen.len()));
         self.let_go_but(&[], thread)
     }
 

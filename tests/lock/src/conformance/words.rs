@@ -5,11 +5,14 @@
 //! their numbers are the kernel's choice. What a call writes into memory is left out; it is its
 //! outcome.
 
-use lock_core::effect::{Effect, Share};
+use lock_core::effect::{Effect, Name, Share, Slot};
 use lock_core::record::{MAX_RECORD_BYTES, Token};
 
 use super::place::{BY_NUMBER, Files, Place, Role};
 use crate::strace::{self, Call, descriptor, elements, field};
+
+/// How much of a directory one call can tell.
+const LISTED_AT_ONCE: usize = 16_384;
 
 /// The call that an effect is. Sleeps and signals are several, and [`super::patterns`]' to know.
 pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
@@ -24,8 +27,10 @@ pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
             format!("openat(dir, {name}, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600)")
         }
         Effect::Open { name, write, .. } => {
-            let (name, mode) = (file(*name), if *write { "O_RDWR" } else { "O_RDONLY" });
-            format!("openat(dir, {name}, {mode}|O_NOCTTY|O_NONBLOCK|O_NOFOLLOW|O_CLOEXEC)")
+            let mode = if *write { "O_RDWR" } else { "O_RDONLY" };
+            let kind = if *name == Name::Queue { "|O_DIRECTORY" } else { "" };
+            let name = file(*name);
+            format!("openat(dir, {name}, {mode}|O_NOCTTY|O_NONBLOCK|O_NOFOLLOW|O_CLOEXEC{kind})")
         }
         Effect::Stat(slot) => format!("fstat({})", role(*slot)),
         Effect::Lock(slot, Share::Exclusive) => format!("flock({}, LOCK_EX|LOCK_NB)", role(*slot)),
@@ -50,9 +55,15 @@ pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
             format!("renameat(dir, {}, dir, {})", file(*from), file(*to))
         }
         Effect::Unlink(name) => format!("unlinkat(dir, {}, 0)", file(*name)),
+        Effect::CreateDirectory(name) => format!("mkdirat(dir, {}, 0700)", file(*name)),
+        Effect::RemoveDirectory(name) => format!("unlinkat(dir, {}, AT_REMOVEDIR)", file(*name)),
+        Effect::List(slot) => format!("getdents64({}, {LISTED_AT_ONCE})", role(*slot)),
         Effect::Watch(slot) => {
+            let events = match slot {
+                Slot::Ahead => "IN_CLOSE_WRITE",
+                _ => "IN_ATTRIB|IN_CLOSE_WRITE|IN_MOVE_SELF",
+            };
             let slot = role(*slot);
-            let events = "IN_ATTRIB|IN_CLOSE_WRITE|IN_MOVE_SELF";
             format!("inotify_add_watch(inotify, \"{BY_NUMBER}{slot}\", {events})")
         }
         Effect::Sleep { .. } => "ppoll(…)".to_owned(),
@@ -79,7 +90,7 @@ pub(crate) fn seen(call: &Call, place: &Place, files: &Files) -> String {
 /// Which arguments of a call are memory that it fills.
 fn outputs(name: &str) -> &'static [usize] {
     match name {
-        "fstat" | "fstatfs" | "pread64" | "read" => &[1],
+        "fstat" | "fstatfs" | "getdents64" | "pread64" | "read" => &[1],
         "newfstatat" => &[2],
         "statx" => &[4],
         _ => &[],

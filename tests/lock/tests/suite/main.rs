@@ -22,6 +22,8 @@ mod peers;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod queue;
+#[cfg(test)]
 mod stopped;
 #[cfg(test)]
 mod surroundings;

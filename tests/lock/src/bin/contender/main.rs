@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `open DIR` | goes on in another experiment |
 //! | `trap kill\|stop\|off NAME\|* NTH` | before the NTH such effect from now, ends or stops itself; `*` is any, but the keeper's |
-//! | `trace` | says the effects since the last `trace` |
+//! | `trace` | says the effects since the last `trace`, and when each was about to be |
 //! | `acquire [AT]` | acquires, not before the instant AT |
 //! | `work US` | works, as the owner |
 //! | `step LABEL US` | works in a fenced step |
@@ -116,7 +116,10 @@ impl Contender {
                 json!({"ok": true})
             }
             ["trap", what, name, nth] => self.set_trap(what, name, nth.parse()?),
-            ["trace"] => json!({"ok": true, "trace": self.trap.trace()}),
+            ["trace"] => {
+                let (at, trace): (Vec<_>, Vec<_>) = self.trap.trace().into_iter().unzip();
+                json!({"ok": true, "trace": trace, "at": at})
+            }
             ["acquire"] => self.acquire(),
             ["acquire", at] => {
                 sleep_until_ns(at.parse()?);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
 use lock_fs::{Effect, Tracer};
+use lock_tests::now_ns;
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 
@@ -18,8 +19,8 @@ pub(crate) struct Trap {
 #[derive(Default)]
 struct State {
     armed: Option<Armed>,
-    /// The effects so far, if anybody wants to know.
-    trace: Option<Vec<String>>,
+    /// The effects so far, each with the instant just before it, if anybody wants to know.
+    trace: Option<Vec<(u64, String)>>,
 }
 
 struct Armed {
@@ -45,7 +46,7 @@ impl Trap {
     }
 
     /// The effects since this was asked last.
-    pub(crate) fn trace(&self) -> Vec<String> {
+    pub(crate) fn trace(&self) -> Vec<(u64, String)> {
         self.state().trace.replace(Vec::new()).unwrap_or_default()
     }
 
@@ -59,7 +60,7 @@ impl Trap {
         let name = effect.to_string();
         let mut state = self.state();
         if let Some(trace) = &mut state.trace {
-            trace.push(name.clone());
+            trace.push((now_ns(), name.clone()));
         }
         let Some(armed) = &mut state.armed else {
             return;

@@ -68,6 +68,8 @@ pub(crate) enum Role {
     Silent,
     /// A living process in the mutex.
     Holder,
+    /// One that waits, and releases the lock as soon as it has it.
+    Waiter,
 }
 
 fn fault(name: &str) -> Result<Fault, String> {

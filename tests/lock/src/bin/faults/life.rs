@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A waiter's naps are short at first, each twice as long as the one before. After six the next
 /// (64 ms) is long enough for us; and one such line is there from the start of every program.
 const NAPS: usize = 6 + 1;
+/// Behind another the first nap is as long as that, and the third four times as long.
+const NAPS_BEHIND: usize = 2 + 1;
 const NAP_ENDED: &str = " = 0 (Timeout)";
 
 /// Longer than so many naps.
@@ -47,6 +49,8 @@ pub(crate) struct Life<'a> {
     tampering: Option<Tampering<'a>>,
     subject: Process,
     other: Option<Holder>,
+    /// Who waits for the other, before the subject.
+    first: Option<Holder>,
     /// The tracer, where it is not the subject's own descendant.
     tracer: Option<Process>,
     before: Vec<Entry>,
@@ -70,9 +74,13 @@ impl<'a> Life<'a> {
         let other = match scenario.other {
             Other::Nobody => None,
             Other::Silent => start(&stage.arena, "silent")?,
-            Other::Owner => start(&stage.arena, "owner")?,
+            Other::Owner | Other::OwnerAndWaiter => start(&stage.arena, "owner")?,
             Other::Holder => start(&stage.arena, "holder")?,
             Other::Successor => start(&stage.beside()?, "owner")?,
+        };
+        let first = match scenario.other {
+            Other::OwnerAndWaiter => start(&stage.arena, "waiter")?,
+            _ => None,
         };
         let mut before = stage.entries();
         if scenario.other == Other::Successor {
@@ -86,6 +94,7 @@ impl<'a> Life<'a> {
             tampering,
             subject,
             other,
+            first,
             tracer: None,
             before,
             loosened: false,
@@ -151,7 +160,7 @@ impl<'a> Life<'a> {
     fn is_waiting(&mut self) -> bool {
         let log = || fs::read_to_string(trace(&self.stage)).unwrap_or_default();
         match self.scenario.other {
-            Other::Owner => {
+            Other::Owner | Other::OwnerAndWaiter => {
                 let said = self.stage.text("subject.err").contains("waiting for ");
                 let now = Instant::now();
                 let since = *self.waits_since.get_or_insert(now);
@@ -160,12 +169,33 @@ impl<'a> Life<'a> {
                 }
                 // Where it cannot watch, it takes no naps.
                 let late = now.duration_since(since) > LATE;
-                said && (late || log().matches(NAP_ENDED).count() >= NAPS)
+                said && (late || self.naps_for_long(&log()))
             }
-            // The first link found it taken, and so did the one after the watch was set.
-            Other::Holder => log().matches(" EEXIST ").count() >= 2,
+            // The newcomer's link found it taken, so did the one that follows in its turn, and so
+            // did the one after the watch was set. Without a number there are only the last two.
+            Other::Holder => {
+                let count = log().matches(" EEXIST ").count();
+                let now = Instant::now();
+                let since = *self.waits_since.get_or_insert(now);
+                if count < 2 {
+                    self.waits_since = None;
+                }
+                count >= 3 || (count == 2 && now.duration_since(since) > LATE)
+            }
             Other::Nobody | Other::Silent | Other::Successor => false,
         }
+    }
+
+    /// Whether the nap that comes next, or has begun, is long enough: it has taken so many,
+    /// and has made the last call that stands between two.
+    fn naps_for_long(&self, log: &str) -> bool {
+        let (naps, call, file) = match self.scenario.other {
+            Other::OwnerAndWaiter => (NAPS_BEHIND, "close(", ".queue>"),
+            _ => (NAPS, "pread64(", "restart.lock>"),
+        };
+        let since = log.rsplit(NAP_ENDED).next().unwrap_or_default();
+        let is_last = |line: &str| line.contains(call) && line.contains(file);
+        log.matches(NAP_ENDED).count() >= naps && since.lines().any(is_last)
     }
 
     /// Takes away what the subject waits for: it is woken by that, and by nothing else.
@@ -173,7 +203,7 @@ impl<'a> Life<'a> {
         let arena = &self.stage.arena;
         // It may be gone: then the subject was not as patient as it should have been.
         let _ = match self.scenario.other {
-            Other::Owner => fs::remove_file(arena.lock()),
+            Other::Owner | Other::OwnerAndWaiter => fs::remove_file(arena.lock()),
             Other::Holder => fs::remove_file(arena.beside(".mutex")),
             Other::Nobody | Other::Silent | Other::Successor => Ok(()),
         };
@@ -306,7 +336,13 @@ impl<'a> Life<'a> {
             (_, "released") => !done,
             _ => false,
         };
-        Ok((!fine).then(|| format!("the other owner {word} a lock that was not its own")))
+        if !fine {
+            return Ok(Some(format!("the other owner {word} a lock that was not its own")));
+        }
+        let first = self.first.take().map(Holder::end).transpose()?;
+        // It may have been ended by the one who came, too.
+        let fine = first.as_deref().is_none_or(|word| ["", "released", "lost"].contains(&word));
+        Ok((!fine).then(|| format!("the one before it said {first:?}")))
     }
 
     /// The next contender: the real program, with everything at its defaults.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use lock_fs::{Clock, Lock, Options, Released};
+use lock_fs::{Cancel, Clock, Guard, Lock, Options, Released};
 use lock_tests::Arena;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
@@ -22,6 +22,9 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<(), Error> {
     let options =
         Options { clock: clock.clone(), command: "other".to_owned(), ..Options::default() };
     let lock = Lock::open(arena.lock(), options)?;
+    if args.role == Role::Waiter {
+        return wait(&lock);
+    }
     let guard = lock.acquire_quietly()?;
     if args.role == Role::Silent {
         // Its ownership began when it says; only its last sign of life is an old one.
@@ -41,6 +44,20 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<(), Error> {
     }
     let mut rest = Vec::new();
     io::stdin().read_to_end(&mut rest).map_err(Error::system("read", "standard input"))?;
+    release(guard)
+}
+
+/// Is ready once it waits.
+fn wait(lock: &Lock) -> Result<(), Error> {
+    let mut told = None;
+    let guard = lock.acquire(&Cancel::never(), &mut |_| {
+        told.get_or_insert_with(|| say("ready"));
+    })?;
+    told.unwrap_or(Ok(()))?;
+    release(guard)
+}
+
+fn release(guard: Guard) -> Result<(), Error> {
     say(match guard.release()? {
         Released::Released => "released",
         Released::AlreadyLost { .. } => "lost",

@@ -38,9 +38,10 @@ pub(crate) enum Then {
 }
 
 use Object::{
-    Bell, Boot, Directory, Events, Journal, Lock, Mutex, Process, Reclaim, Signals, Socket,
+    Bell, Boot, Directory, Events, Journal, Lock, Mutex, Number, Process, Queue, Reclaim, Signals,
+    Socket,
 };
-use Phase::{Acquiring, Releasing, Renewing, Starting, Working};
+use Phase::{Acquiring, Queueing, Releasing, Renewing, Starting, Working};
 
 /// Fits everything.
 const ANY: Rule = Rule {
@@ -54,13 +55,21 @@ const ANY: Rule = Rule {
 };
 
 /// The table.
-pub(crate) static RULES: [Rule; 20] = [
+pub(crate) static RULES: [Rule; 22] = [
     Rule {
         verbs: &[Verb::Close],
         then: Then::On,
         why: "whatever `close` says, the descriptor is gone",
         ..ANY
     },
+    Rule {
+        objects: &[Queue, Number],
+        then: Then::On,
+        why: "no safety rests on the queue: without a number it goes on without one, and with one \
+              as if it were its turn",
+        ..ANY
+    },
+    Rule { phases: &[Queueing], then: Then::On, why: "likewise", ..ANY },
     Rule {
         phases: &[Renewing],
         then: Then::On,

@@ -58,6 +58,8 @@ pub(crate) enum Other {
     Silent,
     /// A living owner, whose lock goes when the subject has begun to wait.
     Owner,
+    /// Likewise, and another that waits for it: that one gets the lock first.
+    OwnerAndWaiter,
     /// A living process in the mutex, which goes when the subject has begun to wait.
     Holder,
     /// A living owner of another lock, to whom the subject loses its own.
@@ -66,7 +68,7 @@ pub(crate) enum Other {
 
 impl Scenario {
     /// All lives, in the order of the document.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self {
             name: "First use",
             about: "`fleet lock run` where nothing is: the directory, the generation file, the \
@@ -123,6 +125,15 @@ impl Scenario {
             subject: Subject::Run,
             before: Before::Used,
             other: Other::Owner,
+            window: Window::Ticket(1),
+        },
+        Self {
+            name: "Waiting behind another",
+            about: "`fleet lock run` waits behind another that waits for a living owner, and is \
+                    woken when that other has had the lock.",
+            subject: Subject::Run,
+            before: Before::Used,
+            other: Other::OwnerAndWaiter,
             window: Window::Ticket(1),
         },
         Self {

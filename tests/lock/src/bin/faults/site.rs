@@ -23,6 +23,8 @@ pub(crate) struct Site {
 pub(crate) enum Phase {
     /// Not yet the owner, or still on the way out of the mutex.
     Acquiring,
+    /// Making a ticket to stand in the queue with.
+    Queueing,
     /// The owner, whose work has not begun.
     Starting,
     /// The work has begun.
@@ -48,11 +50,11 @@ pub(crate) struct Roles {
 pub(crate) enum Window {
     /// From the first call on the lock's directory to the end.
     Whole,
-    /// From the making of the NTH ticket on.
+    /// From the making of the NTH ticket on, and from the look before it whether anybody waits.
     Ticket(usize),
-    /// From the making of the NTH ticket to that of the next.
+    /// From there to the next.
     OneTicket(usize),
-    /// From the making of the first ticket to the signal to an owner.
+    /// From the first ticket on to the signal to an owner.
     UntilSignal,
     /// One renewal of an owner's: to the first time that the mutex is left.
     Renewal,
@@ -90,14 +92,28 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
         if call.succeeded {
             roles = roles.with(what);
         }
+        let shown = match phase {
+            Phase::Acquiring if makes_a_waiters_ticket(calls, index) => Phase::Queueing,
+            phase => phase,
+        };
         let (name, nth) = (call.name.clone(), call.nth);
-        sites.push(Site { what, name, nth, phase, before, after: roles });
+        sites.push(Site { what, name, nth, phase: shown, before, after: roles });
         forget_nap(&mut sites);
         if phase == Phase::Acquiring && roles.lock && !roles.mutex {
             phase = Phase::Starting;
         }
     }
     sites
+}
+
+/// Whether a call is one of those that make a ticket whose first name is a number.
+fn makes_a_waiters_ticket(calls: &[Call], index: usize) -> bool {
+    let (before, rest) = calls.split_at(index);
+    let links = |call: &&Call| call.what.is_some_and(|what| what.verb == Verb::Link);
+    let made = |call: &Call| call.is(Verb::Create, Object::Ticket);
+    let begun = rest.first().is_some_and(made)
+        || before.iter().rev().take_while(|call| !links(call)).any(made);
+    begun && rest.iter().find(links).is_some_and(|link| link.is(Verb::Link, Object::Number))
 }
 
 /// Who waits takes one nap after the other: one shows them all.
@@ -157,7 +173,7 @@ impl Window {
         let ticket = |nth: usize| {
             let is_made = |call: &Call| call.is(Verb::Create, Object::Ticket);
             let mut tickets = calls.iter().enumerate().filter(|(_, call)| is_made(call));
-            tickets.nth(nth - 1).map(|(index, _)| index)
+            tickets.nth(nth - 1).map(|(index, _)| arrival(calls, index))
         };
         let first = |verb, object| calls.iter().position(|call| call.is(verb, object));
         let from = |start: Option<usize>| start.is_some_and(|start| index >= start);
@@ -181,6 +197,14 @@ impl Window {
     }
 }
 
+/// Where whoever makes a ticket there has begun to look whether anybody waits.
+fn arrival(calls: &[Call], ticket: usize) -> usize {
+    let looks = |what: What| what.object == Object::Queue || what.is(Verb::Look, Object::Lock);
+    let before = calls.iter().enumerate().take(ticket).rev();
+    let before = before.filter_map(|(index, call)| Some((index, call.what?)));
+    before.take_while(|(_, what)| looks(*what)).last().map_or(ticket, |(index, _)| index)
+}
+
 impl What {
     pub(crate) fn is(self, verb: Verb, object: Object) -> bool {
         self == Self { verb, object }
@@ -190,6 +214,12 @@ impl What {
     pub(crate) fn is_beside(self) -> bool {
         use Object::{Boot, Directory, Journal, Process, Signals};
         matches!(self.object, Boot | Directory | Journal | Process | Signals)
+    }
+}
+
+impl Phase {
+    pub(crate) fn is_before_work(self) -> bool {
+        matches!(self, Self::Acquiring | Self::Queueing | Self::Starting)
     }
 }
 

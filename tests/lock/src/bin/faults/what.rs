@@ -16,6 +16,7 @@ pub(crate) enum Verb {
     Create,
     Duplicate,
     Link,
+    List,
     /// `flock(LOCK_EX)`.
     Lock,
     /// `stat` of a name.
@@ -50,8 +51,12 @@ pub(crate) enum Object {
     Journal,
     Lock,
     Mutex,
+    /// A name in the queue, and the waiter's ticket that it leads to.
+    Number,
     /// An owner that is to be ended; for the journal, the subject itself.
     Process,
+    /// The directory of those who wait.
+    Queue,
     Reclaim,
     /// `/proc/self/status`: which signals are ignored.
     Signals,
@@ -119,6 +124,8 @@ impl Place<'_> {
             "open" if flags(1, "O_CREAT") => (Verb::Create, named(0)),
             "fchown" => (Verb::Chown, opened()),
             "mkdir" => (Verb::Create, named(0)),
+            "mkdirat" => (Verb::Create, named(1)),
+            "getdents64" => (Verb::List, opened()),
             "statx" | "newfstatat" if by_name() => (Verb::Look, named(1)),
             "statx" | "newfstatat" | "fstat" => (Verb::Stat, opened()),
             "fstatfs" => (Verb::Statfs, opened()),
@@ -153,6 +160,7 @@ impl Place<'_> {
         let name = match path.strip_prefix(self.run) {
             Some("") => return Some(Object::Directory),
             Some(rest) => rest.strip_prefix('/')?,
+            None if path.starts_with(self.lock) => path,
             None if path.contains(['/', ':']) => return elsewhere(path),
             None => path,
         };
@@ -168,6 +176,8 @@ impl Place<'_> {
             ".generation" => Object::Generation,
             ".generation.new" => Object::GenerationDraft,
             ".journal" => Object::Journal,
+            ".queue" => Object::Queue,
+            suffix if suffix.starts_with(".queue/") => Object::Number,
             _ => return None,
         })
     }
@@ -212,7 +222,9 @@ impl fmt::Display for Object {
             Self::Journal => "journal",
             Self::Lock => "lock",
             Self::Mutex => "mutex",
+            Self::Number => "number",
             Self::Process => "process",
+            Self::Queue => "queue",
             Self::Reclaim => "reclaim lock",
             Self::Signals => "own status",
             Self::Socket => "socket",
@@ -259,6 +271,15 @@ mod tests {
         r#"renameat(3</t/run>, "x.lock.mutex.reclaim", 3</t/run>, "x.lock.mutex")"#,
         "rename mutex"
     )]
+    #[case(r#"mkdirat(3</t/run>, "x.lock.queue", 0700)"#, "create queue")]
+    #[case(r#"getdents64(4</t/run/x.lock.queue>, [], 16384)"#, "list queue")]
+    #[case(r#"unlinkat(3</t/run>, "x.lock.queue", AT_REMOVEDIR)"#, "remove queue")]
+    #[case(r#"unlinkat(3</t/run>, "x.lock.queue/7", 0)"#, "remove number")]
+    #[case(
+        r#"linkat(AT_FDCWD</a>, "/proc/self/fd/9", 3</t/run>, "x.lock.queue/7", 0)"#,
+        "link number"
+    )]
+    #[case("flock(9</t/run/x.lock.queue/6>(deleted), LOCK_SH|LOCK_NB)", "ask number")]
     #[case("fcntl(9</t/run/#1>(deleted), F_DUPFD_CLOEXEC, 3)", "duplicate ticket")]
     #[case("close(12<anon_inode:[pidfd]>)", "close process")]
     #[case("ppoll([{fd=5<anon_inode:inotify>, events=POLLIN}], 1)", "sleep events")]

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use camino::Utf8PathBuf;
+use lock_tests::names_in;
 
 use crate::error::Error;
 use crate::program;
@@ -71,7 +72,7 @@ impl Place {
 
     /// What is in it.
     pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
-        names(&self.run)
+        names_in(&self.run).map_err(Error::system("list", &self.run))
     }
 
     /// Fills it to the last byte, until the ballast is dropped.
@@ -96,15 +97,4 @@ impl Drop for Ballast {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// The names in a directory.
-pub(crate) fn names(directory: &Path) -> Result<Vec<String>, Error> {
-    let failed = || Error::system("list", directory);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed())? {
-        names.push(entry.map_err(failed())?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use lock_tests::now_ns;
+use lock_tests::{names_in, now_ns};
 
 use crate::args::RecoveryArgs;
 use crate::crew::Worker;
 use crate::error::Error;
-use crate::place::names;
 
 /// How many start at once.
 const CREW: u32 = 3;
@@ -41,7 +40,8 @@ pub(crate) fn run(args: &RecoveryArgs) -> Result<(), Error> {
         }
     }
     let directory = args.lock.parent().map(camino::Utf8Path::as_std_path);
-    let names = directory.map_or_else(|| Ok(Vec::new()), names)?;
+    let names = directory.map_or_else(|| Ok(Vec::new()), names_in);
+    let names = names.map_err(Error::system("list", &args.lock))?;
     if names == ["torture.lock.generation"] {
         return Ok(());
     }

@@ -80,6 +80,11 @@ fn is_news(call: &Call) -> bool {
     call.name == "read" && call.number().is_some()
 }
 
+/// In how many parts the kernel tells a directory is its own business too, but for the end.
+fn is_part(call: &Call) -> bool {
+    call.name == "getdents64" && call.number() > Some(0)
+}
+
 #[test]
 fn a_call_less_or_more_or_in_another_order() {
     if !has_strace() {
@@ -92,7 +97,10 @@ fn a_call_less_or_more_or_in_another_order() {
         if call.name != "inotify_init1" {
             recorded.assert_noticed(&format!("without {call}"), |calls| drop(calls.remove(at)));
         }
-        recorded.assert_noticed(&format!("twice {call}"), |calls| calls.insert(at, call.clone()));
+        if !is_part(call) {
+            let twice = format!("twice {call}");
+            recorded.assert_noticed(&twice, |calls| calls.insert(at, call.clone()));
+        }
         if let Some(last) = last.replace(at) {
             recorded.assert_noticed(&format!("too early {call}"), |calls| calls.swap(last, at));
         }
@@ -110,7 +118,7 @@ fn another_argument() {
     for (at, call) in recorded.each() {
         for index in 0..call.args().len() {
             let is_free = match call.name.as_str() {
-                "fstat" | "pread64" | "read" => index == 1,
+                "fstat" | "getdents64" | "pread64" | "read" => index == 1,
                 "newfstatat" => index == 2,
                 // How many there are is plain from the list, and there is no signal mask.
                 "ppoll" => ![0, 2].contains(&index),
@@ -255,17 +263,17 @@ fn a_mismatch_says_where_and_what() {
     let recorded = Recorded::new();
     let link = recorded.place_of("Link(Ticket, Lock)");
     let before = recorded.effects.iter().position(|at| *at == link).expect("because it is one");
-    let look = recorded.effects[before + 1];
-    let mismatch = recorded.changed(|calls| drop(calls.remove(look)));
+    let next = recorded.effects[before + 1];
+    let mismatch = recorded.changed(|calls| drop(calls.remove(next)));
     let mismatch = mismatch.expect_err("because a call is missing");
     assert_eq!(mismatch.position, before + 1);
     let told = mismatch.to_string();
     for says in [
         &format!("after {} calls that were asked for:\n", before + 1),
         "  acquire: Link(Ticket, Lock) is linkat(AT_FDCWD, \"/proc/self/fd/ticket\", dir, ",
-        "\nacquire asks for Look(Mutex):\n",
-        "\nwanted newfstatat(dir, \"restart.lock.mutex\", AT_SYMLINK_NOFOLLOW)\n",
-        "\nseen   unlinkat(dir, \"restart.lock.mutex\", 0) = 0\nin line ",
+        "\nacquire asks for Unlink(Queued(1)):\n",
+        "\nwanted unlinkat(dir, \"restart.lock.queue/1\", 0)\n",
+        "\nseen   newfstatat(dir, \"restart.lock.mutex\", AT_SYMLINK_NOFOLLOW) = 0\nin line ",
     ] {
         assert!(told.contains(says), "{says:?} in\n{told}");
     }

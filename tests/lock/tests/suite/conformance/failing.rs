@@ -4,12 +4,12 @@
 use std::fs;
 
 use lock_fs::Settings;
-use lock_tests::conformance::{Act, Report};
+use lock_tests::conformance::{Act, Pair, Report};
 use lock_tests::strace::Call;
 use rstest::rstest;
 
 use super::{CYCLE, has_strace, used};
-use crate::kit::{Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced};
+use crate::kit::{Child, Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced};
 
 const DEAD_OWNER: Leftovers =
     Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
@@ -40,26 +40,42 @@ fn only(calls: &[Call], line: usize, error: &str) -> String {
 
 /// The calls that were explained, each refused in turn; how the contender then ended. The keeper
 /// comes when it will, and strace counts its calls apart.
-fn refuse_each(template: &Scene, error: &str) -> Vec<Vec<String>> {
+fn refuse_each(template: &Scene, error: &str) -> Vec<(Pair, Vec<String>)> {
     let (calls, report) = go_through(&Scene::copy_of(&template.arena), &[]);
-    let own = report.pairs.iter().filter(|pair| pair.what != "glance");
+    let own = report.pairs.into_iter().filter(|pair| pair.what != "glance");
     let refused = own.map(|pair| {
         let scene = Scene::copy_of(&template.arena);
         let injection = only(&calls, pair.line, error);
-        go_through(&scene, &["-e", &injection]).1.story()
+        let story = go_through(&scene, &["-e", &injection]).1.story();
+        (pair, story)
     });
     refused.collect()
+}
+
+/// An owner and whoever waited for it are dead.
+fn dead_waiter() -> Scene {
+    let scene = used();
+    let mut owner = Child::contender(&scene.arena, &[]);
+    owner.must("acquire");
+    let mut waiter = Child::contender(&scene.arena, &[]);
+    waiter.say("acquire");
+    waiter.event("waiting");
+    waiter.kill();
+    owner.kill();
+    assert!(scene.names().contains(&"restart.lock.queue/1".to_owned()), "{:?}", scene.names());
+    scene
 }
 
 /// Interrupted, each call is made again, and that is all.
 #[rstest]
 #[case::free(used)]
 #[case::worst(|| Leftovers::WORST.scene())]
+#[case::dead_waiter(dead_waiter)]
 fn each_call_interrupted(#[case] scene: fn() -> Scene) {
     if !has_strace() {
         return;
     }
-    for story in refuse_each(&scene(), "EINTR") {
+    for (_, story) in refuse_each(&scene(), "EINTR") {
         let [.., stepping, stepped, released] = story.as_slice() else {
             panic!("{story:?}");
         };
@@ -77,8 +93,29 @@ fn each_call_refused(#[case] scene: fn() -> Scene) {
         return;
     }
     let stories = refuse_each(&scene(), "EIO");
-    let failed = stories.iter().flatten().filter(|end| end.starts_with("failed"));
+    let ends = stories.iter().flat_map(|(_, story)| story);
+    let failed = ends.filter(|end| end.starts_with("failed"));
     assert!(failed.count() > stories.len() / 2, "{stories:#?}");
+}
+
+/// No safety rests on the queue, so whatever of it cannot be done, the lock can be had.
+#[test]
+fn each_call_about_the_queue_refused() {
+    if !has_strace() {
+        return;
+    }
+    let stories = refuse_each(&dead_waiter(), "EIO");
+    let about = |pair: &Pair| {
+        let effect = pair.effect.to_string();
+        effect.contains("Queue") || effect.contains("Ahead")
+    };
+    let mut count = 0;
+    for (pair, story) in stories.iter().filter(|(pair, _)| about(pair)) {
+        count += 1;
+        let end = ["took over: OwnerDied", "stepping", "stepped", "released"];
+        assert_eq!(story, &end, "{pair}");
+    }
+    assert!(count > 12, "{stories:#?}");
 }
 
 /// Without `linkat` or `flock`, from the beginning and for good.
@@ -118,9 +155,9 @@ fn a_file_system_without_nameless_files(#[case] error: &str) {
     }
     let template = used();
     let (calls, report) = go_through(&Scene::copy_of(&template.arena), &[]);
-    let first = report.pairs.first().expect("because it acquired");
-    assert_eq!(first.effect.to_string(), "CreateAnonymous(Ticket)");
-    let injection = only(&calls, first.line, error);
+    let is_it = |pair: &&Pair| pair.effect.to_string() == "CreateAnonymous(Ticket)";
+    let made = report.pairs.iter().find(is_it).expect("because it acquired");
+    let injection = only(&calls, made.line, error);
     let scene = Scene::copy_of(&template.arena);
     let (_, report) = go_through(&scene, &["-e", &injection]);
     assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);

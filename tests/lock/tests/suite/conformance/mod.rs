@@ -7,6 +7,7 @@ mod check;
 mod document;
 mod failing;
 mod owning;
+mod queueing;
 mod taking;
 mod waiting;
 

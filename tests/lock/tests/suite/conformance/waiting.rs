@@ -157,8 +157,8 @@ fn for_a_mutex_that_is_given_back() {
     let mut holder = in_the_mutex(&scene);
     let mut traced = Traced::usual(&scene);
     traced.child.say("acquire");
-    // The second link comes after the watch; if it fails too, a sleep follows.
-    traced.until_called(&["linkat", "EEXIST"], 2);
+    // The second link comes with a number, the third after the watch; then a sleep follows.
+    traced.until_called(&["linkat", "EEXIST"], 3);
     holder.go_on();
     assert_eq!(holder.reply()["ok"], true);
     holder.release();
@@ -178,7 +178,7 @@ fn for_a_mutex_whose_holder_dies() {
     let holder = in_the_mutex(&scene);
     let mut traced = Traced::usual(&scene);
     traced.child.say("acquire");
-    traced.until_called(&["linkat", "EEXIST"], 2);
+    traced.until_called(&["linkat", "EEXIST"], 3);
     holder.signal(Signal::KILL);
     assert_eq!(traced.child.reply()["ok"], true);
     traced.child.release();
