@@ -114,7 +114,7 @@ impl Leftover {
             .flat_map(|(names, _)| names)
             .any(|name| matches!(name, Name::Queued(_)))
         {
-            files.create_directory(Name::Queue, notices);
+            files.create_directory(Name::Queue, 0, notices);
         }
         for (names, remains) in &self.files {
             let ino = files.create(WALL - 10 * TICK, None);

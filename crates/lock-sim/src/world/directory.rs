@@ -20,12 +20,18 @@ impl Files {
         self.queued.iter().map(|(number, _)| *number).collect()
     }
 
-    /// `mkdir`.
-    pub fn create_directory(&mut self, name: Name, notices: &mut Vec<Notice>) -> Outcome {
+    /// `mkdir`, by the file system's clock. What comes and goes in it later would make it look
+    /// younger still, and those who remove it when it is old more patient.
+    pub fn create_directory(
+        &mut self,
+        name: Name,
+        wall: u64,
+        notices: &mut Vec<Notice>,
+    ) -> Outcome {
         if self.lookup(name, 0).is_some() {
             return Outcome::Exists;
         }
-        let ino = self.create(0, None);
+        let ino = self.create(wall, None);
         if let Some(inode) = self.inode_mut(ino) {
             inode.directory = true;
         }

@@ -148,7 +148,7 @@ impl Caller<'_> {
             }
             Effect::Unlink(name) => event(self.files.unlink(*name, self.pid, self.notices)),
             Effect::CreateDirectory(name) => {
-                event(self.files.create_directory(*name, self.notices))
+                event(self.files.create_directory(*name, self.wall, self.notices))
             }
             Effect::RemoveDirectory(name) => {
                 event(self.files.remove_directory(*name, self.notices))
