@@ -1,13 +1,15 @@
-//! Becoming owner: enter the mutex, look, decide, act; or wait outside it and try again.
+//! Becoming owner: enter the mutex, look, decide, act; or stand in line, and try again.
 //!
 //! ```text
-//!  ┌─▶ enter ─▶ look ─▶ judge ──free, stale, timed out──▶ draw ─▶ write ─▶ publish ─▶ leave ─▶ owned
-//!  │                      │wait
-//!  │                      ▼
-//!  │                    leave ─▶ watch ─▶ look ─▶ judge ──wait──▶ sleep
-//!  │                               ▲                │               │
-//!  │                               └── new owner ◀──┼───────────────┘
-//!  └───────────────────────── something else ◀──────┘
+//! arrive ──nobody waits──▶ enter ───▶ attempt ──free, stale, timed out──▶ leave ─▶ owned
+//!   │                       │  ▲         │wait
+//!   │somebody waits         │  │         ▼
+//!   ▼         another in it │  │       leave
+//!  join ◀───────────────────┘  │         │
+//!   │   ◀──────────────────────┼─────────┤ without a number yet
+//!   ▼                          │         ▼ with one, or where there is no queue
+//! wait for one's turn ─────────┼──────▶ vigil over the lock ─▶ gone, or to be had
+//!                              └───────────────────────────────────┘
 //! ```
 //!
 //! Outside the mutex a look only decides whether it is worth entering; whatever is done

@@ -20,7 +20,8 @@ const NAPS: u8 = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Vigil {
     medium: Medium,
-    file: FileId,
+    /// Which one, once there is one.
+    file: Option<FileId>,
     wakes: Wakes,
     /// How many naps are left before a long sleep.
     naps: u8,
@@ -58,13 +59,13 @@ type Outcome = Flow<Vigil, Result<Ended, Failure>>;
 impl Vigil {
     /// Over whatever is there: nothing has been looked at yet.
     pub(crate) const fn beginning(medium: Medium) -> Self {
-        let file = FileId { device: 0, inode: 0 };
-        Self { medium, file, wakes: Wakes::Polls, naps: 0, at: At::Look(Look::new(medium)) }
+        let at = At::Look(Look::new(medium));
+        Self { medium, file: None, wakes: Wakes::Polls, naps: 0, at }
     }
 
     /// Over the file that has just been looked at and is open.
     pub(crate) const fn new(medium: Medium, file: FileId) -> Self {
-        Self { medium, file, wakes: Wakes::Polls, naps: 0, at: At::Watch }
+        Self { medium, file: Some(file), wakes: Wakes::Polls, naps: 0, at: At::Watch }
     }
 
     pub(crate) fn effect(&self) -> Effect {
@@ -140,7 +141,10 @@ impl Vigil {
     }
 
     fn look(self) -> Outcome {
-        let look = Look::again(self.medium, self.file);
+        let look = match self.file {
+            Some(file) => Look::again(self.medium, file),
+            None => Look::new(self.medium),
+        };
         self.go(At::Look(look))
     }
 

@@ -29,7 +29,7 @@ pub enum Property {
     /// Nobody is overtaken by one who came later: whoever has a place in the queue before
     /// another begins to look for one becomes owner before it. From this frees
     ///
-    /// * a tick that passes while it could have made a call, or whoever has the mutex could: it
+    /// * a tick that passes while it could have made a call, or while somebody has the mutex: it
     ///   is paused, or kept from the lock by one who is, and passed over;
     /// * a call that was refused, to either: whoever cannot queue goes on without;
     /// * its end: killed, cancelled, out of patience.

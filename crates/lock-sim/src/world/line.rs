@@ -46,14 +46,13 @@ impl World {
         });
     }
 
-    /// A long time passes: whoever could have made a call meanwhile was paused. If it has the
-    /// mutex, the first in the queue waits for it, and looks to those behind as if it were
-    /// paused itself.
+    /// A long time passes: whoever could have made a call meanwhile was paused. While somebody
+    /// has the mutex, paused there or not quite dead, the first in the queue waits for that, and
+    /// looks to those behind as if it were paused itself.
     pub(super) fn pause_line(&mut self, universe: &Universe) {
         let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
-        let blocked = self.everyone().any(|(pid, process)| {
-            process.truth.in_mutex && self.could_go_on(universe, pid, process)
-        });
+        let mutex = self.files.file(Name::Mutex, 0);
+        let blocked = mutex.is_some_and(|mutex| mutex.exclusive.is_some());
         let paused =
             placed.filter(|(pid, process)| blocked || self.could_go_on(universe, *pid, process));
         for pid in paused.map(|(pid, _)| pid).collect::<Vec<_>>() {
