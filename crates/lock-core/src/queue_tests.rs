@@ -285,3 +285,20 @@ fn a_number_that_is_anothers_by_now_is_left_alone() {
     b.until(&mut disk, "Open(Queue, Queue)");
     assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(2)"]);
 }
+
+/// A lock that is free at two looks was not idle in between, if another is first by now.
+#[test]
+fn a_queue_that_gets_on_is_not_passed() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b, c] = line(&mut disk, ["a", "b", "c"]);
+    release(&mut disk, &context, ownership);
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let first = acquired(a.run(&mut disk));
+    release(&mut disk, &process("a"), first);
+    disk.pass(600);
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let second = acquired(b.run(&mut disk));
+    release(&mut disk, &process("b"), second);
+    acquired(c.run(&mut disk));
+}
