@@ -1,110 +1,61 @@
 //! How much the simulator explores, how fast, in how much memory.
 
-use std::fs;
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use super::Bench;
 use crate::error::Error;
 use crate::figures::{Section, Table};
-use crate::stats::{digits, in_units};
+use crate::stats::digits;
 
-/// A scope of the simulator's table.
-#[derive(Debug, PartialEq, Eq)]
-struct Scope {
-    subject: String,
-    scope: String,
-    states: u64,
-}
-
-/// What one run shows.
-struct Run {
-    scopes: Vec<Scope>,
-    seconds: f64,
-    /// The most memory that it had, in kB.
-    peak: u64,
-}
+/// Each run, and which rows of the simulator's table it is.
+const RUNS: [(&str, &[&str]); 3] = [
+    ("the largest scope alone", &["--subject", "ours: 2, wall clocks apart, one set, 1 pause"]),
+    ("2 contenders, leftovers, 1 crash", &["--subject", "ours: 2, leftovers, no O_TMPFILE"]),
+    ("all scopes", &[]),
+];
 
 /// Runs the simulator as CI does.
 pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
-    let mut table = Table::new(
-        "One run of `lock-sim` each",
-        &["run", "states", "seconds", "states/s", "peak memory MB", "bytes a state"],
-    );
-    let filters = [
-        ("the largest scope alone", &["--subject", "ours: 2, leftovers, 1 pause, 1 crash"][..]),
-        ("2 contenders, every leftover, 1 crash", &["--subject", "ours: 2, every leftover"][..]),
-        ("all scopes and the storm", &[][..]),
-    ];
-    let filters = bench.scale(&filters[1..2], &filters[..]);
-    for (name, args) in filters {
-        let run = run(bench, args)?;
-        let states: u64 = run.scopes.iter().map(|scope| scope.states).sum();
-        let largest = run.scopes.iter().map(|scope| scope.states).max().unwrap_or(0);
-        let states_f = in_units(states, 1.0);
-        let numbers = [
-            states_f,
-            run.seconds,
-            states_f / run.seconds,
-            in_units(run.peak, 1024.0),
-            in_units(run.peak * 1024, 1.0) / in_units(largest.max(1), 1.0),
-        ];
-        table.row([(*name).to_owned()].into_iter().chain(numbers.map(digits)));
+    let head = ["run", "states", "seconds", "states/s", "peak memory MB", "bytes a state"];
+    let mut table = Table::new("One run of `lock-sim` each", &head);
+    for (name, args) in bench.scale(&RUNS[1..2], &RUNS[..]) {
+        let [states, bytes, seconds, peak] = run(bench, args)?;
+        let numbers = [states, seconds, states / seconds, peak, bytes].map(digits);
+        table.row([(*name).to_owned()].into_iter().chain(numbers));
     }
-    let text = "States per second over the whole process, from its start to its end; memory is \
-                the largest resident set that was seen, and a state's share of it is by the \
-                states of the largest scope of the run, since one scope at a time is kept."
-        .to_owned();
+    let text =
+        "As `lock-sim` itself says: seconds by the clock, the largest resident set, and the \
+                bytes that the search keeps of a state. Several scopes are explored at a time, \
+                one on each processor."
+            .to_owned();
     let title = "Simulator".to_owned();
     Ok(Section { title, text, tables: vec![table], goals: Vec::new(), plots: Vec::new() })
 }
 
-fn run(bench: &Bench, args: &[&str]) -> Result<Run, Error> {
+/// States, bytes of each, seconds, and megabytes in all.
+fn run(bench: &Bench, args: &[&str]) -> Result<[f64; 4], Error> {
     let program = bench.programs.own("lock-sim");
-    let mut command = Command::new(&program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let begun = Instant::now();
-    let mut child = command.spawn().map_err(Error::system("start", &program))?;
-    let mut peak = 0;
-    let status = loop {
-        // `VmHWM` goes with the process, so it is looked at while that runs.
-        peak = peak.max(high_water(child.id()));
-        match child.try_wait().map_err(Error::system("wait for", &program))? {
-            Some(status) => break status,
-            None => std::thread::sleep(Duration::from_millis(20)),
+    let output = Command::new(&program).args(args).output();
+    let output = output.map_err(Error::system("start", &program))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().find_map(summary) {
+        Some(figures) if output.status.success() => Ok(figures),
+        _ => {
+            let command = format!("lock-sim {}", args.join(" "));
+            Err(Error::Program { command, complaint: format!("{}: {text}", output.status) })
         }
-    };
-    let seconds = begun.elapsed().as_secs_f64();
-    let mut text = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut text).map_err(Error::system("read from", &program))?;
     }
-    let scopes: Vec<_> = text.lines().filter_map(scope).collect();
-    if !status.success() || scopes.is_empty() {
-        let command = format!("lock-sim {}", args.join(" "));
-        return Err(Error::Program { command, complaint: format!("{status}: {text}") });
-    }
-    Ok(Run { scopes, seconds, peak })
 }
 
-/// In kB.
-fn high_water(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let word = line.and_then(|rest| rest.split_whitespace().next());
-    word.and_then(|word| word.parse().ok()).unwrap_or(0)
-}
-
-/// `SUBJECT  SCOPE  STATES  DEPTH  PROPERTIES  RESULT`, in columns.
-fn scope(line: &str) -> Option<Scope> {
-    let cells: Vec<_> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
-    let [subject, scope, states, depth, ..] = cells.as_slice() else {
+/// `2 scopes, 3903502 states of 48 bytes; 46.7 s, 27.6 s of CPU, 272 MB at most`.
+fn summary(line: &str) -> Option<[f64; 4]> {
+    let words: Vec<_> = line.split(' ').collect();
+    let [_, "scopes,", states, _, _, bytes, _, seconds, _, _, _, _, _, peak, ..] = words.as_slice()
+    else {
         return None;
     };
-    depth.parse::<u64>().ok()?;
-    let states = states.parse().ok()?;
-    Some(Scope { subject: (*subject).to_owned(), scope: (*scope).to_owned(), states })
+    let [states, bytes, seconds, peak] = [states, bytes, seconds, peak].map(|word| word.parse());
+    Some([states.ok()?, bytes.ok()?, seconds.ok()?, peak.ok()?])
 }
 
 #[cfg(test)]
@@ -112,16 +63,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_of_the_simulator_is_read() {
-        let head = "subject                  scope          states  depth properties  result";
+    fn what_the_simulator_says_is_read() {
         let row = "ours                     2, first use ever, 2 crashes     35306     64         14  all hold";
-        assert_eq!(scope(head), None);
-        assert_eq!(scope("32 scopes in 114.4s"), None);
-        let expected = Scope {
-            subject: "ours".to_owned(),
-            scope: "2, first use ever, 2 crashes".to_owned(),
-            states: 35306,
-        };
-        assert_eq!(scope(row), Some(expected));
+        assert_eq!(summary(row), None);
+        let line = "2 scopes, 3903502 states of 48 bytes; 46.7 s, 27.6 s of CPU, 272 MB at most";
+        assert_eq!(summary(line), Some([3_903_502.0, 48.0, 46.7, 272.0]));
     }
 }
