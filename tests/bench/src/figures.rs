@@ -126,6 +126,7 @@ mod tests {
     fn a_limit_itself_is_within() {
         assert_eq!(Goal::at_most("cost", 1.3, 1.3, " ×").holds, Some(true));
         assert_eq!(Goal::at_most("cost", 1.31, 1.3, " ×").holds, Some(false));
+        assert_eq!(Goal::at_least("gain", 5.0, 5.0, " ×").holds, Some(true));
         assert_eq!(Goal::at_least("gain", 4.99, 5.0, " ×").holds, Some(false));
     }
 

@@ -281,8 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_count_is_no_exclusion() {
+    fn an_overlap_and_a_lost_count_are_no_exclusion() {
         let lost = Round { lost: 1, ..round(5, 5, 1) };
-        assert!(!lost.excluded() && round(5, 5, 1).excluded());
+        let mut overlapped = round(5, 5, 1);
+        overlapped.judged.overlaps = 1;
+        assert!(!lost.excluded() && !overlapped.excluded() && round(5, 5, 1).excluded());
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_bench_peer::now_ns;
-use lock_tests::strace::OPTIONS;
+use lock_tests::strace::traced;
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -72,11 +72,13 @@ fn four_of_a_kind_count_without_losing_anybody(#[case] name: &str) {
     let counter = root.join("counter");
     fs::write(&counter, [0; 8]).expect("because the directory is ours");
     let mut crew: Vec<_> = (0..4).map(|_| peer(name, &lock)).collect();
+    for peer in &mut crew {
+        peer.tell("cycles 2");
+        peer.hear("cycled");
+    }
     let begin = now_ns();
     let until = begin + 300_000_000;
     for (index, peer) in crew.iter_mut().enumerate() {
-        peer.tell("cycles 2");
-        peer.hear("cycled");
         peer.tell(&format!("contend {begin} {until} {root}/{index} {counter}"));
     }
     let mut taken = 0;
@@ -118,12 +120,12 @@ fn a_cycle_of_ours_can_be_called_again_without_the_lock() {
     let (_directory, root) = place();
     let listing = root.join("listing");
     let this = env!("CARGO_BIN_EXE_lock-bench");
-    let mut command = Command::new("strace");
-    command.args(OPTIONS).args(["-o", listing.as_str(), this, "peer", "ours"]);
-    let mut traced = Peer::start(command.arg(root.join("bench.lock")));
-    traced.tell("trace 5");
-    traced.hear("traced");
-    traced.dismiss();
+    let mut command = traced(this.into(), &listing, &[]);
+    command.args(["peer", "ours", root.join("bench.lock").as_str()]);
+    let mut original = Peer::start(&mut command);
+    original.tell("trace 5");
+    original.hear("traced");
+    original.dismiss();
     let elsewhere = root.join("elsewhere");
     fs::create_dir(&elsewhere).expect("because the directory is ours");
     let lock = elsewhere.join("bench.lock");
@@ -133,4 +135,10 @@ fn a_cycle_of_ours_can_be_called_again_without_the_lock() {
     replay.tell("cycles 3");
     replay.hear("cycled");
     replay.dismiss();
+    let drawn = |directory: &Utf8Path| {
+        let file = directory.join("bench.lock.generation");
+        fs::read_to_string(file).expect("because each cycle draws a generation")
+    };
+    let (original, again) = (drawn(&root), drawn(&elsewhere));
+    assert!(again.starts_with(&original), "{again:?} instead of {original:?}");
 }
