@@ -84,7 +84,7 @@ impl Goal {
         holds: bool,
     ) -> Self {
         let (name, reach) = (name.into(), format!("{sign} {limit}{unit}"));
-        if !found.is_finite() {
+        if found.is_nan() {
             return Self { name, reach, found: "not measured".to_owned(), holds: None };
         }
         Self { name, reach, found: format!("{}{unit}", digits(found)), holds: Some(holds) }
@@ -135,6 +135,8 @@ mod tests {
         let goal = Goal::at_most("cost", f64::NAN, 1.3, " ×");
         assert_eq!((goal.holds, goal.found.as_str()), (None, "not measured"));
         assert_eq!(Goal::ahead("turns", 5.0, None).holds, None);
+        let goal = Goal::at_most("cost", f64::INFINITY, 1.3, " ×");
+        assert_eq!((goal.holds, goal.found.as_str()), (Some(false), "∞ ×"));
     }
 
     #[test]

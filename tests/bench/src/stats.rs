@@ -49,7 +49,8 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 /// Three digits, as many as a measurement is good for; thousands set apart.
 pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
-        size if !size.is_finite() => "-".to_owned(),
+        size if size.is_nan() => "-".to_owned(),
+        f64::INFINITY => "∞".to_owned(),
         0.0 => "0".to_owned(),
         size if size < 0.095 => format!("{value:.4}"),
         size if size < 0.95 => format!("{value:.3}"),
