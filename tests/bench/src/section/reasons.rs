@@ -1,6 +1,6 @@
-//! Why our lock makes each of its system calls.
+//! Why our lock makes each system call of a cycle in which nobody is in the way.
 
-/// A call, a part of the file's name that it is about, and the reason.
+/// A call, the file that it is about, and the reason.
 const REASONS: &[(&str, &str, &str)] = &[
     ("getrandom", "", "the token: nobody else's ownership has its name"),
     ("getpid", "", "the record says who owns the lock"),
@@ -35,9 +35,6 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("pwrite64", "<lock>.generation", "the next one"),
     ("close", "<lock>.generation", "nothing is kept open across the critical section"),
     ("openat", "<lock>.queue", "whether somebody has come before us"),
-    ("getdents64", "<lock>.queue", "who has come before us"),
-    ("linkat", "<lock>.queue", "a place in the queue"),
-    ("unlinkat", "<lock>.queue", "the place is given up"),
     ("openat", "<lock>", "whether there is an owner"),
     ("linkat", "<lock>", "become owner: it fails if somebody is"),
     ("newfstatat", "<lock>", "whether the lock is still ours before its name is removed"),
@@ -47,11 +44,7 @@ const REASONS: &[(&str, &str, &str)] = &[
 
 /// Nothing if none is known.
 pub(super) fn reason(name: &str, file: &str) -> Option<&'static str> {
-    let fits = |wanted: &str| match wanted {
-        "<lock>" | "" => file == wanted,
-        part => file.starts_with(part),
-    };
-    let known = REASONS.iter().find(|(call, part, _)| *call == name && fits(part));
+    let known = REASONS.iter().find(|(call, of, _)| (*call, *of) == (name, file));
     known.map(|(_, _, reason)| *reason)
 }
 
@@ -62,7 +55,7 @@ mod tests {
     #[test]
     fn a_call_has_its_reason_only_for_its_file() {
         assert!(reason("unlinkat", "<lock>").is_some());
-        assert!(reason("unlinkat", "<lock>.queue/17").is_some());
+        assert!(reason("unlinkat", "<lock>.queue/17").is_none());
         assert!(reason("unlinkat", "<lock>.else").is_none());
         assert!(reason("fsync", "the ticket").is_none());
     }
