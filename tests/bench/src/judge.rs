@@ -73,7 +73,7 @@ pub(crate) fn parse(by: usize, log: &str) -> Option<Vec<Owned>> {
 }
 
 /// `turn WANTED GOT LEFT`.
-pub(crate) fn turn(line: &str) -> Option<Turn> {
+fn turn(line: &str) -> Option<Turn> {
     let mut words = line.strip_prefix("turn ")?.split(' ').map(str::parse);
     let mut number = || words.next()?.ok();
     Some(Turn { wanted: number()?, got: number()?, left: number()? })

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use camino::Utf8Path;
 
 use crate::error::Error;
-use crate::figures::{Goal, Section, Table};
+use crate::figures::{Section, Table};
 use crate::plot;
 use crate::stats::digits;
 
@@ -65,9 +65,8 @@ pub(crate) fn draw(directory: &Utf8Path, sections: &[Section]) -> Result<(), Err
 }
 
 fn text(page: &Page, plots: &str) -> String {
-    let all: Vec<_> = page.sections.iter().flat_map(|section| section.goals.clone()).collect();
     let mut text = format!("{HEAD}\nThis run took {} minutes.\n", digits(page.minutes));
-    text += &format!("\n## Goals\n\n{}", goals(&all));
+    text += &format!("\n## Goals\n\n{}", goals(&page.sections));
     text += &format!("\n## Subjects\n\n{SUBJECTS}");
     for (name, reason) in &page.missing {
         text += &format!("\n{name} is missing here: {reason}\n");
@@ -96,9 +95,9 @@ pub(crate) fn section(section: &Section) -> String {
 }
 
 /// Every goal, and whether it holds.
-pub(crate) fn goals(goals: &[Goal]) -> String {
+pub(crate) fn goals(sections: &[Section]) -> String {
     let mut rows = Table::new("", &["goal", "reach", "found", "holds"]);
-    for goal in goals {
+    for goal in sections.iter().flat_map(|section| &section.goals) {
         let holds = match goal.holds {
             Some(true) => "yes",
             Some(false) => "**no**",
@@ -120,13 +119,13 @@ fn table(table: &Table) -> String {
         caption => format!("{caption}:\n\n"),
     };
     let rows: String = table.rows.iter().map(|cells| row(cells)).collect();
-    // An empty cell must not leave a blank at the end of a line.
     caption + &row(&table.head) + &line + &rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Goal;
 
     #[test]
     fn a_table_is_markdown() {

@@ -164,11 +164,9 @@ fn bars(area: &Area<'_>, unit: &str, bars: &[Bar]) -> Result<(), Failure> {
     mesh.x_desc(unit).disable_y_mesh().y_labels(bars.len()).y_label_formatter(&name).draw()?;
     for (index, bar) in bars.iter().enumerate() {
         let (middle, at) = (bar.middle.max(left), SegmentValue::CenterOf(index));
-        let colour = if bar.name == "ours" { colour("ours", 0) } else { colour(&bar.name, 0) };
-        let low = SegmentValue::Exact(index);
-        let bottom = (left, low);
-        let top = (middle, SegmentValue::Exact(index + 1));
-        let mut rectangle = Rectangle::new([bottom, top], colour.mix(0.7).filled());
+        let (bottom, top) = (SegmentValue::Exact(index), SegmentValue::Exact(index + 1));
+        let style = colour(&bar.name, 0).mix(0.7).filled();
+        let mut rectangle = Rectangle::new([(left, bottom), (middle, top)], style);
         rectangle.set_margin(3, 3, 0, 0);
         chart.draw_series([rectangle])?;
         let spread = [(bar.low.max(left), at.clone()), (bar.high.max(left), at)];

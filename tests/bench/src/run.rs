@@ -2,15 +2,15 @@
 
 use std::process::Command;
 
+use clap::ValueEnum;
 use lock_bench_peer::now_ns;
 
 use crate::args::{Part, RunArgs};
-use crate::crew::PATIENCE;
 use crate::error::{Error, chain};
 use crate::figures::Section;
 use crate::page::{self, Page};
 use crate::place::{Medium, Places};
-use crate::section::{Bench, PARTS, measure};
+use crate::section::{Bench, measure};
 use crate::stats::in_units;
 use crate::subject::{Kind, Programs, SUBJECTS, Subject};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
         bench.progress(&format!("missing: {name}: {reason}"));
     }
     let mut sections = Vec::new();
-    for part in PARTS.iter().filter(|part| is_wanted(**part, &args.section)) {
+    for part in Part::value_variants().iter().filter(|part| is_wanted(**part, &args.section)) {
         let section = measure(*part, &bench)?;
         page::say(&page::section(&section))?;
         sections.push(section);
@@ -51,8 +51,7 @@ fn finish(
     missing: Vec<(String, String)>,
     begun: u64,
 ) -> Result<(), Error> {
-    let goals: Vec<_> = sections.iter().flat_map(|section| section.goals.clone()).collect();
-    page::say(&page::goals(&goals))?;
+    page::say(&page::goals(&sections))?;
     if let Some(directory) = &args.plots {
         page::draw(directory, &sections)?;
     }
@@ -82,9 +81,7 @@ fn try_out(
         return Err(Error::Failure(chain(error)));
     }
     let lock = places.lock(Medium::Disk)?;
-    let mut peer = programs.start(subject, &lock)?;
-    peer.tell("cycles 1")?;
-    peer.hear("cycled", PATIENCE).map(drop)
+    programs.start(subject, &lock)?.cycles(1).map(drop)
 }
 
 /// What was measured, on what: each with the command that says so.
@@ -144,7 +141,7 @@ mod tests {
 
     #[test]
     fn without_a_choice_all_parts_are_wanted() {
-        assert!(PARTS.iter().all(|part| is_wanted(*part, &[])));
+        assert!(Part::value_variants().iter().all(|part| is_wanted(*part, &[])));
         assert!(!is_wanted(Part::Idle, &[Part::Fair]));
     }
 }

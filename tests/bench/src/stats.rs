@@ -29,6 +29,12 @@ impl Summary {
     }
 }
 
+/// The median of the ratios of each round's values.
+pub(crate) fn ratio(ones: &[f64], others: &[f64]) -> f64 {
+    let ratios: Vec<_> = ones.iter().zip(others).map(|(one, other)| one / other).collect();
+    Summary::of(&ratios).median
+}
+
 /// Of values in order: between two neighbours, by where it lies between them.
 #[expect(
     clippy::cast_possible_truncation,

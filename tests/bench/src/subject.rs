@@ -56,7 +56,8 @@ pub(crate) struct Subject {
     pub(crate) poll: u64,
 }
 
-const fn subject(name: &'static str, kind: Kind, home: Home) -> Subject {
+/// Without what only some do.
+pub(crate) const fn subject(name: &'static str, kind: Kind, home: Home) -> Subject {
     Subject { name, kind, home, death: Death::Stays, records: false, poll: 0 }
 }
 

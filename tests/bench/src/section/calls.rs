@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use lock_tests::strace::traced;
 
 use super::reasons::reason;
 use super::{Bench, named};
@@ -80,7 +81,8 @@ fn count(bench: &Bench, subject: &Subject) -> Result<Vec<(String, f64)>, Error> 
 fn tally(bench: &Bench, subject: &Subject, cycles: u32) -> Result<Vec<(String, u64)>, Error> {
     let lock = bench.places.lock(Medium::Disk)?;
     let summary = bench.places.directory(Medium::Disk)?.join("summary");
-    let mut command = under_strace(&["-f", "-c", "-o", summary.as_str()]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-o", summary.as_str()]);
     let peer = bench.programs.command(subject, &lock);
     let mut peer =
         Peer::start(subject.name, command.arg(peer.get_program()).args(peer.get_args()))?;
@@ -100,20 +102,12 @@ fn line(line: &str) -> Option<(String, u64)> {
     (*name != "total").then(|| ((*name).to_owned(), calls))
 }
 
-fn under_strace(options: &[&str]) -> Command {
-    let mut command = Command::new("strace");
-    command.args(options);
-    command
-}
-
 /// The calls of some of our cycles, one by one.
 pub(super) fn listing(bench: &Bench, medium: Medium) -> Result<Utf8PathBuf, Error> {
     let lock = bench.places.lock(medium)?;
     let listing = bench.places.directory(Medium::Disk)?.join("listing");
-    let options = lock_tests::strace::OPTIONS;
-    let mut command = under_strace(&options);
-    let this = bench.programs.own("lock-bench");
-    command.args(["-o", listing.as_str(), this.as_str(), "peer", OURS, lock.as_str()]);
+    let mut command = traced(&bench.programs.own("lock-bench"), &listing, &[]);
+    command.args(["peer", OURS, lock.as_str()]);
     let mut peer = Peer::start(OURS, &mut command)?;
     peer.tell("trace 12")?;
     peer.hear("traced", PATIENCE)?;

@@ -7,7 +7,7 @@ use super::Bench;
 use crate::error::Error;
 use crate::figures::{Goal, Section, Table};
 use crate::place::Medium;
-use crate::stats::{Summary, digits};
+use crate::stats::{Summary, digits, ratio};
 
 /// Milliseconds, run by run.
 type Runs = (&'static str, Vec<f64>);
@@ -18,17 +18,16 @@ const FLOCK: &str = "flock FILE true";
 /// Runs each in its turn.
 pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     let locks = [bench.places.lock(Medium::Disk)?, bench.places.lock(Medium::Disk)?];
-    let [ours, theirs] = locks.map(camino::Utf8PathBuf::into_string);
-    let fleet = bench.programs.own("fleet").into_string();
+    let [ours, theirs] = locks.each_ref().map(|lock| lock.as_str());
+    let fleet = bench.programs.own("fleet");
+    let fleet = fleet.as_str();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let mut commands = vec![
-        ("true", vec!["true".to_owned()]),
-        (FLOCK, vec!["flock".to_owned(), theirs.clone(), "true".to_owned()]),
-        (FLEET, ["lock", "run", "--lock", &ours, "--", "true"].map(str::to_owned).to_vec()),
-        ("fleet --version", vec![fleet.clone(), "--version".to_owned()]),
+        ("true", words(&["true"])),
+        (FLOCK, words(&["flock", theirs, "true"])),
+        (FLEET, words(&[fleet, "lock", "run", "--lock", ours, "--", "true"])),
+        ("fleet --version", words(&[fleet, "--version"])),
     ];
-    if let Some((_, words)) = commands.get_mut(2) {
-        words.insert(0, fleet);
-    }
     let others: [(&str, &str, &str); 2] = [
         ("lockfile -1 FILE && rm -f FILE", "lockfile", "lockfile -1 \"$0\" && rm -f \"$0\""),
         (
@@ -39,8 +38,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     ];
     for (name, subject, script) in others {
         if bench.subjects.iter().any(|there| there.name == subject) {
-            let lock = bench.places.lock(Medium::Disk)?.into_string();
-            commands.push((name, vec!["sh".to_owned(), "-c".to_owned(), script.to_owned(), lock]));
+            let lock = bench.places.lock(Medium::Disk)?;
+            commands.push((name, words(&["sh", "-c", script, lock.as_str()])));
         }
     }
     let mut runs: Vec<Runs> = commands.iter().map(|(name, _)| (*name, Vec::new())).collect();
@@ -54,7 +53,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
                 alone is what starting a process costs, `fleet --version` what starting ours \
                 costs; the file is on the disk."
         .to_owned();
-    let goals = vec![Goal::at_most("command: against flock(1)", ratio(&runs), 1.3, " ×")];
+    let goals = vec![Goal::at_most("command: against flock(1)", ours_is(&runs), 1.3, " ×")];
     let title = "Command".to_owned();
     Ok(Section { title, text, tables: vec![table(&runs)], goals, plots: Vec::new() })
 }
@@ -72,14 +71,13 @@ fn timed(words: &[String]) -> Result<f64, Error> {
     }
 }
 
-/// The median of the ratios of a round.
-fn ratio(runs: &[Runs]) -> f64 {
+/// Ours by theirs.
+fn ours_is(runs: &[Runs]) -> f64 {
     let values = |wanted| runs.iter().find(|(name, _)| *name == wanted).map(|(_, values)| values);
-    let (Some(ours), Some(theirs)) = (values(FLEET), values(FLOCK)) else {
-        return f64::NAN;
-    };
-    let ratios: Vec<_> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-    Summary::of(&ratios).median
+    match (values(FLEET), values(FLOCK)) {
+        (Some(ours), Some(theirs)) => ratio(ours, theirs),
+        _ => f64::NAN,
+    }
 }
 
 fn table(runs: &[Runs]) -> Table {
@@ -101,6 +99,6 @@ mod tests {
     #[test]
     fn the_ratio_is_of_the_same_rounds() {
         let runs = [(FLOCK, vec![1.0, 10.0]), (FLEET, vec![2.0, 20.0])];
-        assert!((ratio(&runs) - 2.0).abs() < 1e-9);
+        assert!((ours_is(&runs) - 2.0).abs() < 1e-9);
     }
 }

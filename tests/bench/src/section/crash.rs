@@ -7,7 +7,7 @@ use lock_bench_peer::now_ns;
 use lock_tests::Dice;
 
 use super::hand_off::settled;
-use super::{Bench, named, of};
+use super::{Bench, named, of, ranked};
 use crate::error::Error;
 use crate::figures::{Bar, Goal, Plot, Section, Shape, Table};
 use crate::place::Medium;
@@ -71,10 +71,7 @@ fn deaths(bench: &Bench, subject: &Subject, rounds: usize) -> Result<Vec<f64>, E
 fn table(bench: &Bench, latencies: &Latencies) -> Table {
     let head = ["subject", "median ms", "p10", "p90", "worst", "rounds"];
     let mut table = Table::new("Milliseconds from a holder's death to acquired", &head);
-    let mut rows: Vec<_> =
-        latencies.iter().map(|(subject, all)| (subject, Summary::of(all))).collect();
-    rows.sort_by(|one, other| one.1.median.total_cmp(&other.1.median));
-    for (subject, summary) in rows {
+    for (subject, summary) in ranked(latencies) {
         let Summary { count, median, p10, p90, max, .. } = summary;
         let numbers = [median, p10, p90, max].map(digits);
         table.row([named(subject)].into_iter().chain(numbers).chain([count.to_string()]));
@@ -94,14 +91,13 @@ fn goals(latencies: &Latencies) -> Vec<Goal> {
 }
 
 fn plot(latencies: &Latencies) -> Plot {
-    let mut bars: Vec<_> = latencies
-        .iter()
-        .map(|(subject, values)| {
-            let Summary { min, median, max, .. } = Summary::of(values);
-            Bar { name: subject.name.to_owned(), low: min, middle: median, high: max }
-        })
-        .collect();
-    bars.sort_by(|one, other| one.middle.total_cmp(&other.middle));
+    let bar = |(subject, Summary { min, median, max, .. }): (&Subject, _)| Bar {
+        name: subject.name.to_owned(),
+        low: min,
+        middle: median,
+        high: max,
+    };
+    let bars = ranked(latencies).into_iter().map(bar).collect();
     let shape = Shape::Bars { unit: "ms from death to acquired", bars };
     Plot { file: "crash", title: "After kill -9 of the holder", shape }
 }

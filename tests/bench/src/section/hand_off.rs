@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lock_tests::Dice;
 
-use super::{Bench, named, of};
+use super::{Bench, named, of, ranked};
 use crate::crew::Peer;
 use crate::error::Error;
 use crate::figures::{Goal, Plot, Section, Shape, Table};
@@ -124,10 +124,7 @@ pub(super) fn settled(subject: &Subject, dice: &mut Dice) -> Duration {
 fn table(latencies: &Latencies) -> Table {
     let head = ["subject", "median µs", "p10", "p90", "p99", "max", "rounds"];
     let mut table = Table::new("Microseconds from release to acquired", &head);
-    let mut rows: Vec<_> =
-        latencies.iter().map(|(subject, all)| (subject, Summary::of(all))).collect();
-    rows.sort_by(|one, other| one.1.median.total_cmp(&other.1.median));
-    for (subject, summary) in rows {
+    for (subject, summary) in ranked(latencies) {
         let Summary { count, median, p10, p90, p99, max, .. } = summary;
         let numbers = [median, p10, p90, p99, max].map(digits);
         table.row([named(subject)].into_iter().chain(numbers).chain([count.to_string()]));

@@ -20,22 +20,8 @@ use crate::args::Part;
 use crate::error::{Error, chain};
 use crate::figures::Section;
 use crate::place::Places;
+use crate::stats::Summary;
 use crate::subject::{Kind, OURS, Programs, Subject};
-
-/// All parts, in the order of the page.
-pub(crate) const PARTS: &[Part] = &[
-    Part::Uncontended,
-    Part::Calls,
-    Part::Command,
-    Part::HandOff,
-    Part::Crash,
-    Part::Contended,
-    Part::Fair,
-    Part::Idle,
-    Part::Stampede,
-    Part::Restart,
-    Part::Simulator,
-];
 
 /// What every part works with.
 pub(crate) struct Bench {
@@ -119,6 +105,13 @@ pub(crate) fn best<T>(
     let rivals = all.iter().filter(|(subject, _)| subject.kind != Kind::Ours && is_rival(subject));
     let values = rivals.map(|(subject, figures)| (subject.name, value(figures)));
     values.filter(|(_, value)| value.is_finite()).max_by(|one, other| one.1.total_cmp(&other.1))
+}
+
+/// The series of each in few numbers, fastest first.
+pub(crate) fn ranked(all: &[(Subject, Vec<f64>)]) -> Vec<(&Subject, Summary)> {
+    let mut rows: Vec<_> = all.iter().map(|(subject, all)| (subject, Summary::of(all))).collect();
+    rows.sort_by(|one, other| one.1.median.total_cmp(&other.1.median));
+    rows
 }
 
 /// What a subject is, in a table.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Bench;
 use crate::error::Error;
 use crate::figures::{Goal, Section, Table};
-use crate::stats::{Summary, digits};
+use crate::stats::{Summary, digits, ratio};
 use home::Home;
 use manager::Manager;
 
@@ -102,12 +102,10 @@ impl Way {
 }
 
 impl Fleet {
-    /// The median of the ratios of a round.
     fn ratio(&self, one: &str, other: &str) -> f64 {
         let times = |name| self.ways.iter().find(|way| way.name == name).map(|way| &way.times);
         let (Some(ones), Some(others)) = (times(one), times(other)) else { return f64::NAN };
-        let ratios: Vec<_> = ones.iter().zip(others).map(|(one, other)| one / other).collect();
-        Summary::of(&ratios).median
+        ratio(ones, others)
     }
 }
 

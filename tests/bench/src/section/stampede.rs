@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
-use lock_bench_peer::now_ns;
+use lock_bench_peer::{Turn, now_ns};
 
 use super::{Bench, named};
 use crate::crew::{PATIENCE, Peer};
 use crate::error::Error;
 use crate::figures::{Goal, Section, Table};
-use crate::judge::{Owned, overlaps, turn};
+use crate::judge::{Owned, overlaps};
 use crate::place::Medium;
 use crate::stats::{MILLI, Summary, digits, in_units};
 use crate::subject::{Death, Home, Kind, OURS, Subject, clear};
@@ -82,9 +82,8 @@ fn rounds(bench: &Bench, subject: &Subject) -> Result<Outcome, Error> {
         }
         let mut turns = Vec::new();
         for (peer, by) in crew.iter_mut().zip(0..) {
-            let answer = peer.hear("turn", PATIENCE)?;
-            let Some(turn) = turn(&format!("turn {answer}")) else { continue };
-            turns.push(Owned { by, turn });
+            let [wanted, got, left] = peer.numbers("turn", PATIENCE)?;
+            turns.push(Owned { by, turn: Turn { wanted, got, left } });
         }
         turns.sort_by_key(|owned| owned.turn.got);
         outcome.add(begin, &turns);
@@ -114,11 +113,11 @@ fn leave(bench: &Bench, subject: &Subject, lock: &Utf8Path) -> Result<(), Error>
     die(bench, subject, lock)?;
     if subject.name == OURS {
         // The same kind of file under another name is another role's.
-        for (role, other) in [("mutex", "one"), ("mutex.reclaim", "other")] {
-            let elsewhere = bench.places.lock(Medium::Disk)?.with_file_name(other);
+        for role in [".mutex", ".mutex.reclaim"] {
+            let elsewhere = bench.places.lock(Medium::Disk)?;
             die(bench, subject, &elsewhere)?;
-            let name = Utf8Path::new(lock).with_extension(format!("lock.{role}"));
-            fs::rename(&elsewhere, &name).map_err(Error::system("rename", &elsewhere))?;
+            let moved = fs::rename(&elsewhere, beside(lock, role));
+            moved.map_err(Error::system("rename", &elsewhere))?;
         }
     }
     if subject.name.starts_with("original") {
@@ -199,8 +198,6 @@ fn goals(outcomes: &[(Subject, Outcome)]) -> Vec<Goal> {
 
 #[cfg(test)]
 mod tests {
-    use lock_bench_peer::Turn;
-
     use super::*;
 
     #[test]

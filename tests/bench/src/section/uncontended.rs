@@ -3,23 +3,16 @@
 use lock_bench_peer::now_ns;
 
 use super::calls::{listing, replay};
-use super::{Bench, named, of};
+use super::{Bench, named, of, ranked};
 use crate::crew::Peer;
 use crate::error::Error;
 use crate::figures::{Goal, Section, Table};
 use crate::place::Medium;
-use crate::stats::{MICRO, Summary, digits, in_units};
-use crate::subject::{Home, Kind, OURS, Subject};
+use crate::stats::{MICRO, Summary, digits, in_units, ratio};
+use crate::subject::{Home, Kind, OURS, Subject, subject};
 
 /// The loop of the same calls.
-const SAME_CALLS: Subject = Subject {
-    name: "same calls",
-    kind: Kind::Floor,
-    home: Home::Here,
-    death: crate::subject::Death::Stays,
-    records: false,
-    poll: 0,
-};
+const SAME_CALLS: Subject = subject("same calls", Kind::Floor, Home::Here);
 
 /// Microseconds a cycle, batch by batch.
 type Batches = Vec<(Subject, Vec<f64>)>;
@@ -101,11 +94,8 @@ fn fitting(peer: &mut Peer, batch: u64) -> Result<u64, Error> {
 fn table(kind: &str, batches: &Batches) -> Table {
     let head = ["subject", "median µs", "p10", "p90", "best batch", "ours is"];
     let mut table = Table::new(format!("On {kind}, microseconds a cycle"), &head);
-    let mut rows: Vec<_> =
-        batches.iter().map(|(subject, all)| (subject, Summary::of(all))).collect();
-    rows.sort_by(|one, other| one.1.median.total_cmp(&other.1.median));
-    for (subject, summary) in rows {
-        let ratio = ratio(batches, OURS, subject.name);
+    for (subject, summary) in ranked(batches) {
+        let ratio = against(batches, OURS, subject.name);
         let numbers = [summary.median, summary.p10, summary.p90, summary.min].map(digits);
         let ratio = format!("{} ×", digits(ratio));
         table.row([named(subject)].into_iter().chain(numbers).chain([ratio]));
@@ -113,25 +103,23 @@ fn table(kind: &str, batches: &Batches) -> Table {
     table
 }
 
-/// The median of the ratios of a round.
-fn ratio(batches: &Batches, one: &str, other: &str) -> f64 {
+fn against(batches: &Batches, one: &str, other: &str) -> f64 {
     let values = |name: &str| {
         batches.iter().find(|(subject, _)| subject.name == name).map(|(_, values)| values)
     };
-    let (Some(ones), Some(others)) = (values(one), values(other)) else {
-        return f64::NAN;
-    };
-    let ratios: Vec<_> = ones.iter().zip(others).map(|(one, other)| one / other).collect();
-    Summary::of(&ratios).median
+    match (values(one), values(other)) {
+        (Some(ones), Some(others)) => ratio(ones, others),
+        _ => f64::NAN,
+    }
 }
 
 fn goals(kind: &str, batches: &Batches) -> Vec<Goal> {
     let most = |name: &str, limit: f64| {
-        let ratio = ratio(batches, OURS, name);
+        let ratio = against(batches, OURS, name);
         Goal::at_most(format!("uncontended, {kind}: against {name}"), ratio, limit, " ×")
     };
     let least = |name: &str, limit: f64| {
-        let ratio = ratio(batches, name, OURS);
+        let ratio = against(batches, name, OURS);
         Goal::at_least(format!("uncontended, {kind}: faster than {name}"), ratio, limit, " ×")
     };
     let known = of(batches, OURS, |values| Summary::of(values).median).is_finite();
@@ -165,7 +153,7 @@ mod tests {
     fn rounds_are_compared_with_themselves() {
         // The second round hit a noisy moment, and both felt it.
         let batches = batches(&[(OURS, &[10.0, 50.0, 10.0]), ("gix-lock", &[10.0, 40.0, 10.0])]);
-        assert!((ratio(&batches, OURS, "gix-lock") - 1.0).abs() < 1e-9);
+        assert!((against(&batches, OURS, "gix-lock") - 1.0).abs() < 1e-9);
     }
 
     #[test]
