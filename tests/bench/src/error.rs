@@ -53,7 +53,7 @@ pub(crate) enum Error {
         /// How, or what it said.
         complaint: String,
     },
-    /// Our lock did what a lock must not; no figure of it means anything then.
+    /// A lock did what a lock must not; no figure of it means anything then.
     #[error("{0}")]
     Broken(String),
     /// A listing of strace's that cannot be replayed.

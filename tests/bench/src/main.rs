@@ -7,8 +7,8 @@
 //! | `peer` | is a peer: our lock, a bare loop of system calls, or a program called as a lock |
 //!
 //! The peers in other languages and packages are in `peers/`; all speak the protocol of
-//! `lock-bench-peer`. Everybody is measured by the same judge, and the subjects of one
-//! measurement take turns (A B C A B C …), so that the machine's noise hits all alike.
+//! `lock-bench-peer`. Everybody is measured by the same judge; where a goal is a ratio of times,
+//! the subjects take turns (A B C A B C …), so that the machine's noise hits all alike.
 
 mod args;
 mod crew;

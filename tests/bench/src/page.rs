@@ -39,7 +39,7 @@ const SUBJECTS: &str = "\
 | gix-lock | create-exclusive with growing back-off; no takeover |
 | pidlock | a file with the owner's pid, which cannot wait: asked each millisecond |
 | portalocker, filelock, soft-filelock | Python: `flock` with polling (250 ms, 50 ms), and a file with pid; portalocker-blocking waits in the kernel, portalocker-pid writes its pid |
-| proper-lockfile, npm-lockfile | Node: a directory whose age is renewed (stale after 10 s, retries from 1 s on), a file (retries each 100 ms); `-5ms` looks each 5 ms and is stale after 2 s |
+| proper-lockfile, npm-lockfile | Node: a directory whose age is renewed (stale after 10 s, retries each second; `-5ms` each 5 ms and stale after 2 s; `-fork` is `@alcalzone/proper-lockfile`), a file (retries each 100 ms; `-5ms` each 5 ms) |
 | original | the rules that this lock began with, in Node: stale after 120 s, looks each 250 ms; `-5ms` each 5 ms and stale after 1 s |
 | flock, lockfile, dotlockfile, etcdctl | programs: util-linux, procmail (looks each second), liblockfile (with pid, each second), etcd with a server on the loopback |
 ";

@@ -18,7 +18,7 @@
 //! `COUNTER` is read and the next one written, and both are told in a log beside it.
 //!
 //! Whatever goes wrong is answered with `failed` and the reason. The peers in Node and Python
-//! speak the same.
+//! speak the same, except for `trace`.
 
 mod clock;
 mod turns;

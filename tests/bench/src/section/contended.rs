@@ -68,7 +68,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
                 lock that lets the same process take it again and again looks fast and starves \
                 everyone else. Exclusion is judged by the instants at which each had the lock \
                 and by the number in the file. Median of the rounds; the spread is lowest to \
-                highest."
+                highest, and the turns are those of the last."
         .to_owned();
     let title = "Contended".to_owned();
     let tables = crowds.iter().map(|(size, crowd)| table(*size, crowd)).collect();
@@ -178,7 +178,7 @@ fn table(size: usize, crowd: &Crowd) -> Table {
             format!("{}–{}", digits(changes.min), digits(changes.max)),
             digits(median(rounds, Round::acquisitions)),
             digits(median(rounds, Round::cost)),
-            rounds.iter().map(shares).next_back().unwrap_or_default(),
+            rounds.last().map(shares).unwrap_or_default(),
             digits(median(rounds, |round| in_units(round.judged.longest, MILLI))),
             exclusion(rounds),
         ]);

@@ -61,7 +61,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     let text = "Two processes hand a lock to each other: one holds it, the other waits for it, \
                 the first releases. From just before the call that releases to just after the \
                 call that has acquired, on the clock that both share. The waiter has been \
-                waiting for 3 ms and a random part of its own polling interval. The subjects \
+                waiting for 3 ms (15 ms where each acquire is a process) and a random part of \
+                its own polling interval. The subjects \
                 take turns, round after round. Whoever polls slowly has fewer rounds."
         .to_owned();
     let title = "Hand-off to a blocked waiter".to_owned();
