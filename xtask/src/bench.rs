@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: the lock beside its peers, measured in one run.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,13 +71,13 @@ fn rust(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo(["build", "--quiet", "--release", "--locked"]);
     let manifest = workspace.root().join(PEERS).join("rust/Cargo.toml");
     command.arg("--manifest-path").arg(manifest);
-    command.arg("--target-dir").arg(target(workspace).join("bench/rust"));
+    command.arg("--target-dir").arg(workspace.target().join("bench/rust"));
     command
 }
 
 /// In a copy, so that the checkout stays clean.
 fn node(workspace: &Workspace) -> Result<(), Error> {
-    let to = target(workspace).join("bench/node");
+    let to = workspace.target().join("bench/node");
     copy(&workspace.root().join(PEERS).join("node"), &to)?;
     let mut npm = Command::new("npm");
     run_command(npm.current_dir(to).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))
@@ -86,7 +85,7 @@ fn node(workspace: &Workspace) -> Result<(), Error> {
 
 /// In an environment of its own.
 fn python(workspace: &Workspace) -> Result<(), Error> {
-    let to = target(workspace).join("bench/python");
+    let to = workspace.target().join("bench/python");
     run_command(Command::new("python3").args(["-m", "venv"]).arg(&to))?;
     copy(&workspace.root().join(PEERS).join("python"), &to)?;
     let mut pip = Command::new(to.join("bin/python"));
@@ -111,13 +110,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn target(workspace: &Workspace) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    workspace.root().join(target)
-}
-
 fn program(workspace: &Workspace, options: &Options) -> Command {
-    let mut command = Command::new(target(workspace).join("release/lock-bench"));
+    let mut command = Command::new(workspace.target().join("release/lock-bench"));
     command.current_dir(workspace.root()).arg("run");
     for (option, values) in [("--section", &options.section), ("--subject", &options.subject)] {
         if !values.is_empty() {

@@ -1,6 +1,5 @@
 //! `cargo xtask faults`: at every system call of the real programs, every fault.
 
-use std::env;
 use std::process::Command;
 
 use clap::Args;
@@ -40,8 +39,7 @@ fn build(workspace: &Workspace) -> Command {
 }
 
 fn program(workspace: &Workspace, options: &Options) -> Command {
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let mut command = Command::new(workspace.root().join(target).join("release/faults"));
+    let mut command = Command::new(workspace.target().join("release/faults"));
     command.current_dir(workspace.root()).arg("run");
     for (option, values) in [("--scenario", &options.scenario), ("--faults", &options.faults)] {
         if !values.is_empty() {

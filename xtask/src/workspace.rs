@@ -59,6 +59,12 @@ impl Workspace {
         &self.root
     }
 
+    /// Where cargo builds.
+    pub(crate) fn target(&self) -> PathBuf {
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        self.root.join(target)
+    }
+
     /// Whether the checkout has changes that are in no commit.
     pub(crate) fn is_changed(&self) -> Result<bool, Error> {
         Ok(!self.git(&["status", "--porcelain"])?.is_empty())

@@ -35,8 +35,7 @@ pub(super) fn build(workspace: &Workspace, linkage: Linkage, dir: &Path) -> Resu
 /// with it.
 pub(super) fn rehearsal(workspace: &Workspace) -> Result<PathBuf, Error> {
     run(workspace.cargo(["build", "--quiet", "--locked", "--package", "fleet-cli"]))?;
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(workspace.root().join(target).join("debug/fleet"))
+    Ok(workspace.target().join("debug/fleet"))
 }
 
 /// The target to build for, and the flags that it takes. musl is made for static programs;
