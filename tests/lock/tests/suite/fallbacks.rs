@@ -10,7 +10,7 @@ use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{
-    AT_ONCE, Child, Crew, Heard, Mount, Scene, has_program, is_root, needs, say_aloud, start,
+    Child, Crew, Heard, Mount, Scene, assert_at_once, has_program, is_root, needs, say_aloud, start,
 };
 
 /// Without O_TMPFILE: only that opens the directory by the name ".".
@@ -26,6 +26,9 @@ const SIGNALS: &[&str] = &[
     "inject=openat,flock,linkat,unlinkat,pwrite64,pread64,fsync,renameat,renameat2:error=EINTR:when=3+4",
 ];
 const NO_REMOVAL: &[&str] = &["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS"];
+
+/// Entering and leaving the mutex removes a name too: the acquire is let through.
+const NO_RELEASE: &[&str] = &["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS:when=2+"];
 
 fn has_strace() -> bool {
     needs(has_program("strace"), "strace")
@@ -128,9 +131,7 @@ fn a_death_without_it_costs_the_next_nothing(#[case] lack: &[&str], #[case] effe
         victim.wait_end();
     }
     let mut next = Child::tampered(&scene.arena, lack, &[]);
-    let acquired = next.must("acquire");
-    let took = acquired["took"].as_u64().expect("because it is a time");
-    assert!(u128::from(took) < AT_ONCE.as_nanos(), "{took}");
+    assert_at_once(&next.must("acquire"));
     next.release();
     scene.assert_clean(effect);
 }
@@ -191,6 +192,16 @@ fn interrupted_calls_are_made_again() {
     }
 }
 
+/// The next contender finds the owner dead, and does not wait for it.
+fn takes_over_at_once(scene: &Scene) {
+    let mut next = Child::contender(&scene.arena, &[]);
+    let acquired = next.must("acquire");
+    assert_eq!(acquired["notices"]["takeover"], "OwnerDied", "{acquired}");
+    assert_at_once(&acquired);
+    next.release();
+    scene.assert_clean("the next");
+}
+
 /// A lock that could not be released must not look released; and its next contender must not
 /// suffer for it.
 #[test]
@@ -199,21 +210,14 @@ fn a_release_that_fails_says_so() {
         return;
     }
     let scene = Scene::new();
-    // Entering and leaving the mutex removes a name too: let the acquire through.
-    let late = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS:when=2+"];
-    let mut owner = Child::tampered(&scene.arena, &late, &[]);
+    let mut owner = Child::tampered(&scene.arena, NO_RELEASE, &[]);
     owner.must("acquire");
-    let failed = owner.ask("release");
-    assert_eq!(failed["error"], "System", "{failed}");
+    let failed = owner.must_fail("release", "System");
     assert_eq!(failed["path"], scene.arena.lock().as_str());
     let message = failed["message"].as_str().expect("because it is text");
     assert!(message.contains("cannot remove"), "{message}");
     // The old owner is alive, and no longer in anybody's way.
-    let mut next = Child::contender(&scene.arena, &[]);
-    let acquired = next.must("acquire");
-    assert_eq!(acquired["notices"]["takeover"], "OwnerDied");
-    next.release();
-    scene.assert_clean("the next");
+    takes_over_at_once(&scene);
 }
 
 /// Nor may an acquire that cannot leave the mutex look like one that did nothing.
@@ -226,8 +230,7 @@ fn an_acquire_that_cannot_finish_is_an_error() {
     let mut owner = Child::tampered(&scene.arena, NO_REMOVAL, &[]);
     let failed = owner.must_fail("acquire", "System");
     assert_eq!(failed["path"], scene.arena.beside(".mutex").as_str());
-    let mut next = Child::contender(&scene.arena, &[]);
-    next.must("acquire");
+    let mut next = Child::owner(&scene.arena);
     next.release();
     scene.assert_clean("the next");
 }
@@ -267,19 +270,11 @@ fn a_release_that_fails_lets_go_even_of_what_others_have_open() {
         return;
     }
     let scene = Scene::new();
-    let late = ["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS:when=2+"];
-    let mut owner = Child::tampered(&scene.arena, &late, &[]);
+    let mut owner = Child::tampered(&scene.arena, NO_RELEASE, &[]);
     owner.must("acquire");
     let left = owner.must("leave 20000");
-    let failed = owner.ask("release");
-    assert_eq!(failed["error"], "System", "{failed}");
-    let mut next = Child::contender(&scene.arena, &[]);
-    let acquired = next.must("acquire");
-    assert_eq!(acquired["notices"]["takeover"], "OwnerDied", "{acquired}");
-    let took = acquired["took"].as_u64().expect("because it is a time");
-    assert!(u128::from(took) < AT_ONCE.as_nanos(), "{took}");
-    next.release();
-    scene.assert_clean("the next");
+    owner.must_fail("release", "System");
+    takes_over_at_once(&scene);
     let left = left["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     // It was to be there to the end.
     kill_process(left.expect("because it is a pid"), Signal::KILL).expect("because it sleeps");
@@ -321,8 +316,7 @@ fn an_owner_that_cannot_be_looked_at_is_not_taken_for_gone() {
         return;
     }
     let scene = Scene::new();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     let stat = format!("/proc/{}/stat", owner.pid());
     let full = ["-P", &stat, "-e", "trace=openat", "-e", "inject=openat:error=EMFILE"];
     let options = ["--max-wait", "20", "--on-timeout", "stop", "--grace", "60000"];

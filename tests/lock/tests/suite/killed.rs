@@ -72,8 +72,7 @@ fn an_owner_killed_at_any_effect_costs_the_next_nothing(#[case] act: &str, #[cas
     let mut next = Crew::contenders(3, &template.arena, &[]);
     let effects = kill_at_every_effect(&mut next, |nth| {
         let scene = Scene::copy_of(&template.arena);
-        let mut victim = Child::contender(&scene.arena, &[]);
-        victim.must("acquire");
+        let mut victim = Child::owner(&scene.arena);
         victim.must(&format!("trap kill * {nth}"));
         victim.say(act);
         (scene, victim)
@@ -130,8 +129,7 @@ fn a_waiter_follows_an_owner_killed_at_any_effect_of_its_release() {
     let mut next = Crew::contenders(1, &template.arena, &[]);
     for nth in 1.. {
         let scene = Scene::copy_of(&template.arena);
-        let mut victim = Child::contender(&scene.arena, &[]);
-        victim.must("acquire");
+        let mut victim = Child::owner(&scene.arena);
         victim.must(&format!("trap kill * {nth}"));
         next.open(&scene.arena);
         let waiter = next.0.first_mut().expect("because there is one");

@@ -33,10 +33,8 @@ fn serial_a_waiter_has_the_lock_within_milliseconds_of_its_owners_death() {
     let mut waiter = Child::contender(&scene.arena, &[]);
     let mut took: Vec<_> = (0..ROUNDS)
         .map(|_| {
-            let mut owner = Child::contender(&scene.arena, &[]);
-            owner.must("acquire");
-            waiter.say("acquire");
-            waiter.event("waiting");
+            let mut owner = Child::owner(&scene.arena);
+            waiter.begin_to_wait();
             let killed = now_ns();
             owner.kill();
             let acquired = waiter.reply();
@@ -68,7 +66,7 @@ fn serial_an_owner_that_lives_six_times_as_long_as_it_takes_to_go_stale_is_left_
     owner.must(&format!("work {six_times}"));
     let ended = now_ns();
     owner.release();
-    assert_eq!(waiter.reply()["ok"], true);
+    waiter.succeeded();
     let work = scene.assert_no_overlap("an owner that takes its time");
     assert_eq!(work.len(), 2);
     assert!(work[1].begin > ended, "{work:?}");
@@ -85,8 +83,7 @@ fn six_that_lose_patience_together_replace_a_hung_owner_once(
     #[case] reason: &str,
 ) {
     let scene = Scene::new();
-    let mut hung = Child::contender(&scene.arena, &[]);
-    hung.must("acquire");
+    let mut hung = Child::owner(&scene.arena);
     hung.stop();
     let mut crew = Crew::contenders(6, &scene.arena, settings);
     for child in &mut crew.0 {
@@ -152,14 +149,12 @@ fn a_wall_clock_that_is_off_changes_no_verdict(#[case] shift: i64) {
     asker.release();
 
     // A dead owner is dead at once, a silent one when its time on the boot clock is over.
-    let mut dead = Child::contender(&scene.arena, &[]);
-    dead.must("acquire");
+    let mut dead = Child::owner(&scene.arena);
     dead.kill();
     let acquired = asker.must("acquire");
     assert_eq!(acquired["notices"]["takeover"], "OwnerDied");
     asker.release();
-    let mut silent = Child::contender(&scene.arena, &[]);
-    silent.must("acquire");
+    let mut silent = Child::owner(&scene.arena);
     silent.stop();
     let soon = ["--stale-after", "100", "--wall-shift", &shift];
     let mut next = Child::contender(&scene.arena, &soon);
@@ -218,8 +213,7 @@ fn the_fencing_token_only_ever_grows() {
 #[case::stopped(true)]
 fn who_does_not_want_to_take_over_is_told_whom_it_waited_for(#[case] stopped: bool) {
     let scene = Scene::new();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     if stopped {
         owner.stop();
     }
@@ -245,8 +239,7 @@ fn serial_a_waiter_is_woken_by_the_release() {
     let mut waiter = Child::contender(&scene.arena, &["--poll", "60000"]);
     for _ in 0..50 {
         owner.must("acquire");
-        waiter.say("acquire");
-        waiter.event("waiting");
+        waiter.begin_to_wait();
         let released = now_ns();
         owner.release();
         let at = waiter.reply()["at"].as_u64().expect("because it is a time");

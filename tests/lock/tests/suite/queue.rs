@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::kit::{Child, Crew, PATIENCE, Scene};
+use crate::kit::{Child, Crew, PATIENCE, Scene, assert_at_once};
 
 /// So many, and so often.
 const CROWD: usize = 8;
@@ -93,26 +93,26 @@ fn turn(way: &[(&str, u64)], generation: u64) -> Turn {
 fn stand(scene: &Scene, number: u32, options: &[&str]) -> Child {
     let mut waiter = Child::contender(&scene.arena, options);
     waiter.say("acquire");
-    let name = format!("restart.lock.queue/{number}");
-    let deadline = Instant::now() + PATIENCE;
-    while !scene.names().contains(&name) {
-        assert!(Instant::now() < deadline, "no {name}: {:?}", scene.names());
-        // Nothing tells of a name.
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until(scene, |scene| scene.is_queued(number));
     waiter
 }
 
-fn owner(scene: &Scene) -> Child {
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
-    owner
+/// Waits until it is so.
+fn until(scene: &Scene, fine: impl Fn(&Scene) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !fine(scene) {
+        assert!(Instant::now() < deadline, "{:?}", scene.names());
+        // Nothing tells of a name.
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
+/// Has one that waits become owner, work, and release the lock; its generation.
 fn served(waiter: &mut Child) -> u64 {
-    let reply = waiter.reply();
-    assert_eq!(reply["ok"], true, "{reply}");
-    reply["generation"].as_u64().expect("because it is the owner")
+    let acquired = waiter.succeeded();
+    waiter.must("step undisturbed 0");
+    waiter.release();
+    acquired["generation"].as_u64().expect("because it was the owner")
 }
 
 /// While the first is stopped and the lock is to be had, those behind it get on; and when it goes
@@ -120,23 +120,16 @@ fn served(waiter: &mut Child) -> u64 {
 #[test]
 fn a_first_that_is_stopped_is_passed_over() {
     let scene = Scene::new();
-    let mut owner = owner(&scene);
+    let mut owner = Child::owner(&scene.arena);
     let hurried = ["--poll", "50"];
     let [mut first, mut second, mut third] =
         [1, 2, 3].map(|number| stand(&scene, number, &hurried));
     first.stop();
     owner.release();
-    let mut order = Vec::new();
-    for waiter in [&mut second, &mut third] {
-        order.push(served(waiter));
-        waiter.must("step undisturbed 0");
-        waiter.release();
-    }
-    assert!(scene.names().contains(&"restart.lock.queue/1".to_owned()), "it keeps its number");
+    let mut order = [&mut second, &mut third].map(served).to_vec();
+    assert!(scene.is_queued(1), "it keeps its number");
     first.go_on();
     order.push(served(&mut first));
-    first.must("step undisturbed 0");
-    first.release();
     assert!(order.is_sorted(), "{order:?}");
     scene.assert_no_overlap("all of them");
     scene.assert_clean("one that was passed over");
@@ -146,24 +139,13 @@ fn a_first_that_is_stopped_is_passed_over() {
 #[test]
 fn one_that_is_killed_in_the_middle_costs_the_next_nothing() {
     let scene = Scene::new();
-    let mut owner = owner(&scene);
+    let mut owner = Child::owner(&scene.arena);
     let [mut first, mut second, mut third, mut fourth] =
         [1, 2, 3, 4].map(|number| stand(&scene, number, &UNHURRIED));
     second.kill();
-    let name = "restart.lock.queue/2".to_owned();
-    let deadline = Instant::now() + PATIENCE;
-    while scene.names().contains(&name) {
-        assert!(Instant::now() < deadline, "{name} is not cleared");
-        // Nothing tells of a name.
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until(&scene, |scene| !scene.is_queued(2));
     owner.release();
-    let mut order = Vec::new();
-    for waiter in [&mut first, &mut third, &mut fourth] {
-        order.push(served(waiter));
-        waiter.must("step undisturbed 0");
-        waiter.release();
-    }
+    let order = [&mut first, &mut third, &mut fourth].map(served);
     assert!(order.is_sorted(), "{order:?}");
     scene.assert_no_overlap("those who are left");
     scene.assert_clean("those who are left");
@@ -173,7 +155,7 @@ fn one_that_is_killed_in_the_middle_costs_the_next_nothing() {
 #[test]
 fn a_queue_of_the_dead_costs_the_next_nothing() {
     let scene = Scene::new();
-    let mut owner = owner(&scene);
+    let mut owner = Child::owner(&scene.arena);
     let mut waiters = [1, 2, 3].map(|number| stand(&scene, number, &UNHURRIED));
     for child in waiters.iter_mut().chain([&mut owner]) {
         child.stop();
@@ -184,8 +166,7 @@ fn a_queue_of_the_dead_costs_the_next_nothing() {
     let mut next = Child::contender(&scene.arena, &UNHURRIED);
     let acquired = next.must("acquire");
     assert_eq!(acquired["notices"]["takeover"], "OwnerDied", "{acquired}");
-    let took = acquired["took"].as_u64().expect("because it is a time");
-    assert!(u128::from(took) < crate::kit::AT_ONCE.as_nanos(), "{took}");
+    assert_at_once(&acquired);
     next.release();
     scene.assert_clean("the next");
 }

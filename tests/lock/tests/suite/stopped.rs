@@ -91,8 +91,7 @@ fn an_owner_stopped_at_any_effect_harms_nobody(#[case] act: &str, #[case] expect
     let mut verdicts = Vec::new();
     for nth in 1.. {
         let scene = Scene::copy_of(&template.arena);
-        let mut victim = Child::contender(&scene.arena, &[]);
-        victim.must("acquire");
+        let mut victim = Child::owner(&scene.arena);
         victim.must(&format!("trap stop * {nth}"));
         victim.say(act);
         let Some(effect) = stopped_at(&mut victim) else {
@@ -222,7 +221,7 @@ fn stay(owner: &mut Child) {
 
 /// The same for one that was stopped, and then becomes owner as if nothing had been.
 fn own(victim: &mut Child) {
-    assert_eq!(victim.reply()["ok"], true);
+    victim.succeeded();
     stay(victim);
 }
 

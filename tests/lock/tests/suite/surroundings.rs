@@ -192,8 +192,7 @@ fn in_a_sticky_directory_other_users_files_are_refused(#[case] suffix: &str) {
 #[test]
 fn what_is_made_is_private() {
     let scene = Scene::without_run_directory();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     let mode = |path: &Utf8Path| {
         let metadata = fs::symlink_metadata(path).expect("because it was made");
         metadata.permissions().mode() & 0o777
@@ -311,11 +310,9 @@ fn a_path_that_is_too_long_is_an_error(
 #[test]
 fn a_run_directory_that_vanishes_wedges_neither_waiter_nor_owner() {
     let scene = Scene::new();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     let mut waiter = Child::contender(&scene.arena, &[]);
-    waiter.say("acquire");
-    waiter.event("waiting");
+    waiter.begin_to_wait();
     fs::remove_dir_all(scene.arena.run()).expect("because it is ours");
     let acquired = waiter.reply();
     assert_eq!(acquired["ok"], true, "{acquired}");

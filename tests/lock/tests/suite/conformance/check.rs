@@ -5,7 +5,7 @@ use lock_tests::conformance::{Act, Mismatch, Pair, Report, What};
 use lock_tests::strace::{Call, Outcome, parse, text};
 use rstest::rstest;
 
-use super::{CYCLE, has_strace, used};
+use super::{CYCLE, has_strace, used, waited};
 use crate::kit::{Child, Traced};
 
 /// What a contender called that waited for an owner, was woken by its release, acquired and
@@ -20,14 +20,7 @@ struct Recorded {
 impl Recorded {
     fn new() -> Self {
         let scene = used();
-        let mut owner = Child::contender(&scene.arena, &[]);
-        owner.must("acquire");
-        let mut traced = Traced::usual(&scene);
-        traced.child.say("acquire");
-        traced.child.event("waiting");
-        owner.release();
-        assert_eq!(traced.child.reply()["ok"], true);
-        traced.child.release();
+        let mut traced = waited(&scene, Child::release);
         let calls = traced.calls();
         let report = traced.explain(&calls, &CYCLE);
         let report = report.unwrap_or_else(|mismatch| panic!("{mismatch}"));

@@ -55,14 +55,12 @@ fn refuse_each(template: &Scene, error: &str) -> Vec<(Pair, Vec<String>)> {
 /// An owner and whoever waited for it are dead.
 fn dead_waiter() -> Scene {
     let scene = used();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     let mut waiter = Child::contender(&scene.arena, &[]);
-    waiter.say("acquire");
-    waiter.event("waiting");
+    waiter.begin_to_wait();
     waiter.kill();
     owner.kill();
-    assert!(scene.names().contains(&"restart.lock.queue/1".to_owned()), "{:?}", scene.names());
+    assert!(scene.is_queued(1), "{:?}", scene.names());
     scene
 }
 

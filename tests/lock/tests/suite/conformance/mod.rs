@@ -32,7 +32,24 @@ fn used() -> Scene {
 /// A traced contender acquires what is there to be had, and releases it.
 fn cycle(scene: &Scene, settings: Settings) -> Report {
     let mut traced = Traced::contender(scene, settings, &[], &[]);
-    traced.child.must("acquire");
+    traced.child.say("acquire");
+    served(traced)
+}
+
+/// It gets the lock that it has asked for, and releases it.
+fn served(mut traced: Traced) -> Report {
+    traced.child.succeeded();
     traced.child.release();
     traced.explained(&CYCLE)
+}
+
+/// A contender that has waited for an owner until that came to its end, and has released the lock.
+fn waited(scene: &Scene, end: fn(&mut Child)) -> Traced {
+    let mut owner = Child::owner(&scene.arena);
+    let mut traced = Traced::usual(scene);
+    traced.child.begin_to_wait();
+    end(&mut owner);
+    traced.child.succeeded();
+    traced.child.release();
+    traced
 }

@@ -8,7 +8,7 @@ use lock_tests::conformance::Act;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, cycle, has_strace, used};
+use super::{CYCLE, cycle, has_strace, served, used, waited};
 use crate::kit::{Child, Scene, Traced, settings};
 
 /// Longer than anything here takes.
@@ -19,11 +19,9 @@ const REMOVED: &str = "RemoveDirectory(Queue)";
 
 /// An owner, and one who waits for it and so is first in the queue.
 fn owner_and_first(scene: &Scene) -> (Child, Child) {
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let owner = Child::owner(&scene.arena);
     let mut first = Child::contender(&scene.arena, &[]);
-    first.say("acquire");
-    first.event("waiting");
+    first.begin_to_wait();
     (owner, first)
 }
 
@@ -44,12 +42,10 @@ fn behind_one_that_gets_it_and_releases_it() {
     let mut traced = Traced::usual(&scene);
     stand_behind(&mut traced);
     owner.release();
-    assert_eq!(first.reply()["ok"], true);
+    first.succeeded();
     first.must("step undisturbed 0");
     first.release();
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = served(traced);
     assert_eq!(report.story(), ["acquired", "released"]);
     for effect in [
         "Link(Ticket, Queued(2))",
@@ -72,11 +68,9 @@ fn behind_one_that_ends(#[case] killed: bool) {
         return;
     }
     let scene = used();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
+    let mut owner = Child::owner(&scene.arena);
     let mut first = Child::contender(&scene.arena, &["--on-timeout=fail", "--max-wait=1000"]);
-    first.say("acquire");
-    first.event("waiting");
+    first.begin_to_wait();
     let mut traced = Traced::usual(&scene);
     stand_behind(&mut traced);
     match killed {
@@ -86,9 +80,7 @@ fn behind_one_that_ends(#[case] killed: bool) {
     // It has looked who is before it now, and waits for the owner.
     traced.until_called(&["inotify_add_watch", "IN_ATTRIB"], 1);
     owner.release();
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = served(traced);
     assert_eq!(report.story(), ["acquired", "released"]);
     assert_eq!(report.has("Unlink(Queued(1))"), killed, "who gives up takes its number along");
     scene.assert_clean("one that is left");
@@ -104,7 +96,7 @@ fn behind_one_that_was_dead_before() {
     let (mut owner, mut first) = owner_and_first(&scene);
     first.kill();
     owner.release();
-    assert!(scene.names().contains(&"restart.lock.queue/1".to_owned()), "{:?}", scene.names());
+    assert!(scene.is_queued(1), "{:?}", scene.names());
     let report = cycle(&scene, Settings::default());
     assert_eq!(report.story(), ["acquired", "released"]);
     assert!(report.has("Unlink(Queued(1))") && !report.has("Sleep"), "{:#?}", report.pairs);
@@ -124,7 +116,7 @@ fn behind_another_until_it_is_cancelled() {
     let report = traced.explained(&[Act::Acquire]);
     assert_eq!(report.story(), ["failed: cancelled"]);
     assert!(report.has("Sleep") && report.has("Unlink(Queued(2))"), "{:#?}", report.pairs);
-    assert!(!scene.names().contains(&"restart.lock.queue/2".to_owned()), "{:?}", scene.names());
+    assert!(!scene.is_queued(2), "{:?}", scene.names());
 }
 
 #[test]
@@ -155,10 +147,10 @@ fn behind_one_that_is_stopped() {
     stand_behind(&mut traced);
     first.stop();
     owner.release();
-    assert_eq!(traced.child.reply()["ok"], true);
+    traced.child.succeeded();
     first.signal(Signal::CONT);
     traced.child.release();
-    assert_eq!(first.reply()["ok"], true);
+    first.succeeded();
     first.release();
     let report = traced.explained(&CYCLE);
     assert_eq!(report.story(), ["acquired", "released"]);
@@ -178,11 +170,9 @@ fn a_number_that_is_gone() {
     stand_behind(&mut traced);
     fs::remove_file(scene.arena.beside(".queue/2")).expect("because it stands there");
     owner.release();
-    assert_eq!(first.reply()["ok"], true);
+    first.succeeded();
     first.release();
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = served(traced);
     assert_eq!(report.story(), ["acquired", "released"]);
     scene.assert_clean("both");
 }
@@ -195,14 +185,7 @@ fn a_queue_that_nobody_needs_any_more() {
         return;
     }
     let scene = used();
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
-    let mut traced = Traced::usual(&scene);
-    traced.child.say("acquire");
-    traced.child.event("waiting");
-    owner.release();
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
+    let mut traced = waited(&scene, Child::release);
     traced.child.must("cycle 0");
     let queue = scene.arena.beside(".queue");
     assert!(queue.exists(), "somebody may be about to wait");

@@ -5,23 +5,11 @@ use lock_tests::conformance::Act;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, has_strace, used};
+use super::{CYCLE, has_strace, served, used, waited};
 use crate::kit::{Child, Scene, Traced, settings};
 
 /// Longer than anything here takes.
 const LONG: u64 = 60_000;
-
-fn owner(scene: &Scene) -> Child {
-    let mut owner = Child::contender(&scene.arena, &[]);
-    owner.must("acquire");
-    owner
-}
-
-/// It says that it waits when it is about to sleep.
-fn until_asleep(traced: &mut Traced) {
-    traced.child.say("acquire");
-    traced.child.event("waiting");
-}
 
 #[rstest]
 #[case::release(Child::release, "acquired")]
@@ -31,13 +19,7 @@ fn woken_by_the_owners_end(#[case] end: fn(&mut Child), #[case] story: &str) {
         return;
     }
     let scene = used();
-    let mut owner = owner(&scene);
-    let mut traced = Traced::usual(&scene);
-    until_asleep(&mut traced);
-    end(&mut owner);
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = waited(&scene, end).explained(&CYCLE);
     assert_eq!(report.story(), [story, "released"]);
     assert!(report.has("Watch(Judged)") && report.has("Sleep"));
 }
@@ -49,7 +31,7 @@ fn until_a_silent_owner_is_stale() {
         return;
     }
     let scene = used();
-    let mut owner = owner(&scene);
+    let mut owner = Child::owner(&scene.arena);
     owner.stop();
     let mut traced = Traced::contender(&scene, settings(300, LONG), &[], &[]);
     traced.child.must("acquire");
@@ -65,7 +47,7 @@ fn until_patience_ends() {
         return;
     }
     let scene = used();
-    let _owner = owner(&scene);
+    let _owner = Child::owner(&scene.arena);
     let mut traced = Traced::contender(&scene, settings(LONG, 200), &[], &[]);
     traced.child.must("acquire");
     traced.child.release();
@@ -88,7 +70,7 @@ fn until_it_gives_up(
         return;
     }
     let scene = used();
-    let _owner = owner(&scene);
+    let _owner = Child::owner(&scene.arena);
     let settings = Settings { on_timeout, no_wait, ..settings(LONG, 200) };
     let mut traced = Traced::contender(&scene, settings, &[option], &[]);
     traced.child.must_fail("acquire", error);
@@ -103,7 +85,7 @@ fn until_it_is_cancelled() {
         return;
     }
     let scene = used();
-    let _owner = owner(&scene);
+    let _owner = Child::owner(&scene.arena);
     let mut traced = Traced::usual(&scene);
     traced.child.must("cancel 100");
     traced.child.must_fail("acquire", "Cancelled");
@@ -120,7 +102,7 @@ fn until_the_owner_has_been_ended(#[case] stopped: bool, #[case] signals: &[&str
         return;
     }
     let scene = used();
-    let mut owner = owner(&scene);
+    let mut owner = Child::owner(&scene.arena);
     if stopped {
         owner.stop();
     }
@@ -160,11 +142,9 @@ fn for_a_mutex_that_is_given_back() {
     // The second link comes with a number, the third after the watch; then a sleep follows.
     traced.until_called(&["linkat", "EEXIST"], 3);
     holder.go_on();
-    assert_eq!(holder.reply()["ok"], true);
+    holder.succeeded();
     holder.release();
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = served(traced);
     assert_eq!(report.story(), ["acquired", "released"]);
     assert!(report.has("Watch(Guard)") && report.has("Sleep"));
 }
@@ -180,9 +160,7 @@ fn for_a_mutex_whose_holder_dies() {
     traced.child.say("acquire");
     traced.until_called(&["linkat", "EEXIST"], 3);
     holder.signal(Signal::KILL);
-    assert_eq!(traced.child.reply()["ok"], true);
-    traced.child.release();
-    let report = traced.explained(&CYCLE);
+    let report = served(traced);
     assert_eq!(report.story(), ["acquired", "released"]);
     assert!(report.has("Rename(Reclaim, Mutex)"));
 }

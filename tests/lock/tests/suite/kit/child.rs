@@ -12,7 +12,7 @@ use rustix::process::{
 };
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{AT_ONCE, PATIENCE};
 
 /// A process that ends with the test, whatever it does.
 pub(crate) struct Child {
@@ -38,6 +38,13 @@ impl Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_contender"));
         command.arg(arena.root()).args(options);
         Self::start(command)
+    }
+
+    /// A contender that has the arena's lock.
+    pub(crate) fn owner(arena: &Arena) -> Self {
+        let mut owner = Self::contender(arena, &[]);
+        owner.must("acquire");
+        owner
     }
 
     /// A peer that follows the original's rules.
@@ -90,11 +97,23 @@ impl Child {
 
     /// Gives a command that must succeed.
     pub(crate) fn must(&mut self, command: &str) -> Value {
-        let reply = self.ask(command);
+        self.say(command);
+        self.succeeded()
+    }
+
+    /// The answer to the last command, which must have succeeded.
+    pub(crate) fn succeeded(&mut self) -> Value {
+        let reply = self.reply();
         if reply["ok"] != true || overlaps(&reply) {
-            self.fail(&format!("{command} must succeed"));
+            self.fail("must succeed");
         }
         reply
+    }
+
+    /// Has it wait for the lock, which another has. It says so when it is about to sleep.
+    pub(crate) fn begin_to_wait(&mut self) {
+        self.say("acquire");
+        self.event("waiting");
     }
 
     /// Gives a command that must fail in this way.
@@ -237,6 +256,12 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// What was answered did not take longer than it had to.
+pub(crate) fn assert_at_once(reply: &Value) {
+    let took = reply["took"].as_u64().map(Duration::from_nanos);
+    assert!(took.is_some_and(|took| took < AT_ONCE), "{reply}");
 }
 
 /// Whether a reply tells of someone else at work.

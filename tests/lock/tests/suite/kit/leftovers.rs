@@ -80,8 +80,7 @@ impl Leftovers {
             LockLeft::StaleSeed => scene.put_seed_lock(Duration::from_secs(31)),
             LockLeft::Garbage => fs::write(path, b"\xff\0\n").expect("because it is free"),
             LockLeft::DeadOurs => {
-                let mut owner = Child::contender(&scene.arena, &[]);
-                owner.must("acquire");
+                let mut owner = Child::owner(&scene.arena);
                 owner.kill();
             }
         }

@@ -9,7 +9,7 @@ mod traced;
 
 use std::time::Duration;
 
-pub(crate) use child::{Child, Heard, overlaps};
+pub(crate) use child::{Child, Heard, assert_at_once, overlaps};
 pub(crate) use crew::{Crew, start};
 pub(crate) use leftovers::{Leftovers, LockLeft, MutexLeft, ReclaimLeft};
 pub(crate) use mount::{Mount, has_program, is_root, needs, say_aloud};

@@ -44,6 +44,11 @@ impl Scene {
         self.arena.names().expect("because the directory is readable")
     }
 
+    /// Whether a waiter's number is in the queue.
+    pub(crate) fn is_queued(&self, number: u32) -> bool {
+        self.names().contains(&format!("restart.lock.queue/{number}"))
+    }
+
     /// What is left when all is over: the file that remembers the last generation.
     pub(crate) fn assert_clean(&self, what: &str) {
         assert_eq!(self.names(), ["restart.lock.generation"], "left by {what}");
