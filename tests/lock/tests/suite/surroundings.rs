@@ -1,12 +1,13 @@
 //! Bad places: each has an outcome, and an error that names the path.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, FileType, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use lock_tests::names_in;
 use rstest::rstest;
 use serde_json::Value;
 
@@ -22,6 +23,10 @@ enum Thing {
     Socket,
     Device,
     Foreign,
+    /// A directory of ours, with a name in it.
+    LinkToDirectory,
+    /// Another user's directory, with a name in it.
+    ForeignDirectory,
 }
 
 /// What a contender makes of it.
@@ -35,11 +40,11 @@ enum Outcome {
 }
 
 use Outcome::{Error, Replaced};
-use Thing::{Device, Directory, Fifo, Foreign, Socket, Symlink};
+use Thing::{Device, Directory, Fifo, Foreign, ForeignDirectory, LinkToDirectory, Socket, Symlink};
 
 impl Thing {
     fn needs_root(self) -> bool {
-        matches!(self, Device | Foreign)
+        matches!(self, Device | Foreign | ForeignDirectory)
     }
 
     fn put(self, path: &Utf8Path, scene: &Scene) {
@@ -58,8 +63,23 @@ impl Thing {
                 chown(path, Some(NOBODY), Some(NOBODY)).expect("because we are root");
                 make_old(path);
             }
+            LinkToDirectory => {
+                let target = scene.arena.root().join("target");
+                put_directory(&target);
+                symlink(&target, path).expect("because it is free");
+            }
+            ForeignDirectory => {
+                put_directory(path);
+                chown(path, Some(NOBODY), Some(NOBODY)).expect("because we are root");
+            }
         }
     }
+}
+
+/// With what looks like a dead waiter's number in it.
+fn put_directory(path: &Utf8Path) {
+    fs::create_dir(path).expect("because it is free");
+    fs::write(path.join("1"), "untouched").expect("because it is free");
 }
 
 #[rstest]
@@ -133,6 +153,42 @@ fn what_is_no_lock_file_is_never_taken_for_one(
     if let Ok(target) = fs::read_to_string(scene.arena.root().join("target")) {
         assert_eq!(target, "untouched", "a symbolic link was followed");
     }
+}
+
+/// No safety rests on the queue, so whoever finds none waits without a number; and what stands
+/// there is left alone, whatever it is or leads to.
+#[rstest]
+#[case::symlink(Symlink)]
+#[case::link_to_a_directory(LinkToDirectory)]
+#[case::fifo(Fifo)]
+#[case::socket(Socket)]
+#[case::device(Device)]
+#[case::foreign(Foreign)]
+#[case::foreign_directory(ForeignDirectory)]
+fn what_is_no_queue_is_never_taken_for_one(#[case] thing: Thing) {
+    if thing.needs_root() && !needs(is_root(), "root, for devices and other users' files") {
+        return;
+    }
+    let scene = Scene::new();
+    let queue = scene.arena.beside(".queue");
+    thing.put(&queue, &scene);
+    let before = contents(&queue, &scene);
+    let mut owner = Child::owner(&scene.arena);
+    let mut waiter = Child::contender(&scene.arena, &[]);
+    waiter.begin_to_wait();
+    assert_eq!(contents(&queue, &scene), before, "while it waits");
+    owner.release();
+    waiter.succeeded();
+    waiter.release();
+    assert_eq!(contents(&queue, &scene), before, "afterwards");
+}
+
+/// What stands at the queue's path and what it leads to: its own kind, and the names there.
+fn contents(queue: &Utf8Path, scene: &Scene) -> (FileType, Vec<String>, Option<String>) {
+    let kind = fs::symlink_metadata(queue).expect("because it is left alone").file_type();
+    let names = names_in(queue.as_std_path()).unwrap_or_default();
+    let target = fs::read_to_string(scene.arena.root().join("target"));
+    (kind, names, target.ok())
 }
 
 /// A scene in which the name is come across: a reclaim lock only behind a dead mutex, a
