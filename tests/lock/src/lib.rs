@@ -6,12 +6,14 @@ pub mod checker;
 pub mod conformance;
 mod dice;
 pub mod document;
+mod failure;
 pub mod history;
 mod section;
 pub mod strace;
 
 pub use arena::{Arena, names_in};
 pub use dice::Dice;
+pub use failure::{SystemError, exit};
 pub use section::{Begun, Interval, Work, intervals, is_dying};
 
 use std::time::Duration;

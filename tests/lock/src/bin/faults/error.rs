@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lock_tests::SystemError;
+
 /// Why a matrix, or a part in one, came to no good end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -53,15 +55,8 @@ pub(crate) enum Error {
     #[error("the settings do not fit together")]
     Policy(#[from] lock_fs::PolicyError),
     /// A file or a process of ours.
-    #[error("cannot {verb} {}", path.display())]
-    System {
-        /// What was tried.
-        verb: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// Something is needed that is not there.
     #[error("this needs {what}")]
     Needs {
@@ -76,13 +71,6 @@ impl Error {
         verb: &'static str,
         path: impl AsRef<Path>,
     ) -> impl FnOnce(E) -> Self {
-        let path = path.as_ref().to_owned();
-        move |source| Self::System { verb, path, source: source.into() }
+        SystemError::of(verb, path)
     }
-}
-
-/// The message of `error` and of its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -28,10 +28,10 @@ mod trace;
 mod what;
 mod work;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use lock_tests::exit;
 
 use crate::args::Command;
 
@@ -41,12 +41,5 @@ fn main() -> ExitCode {
         Command::Work(args) => work::run(&args),
         Command::Hold(args) => other::hold(&args),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // With stderr gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "faults: {}", error::chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    exit("faults", outcome)
 }

@@ -26,10 +26,10 @@ mod report;
 mod round;
 mod worker;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use lock_tests::exit;
 
 use crate::args::Command;
 
@@ -41,12 +41,5 @@ fn main() -> ExitCode {
         Command::Child(args) => child::run(&args),
         Command::Recovery(args) => recovery::run(&args),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // With stderr gone there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "torture: {}", error::chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    exit("torture", outcome)
 }
