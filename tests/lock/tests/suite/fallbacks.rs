@@ -10,7 +10,7 @@ use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::kit::{
-    Child, Crew, Heard, Mount, Scene, assert_at_once, has_program, is_root, needs, say_aloud, start,
+    Child, Crew, Heard, Mount, Scene, assert_at_once, has_strace, is_root, needs, say_aloud, start,
 };
 
 /// Without O_TMPFILE: only that opens the directory by the name ".".
@@ -29,10 +29,6 @@ const NO_REMOVAL: &[&str] = &["-e", "trace=unlinkat", "-e", "inject=unlinkat:err
 
 /// Entering and leaving the mutex removes a name too: the acquire is let through.
 const NO_RELEASE: &[&str] = &["-e", "trace=unlinkat", "-e", "inject=unlinkat:error=EROFS:when=2+"];
-
-fn has_strace() -> bool {
-    needs(has_program("strace"), "strace")
-}
 
 #[rstest]
 #[case::no_tmpfile(NO_TMPFILE, "Linked")]

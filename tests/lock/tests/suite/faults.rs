@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use crate::kit::{has_program, needs};
+use crate::kit::has_strace;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_faults");
 
@@ -51,7 +51,7 @@ fn serial_errors_at_every_call_of_a_process_that_lives_on() {
 
 /// What it says is the test's failure. It has deadlines of its own.
 fn matrix(args: &[&str]) {
-    if !needs(has_program("strace"), "strace") {
+    if !has_strace() {
         return;
     }
     let mut command = Command::new(PROGRAM);

@@ -21,18 +21,10 @@ impl Before {
         match self {
             Self::Nothing => Scene::new(),
             Self::Left(leftovers) => leftovers.scene(),
-            Self::Generation => {
-                let scene = Scene::new();
-                let mut owner = Child::contender(&scene.arena, &[]);
-                owner.must("cycle 0");
-                scene
-            }
+            Self::Generation => Scene::used(),
         }
     }
 }
-
-const DEAD_OWNER: Leftovers =
-    Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
 
 const DEAD_PEER: Leftovers = Leftovers {
     lock: LockLeft::StaleSeed,
@@ -45,7 +37,7 @@ const DEAD_PEER: Leftovers = Leftovers {
 #[rstest]
 #[case::free_for_the_first_time(Before::Nothing, &["Rename(GenerationDraft, Generation)", "Link(Ticket, Lock)"])]
 #[case::free(Before::Generation, &["Link(Ticket, Mutex)", "Link(Ticket, Lock)", "Unlink(Mutex)"])]
-#[case::dead_owner(Before::Left(DEAD_OWNER), &["Link(Ticket, Takeover)", "Rename(Takeover, Lock)"])]
+#[case::dead_owner(Before::Left(Leftovers::DEAD_OWNER), &["Link(Ticket, Takeover)", "Rename(Takeover, Lock)"])]
 #[case::reaper(Before::Left(Leftovers::WORST), &["Link(Ticket, Reclaim)", "Unlink(Reclaim)"])]
 #[case::reaper_after_a_peer(Before::Left(DEAD_PEER), &["Unlink(Mutex)", "Unlink(Reclaim)"])]
 fn a_contender_killed_at_any_effect_costs_the_next_nothing(

@@ -26,14 +26,12 @@ enum Verdict {
     HeldByReaper,
 }
 
-const DEAD_OWNER: Leftovers =
-    Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
 const DEAD_HOLDER: Leftovers =
     Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::DeadOurs, reclaim: ReclaimLeft::None };
 
 #[rstest]
 #[case::free(None, &[Verdict::Free, Verdict::Held])]
-#[case::dead_owner(Some(DEAD_OWNER), &[Verdict::Free, Verdict::TookOver, Verdict::Held])]
+#[case::dead_owner(Some(Leftovers::DEAD_OWNER), &[Verdict::Free, Verdict::TookOver, Verdict::Held])]
 #[case::reaper(
     Some(DEAD_HOLDER),
     &[Verdict::Free, Verdict::TookOver, Verdict::Held, Verdict::HeldByReaper]
@@ -46,7 +44,7 @@ fn a_contender_stopped_at_any_effect_harms_nobody(
     #[case] left: Option<Leftovers>,
     #[case] expected: &[Verdict],
 ) {
-    let template = left.map_or_else(used, Leftovers::scene);
+    let template = left.map_or_else(Scene::used, Leftovers::scene);
     let mut rescuer = Child::contender(&template.arena, &IMPATIENT);
     let mut verdicts = Vec::new();
     for nth in 1.. {
@@ -86,7 +84,7 @@ fn a_contender_stopped_at_any_effect_harms_nobody(
 #[case::step("step on 0", &[Verdict::TookOver, Verdict::Held])]
 #[case::release("release", &[Verdict::Free, Verdict::TookOver, Verdict::Held])]
 fn an_owner_stopped_at_any_effect_harms_nobody(#[case] act: &str, #[case] expected: &[Verdict]) {
-    let template = used();
+    let template = Scene::used();
     let mut rescuer = Child::contender(&template.arena, &IMPATIENT);
     let mut verdicts = Vec::new();
     for nth in 1.. {
@@ -134,7 +132,7 @@ fn an_owner_stopped_at_any_effect_harms_nobody(#[case] act: &str, #[case] expect
 #[case::owner("")]
 #[case::holder("Open(Judged,Lock)")]
 fn a_stopped_process_is_ended_on_request(#[case] effect: &str) {
-    let scene = used();
+    let scene = Scene::used();
     let mut victim = Child::contender(&scene.arena, &[]);
     if effect.is_empty() {
         victim.must("acquire");
@@ -152,14 +150,6 @@ fn a_stopped_process_is_ended_on_request(#[case] effect: &str) {
     next.must("step alone 0");
     next.release();
     scene.assert_clean("one that was ended");
-}
-
-/// A scene in which there has been an owner before.
-fn used() -> Scene {
-    let scene = Scene::new();
-    Child::contender(&scene.arena, &[]).must("cycle 0");
-    fs::remove_file(scene.arena.log()).expect("because there has been work");
-    scene
 }
 
 /// The effect before which it stopped; nothing if it came through its command.

@@ -5,8 +5,8 @@ use lock_tests::conformance::{Act, Mismatch, Pair, Report, What};
 use lock_tests::strace::{Call, Outcome, parse, text};
 use rstest::rstest;
 
-use super::{CYCLE, has_strace, used, waited};
-use crate::kit::{Child, Traced};
+use super::{CYCLE, waited};
+use crate::kit::{Child, Scene, Traced, has_strace};
 
 /// What a contender called that waited for an owner, was woken by its release, acquired and
 /// released; and which of the calls effects were.
@@ -19,7 +19,7 @@ struct Recorded {
 
 impl Recorded {
     fn new() -> Self {
-        let scene = used();
+        let scene = Scene::used();
         let mut traced = waited(&scene, Child::release);
         let calls = traced.calls();
         let report = traced.explain(&calls, &CYCLE);

@@ -3,7 +3,8 @@
 use lock_fs::Settings;
 use lock_tests::conformance::{effects, set_up};
 
-use super::{cycle, has_strace, used};
+use super::cycle;
+use crate::kit::{Scene, has_strace};
 
 const DOCUMENT: &str = include_str!("../../../../../docs/conformance.md");
 
@@ -23,7 +24,7 @@ fn the_system_calls_of_a_cycle() {
     if !has_strace() {
         return;
     }
-    let mut report = cycle(&used(), Settings::default());
+    let mut report = cycle(&Scene::used(), Settings::default());
     assert_eq!(report.story(), ["acquired", "released"]);
     // Whether the keeper comes by in between is a matter of time.
     report.pairs.retain(|pair| pair.what != "glance");

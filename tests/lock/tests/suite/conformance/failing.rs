@@ -8,11 +8,8 @@ use lock_tests::conformance::{Act, Pair, Report};
 use lock_tests::strace::Call;
 use rstest::rstest;
 
-use super::{CYCLE, has_strace, used};
-use crate::kit::{Child, Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced};
-
-const DEAD_OWNER: Leftovers =
-    Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
+use super::CYCLE;
+use crate::kit::{Child, Leftovers, Scene, Traced, has_strace};
 
 /// A contender acquires, takes a step and releases, as far as it comes.
 fn go_through(scene: &Scene, tampering: &[&str]) -> (Vec<Call>, Report) {
@@ -54,7 +51,7 @@ fn refuse_each(template: &Scene, error: &str) -> Vec<(Pair, Vec<String>)> {
 
 /// An owner and whoever waited for it are dead.
 fn dead_waiter() -> Scene {
-    let scene = used();
+    let scene = Scene::used();
     let mut owner = Child::owner(&scene.arena);
     let mut waiter = Child::contender(&scene.arena, &[]);
     waiter.begin_to_wait();
@@ -66,7 +63,7 @@ fn dead_waiter() -> Scene {
 
 /// Interrupted, each call is made again, and that is all.
 #[rstest]
-#[case::free(used)]
+#[case::free(Scene::used)]
 #[case::worst(|| Leftovers::WORST.scene())]
 #[case::dead_waiter(dead_waiter)]
 fn each_call_interrupted(#[case] scene: fn() -> Scene) {
@@ -82,9 +79,9 @@ fn each_call_interrupted(#[case] scene: fn() -> Scene) {
 }
 
 #[rstest]
-#[case::free(used)]
+#[case::free(Scene::used)]
 #[case::first_use(Scene::new)]
-#[case::dead_owner(|| DEAD_OWNER.scene())]
+#[case::dead_owner(|| Leftovers::DEAD_OWNER.scene())]
 #[case::worst(|| Leftovers::WORST.scene())]
 fn each_call_refused(#[case] scene: fn() -> Scene) {
     if !has_strace() {
@@ -118,10 +115,10 @@ fn each_call_about_the_queue_refused() {
 
 /// Without `linkat` or `flock`, from the beginning and for good.
 #[rstest]
-#[case::no_links_free("inject=linkat:error=EPERM", used, "Create(Mutex, Mutex)")]
+#[case::no_links_free("inject=linkat:error=EPERM", Scene::used, "Create(Mutex, Mutex)")]
 #[case::no_links_dead(
     "inject=linkat:error=EPERM",
-    || DEAD_OWNER.scene(),
+    || Leftovers::DEAD_OWNER.scene(),
     "Rename(Takeover, Lock)"
 )]
 #[case::no_links_worst(
@@ -129,7 +126,7 @@ fn each_call_about_the_queue_refused() {
     || Leftovers::WORST.scene(),
     "Rename(Reclaim, Mutex)"
 )]
-#[case::no_locks("inject=flock:error=EOPNOTSUPP", used, "Create(Mutex, Mutex)")]
+#[case::no_locks("inject=flock:error=EOPNOTSUPP", Scene::used, "Create(Mutex, Mutex)")]
 fn a_file_system_that_lacks(
     #[case] injection: &str,
     #[case] scene: fn() -> Scene,
@@ -151,7 +148,7 @@ fn a_file_system_without_nameless_files(#[case] error: &str) {
     if !has_strace() {
         return;
     }
-    let template = used();
+    let template = Scene::used();
     let (calls, report) = go_through(&Scene::copy_of(&template.arena), &[]);
     let is_it = |pair: &&Pair| pair.effect.to_string() == "CreateAnonymous(Ticket)";
     let made = report.pairs.iter().find(is_it).expect("because it acquired");
@@ -169,7 +166,7 @@ fn a_run_directory_that_is_removed() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("acquire");
     traced.child.release();

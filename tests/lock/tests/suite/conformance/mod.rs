@@ -14,20 +14,9 @@ mod waiting;
 use lock_fs::Settings;
 use lock_tests::conformance::{Act, Report};
 
-use crate::kit::{Child, Scene, Traced, has_program, needs};
+use crate::kit::{Child, Scene, Traced};
 
 const CYCLE: [Act; 2] = [Act::Acquire, Act::Release];
-
-fn has_strace() -> bool {
-    needs(has_program("strace"), "strace")
-}
-
-/// A scene in which there has been an owner before.
-fn used() -> Scene {
-    let scene = Scene::new();
-    Child::contender(&scene.arena, &[]).must("cycle 0");
-    scene
-}
 
 /// A traced contender acquires what is there to be had, and releases it.
 fn cycle(scene: &Scene, settings: Settings) -> Report {

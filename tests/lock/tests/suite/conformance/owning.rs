@@ -8,15 +8,15 @@ use lock_tests::conformance::{Act, Report};
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, has_strace, used};
-use crate::kit::{Child, Scene, Traced, settings};
+use super::CYCLE;
+use crate::kit::{Child, Scene, Traced, has_strace, settings};
 
 #[test]
 fn renewals_come_by_themselves() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let renew_every = Duration::from_millis(20);
     let often = Settings { renew_every, ..Settings::default() };
     let mut traced = Traced::contender(&scene, often, &[], &[]);
@@ -56,7 +56,7 @@ fn an_eviction_is_noticed_and_a_later_release_makes_no_call() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("acquire");
     evict(&scene);
@@ -76,7 +76,7 @@ fn a_stopped_owner_finds_out_when_it_goes_on(#[case] how: &str) {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("acquire");
     traced.signal(Signal::STOP);
@@ -100,7 +100,7 @@ fn a_release_finds_a_peers_record_in_the_lock() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("acquire");
     scene.put_seed_lock(Duration::ZERO);
@@ -118,7 +118,7 @@ fn a_step_finds_a_peers_record_in_the_lock() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("acquire");
     scene.put_seed_lock(Duration::ZERO);
@@ -136,7 +136,7 @@ fn looking_takes_nothing(#[case] held: bool, #[case] story: &[&str]) {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut owner = Child::contender(&scene.arena, &[]);
     if held {
         owner.must("acquire");

@@ -8,8 +8,8 @@ use lock_tests::conformance::Act;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, cycle, has_strace, served, used, waited};
-use crate::kit::{Child, Scene, Traced, settings};
+use super::{CYCLE, cycle, served, waited};
+use crate::kit::{Child, Scene, Traced, has_strace, settings};
 
 /// Longer than anything here takes.
 const LONG: u64 = 60_000;
@@ -37,7 +37,7 @@ fn behind_one_that_gets_it_and_releases_it() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (mut owner, mut first) = owner_and_first(&scene);
     let mut traced = Traced::usual(&scene);
     stand_behind(&mut traced);
@@ -67,7 +67,7 @@ fn behind_one_that_ends(#[case] killed: bool) {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut owner = Child::owner(&scene.arena);
     let mut first = Child::contender(&scene.arena, &["--on-timeout=fail", "--max-wait=1000"]);
     first.begin_to_wait();
@@ -92,7 +92,7 @@ fn behind_one_that_was_dead_before() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (mut owner, mut first) = owner_and_first(&scene);
     first.kill();
     owner.release();
@@ -108,7 +108,7 @@ fn behind_another_until_it_is_cancelled() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (_owner, _first) = owner_and_first(&scene);
     let mut traced = Traced::usual(&scene);
     traced.child.must("cancel 200");
@@ -124,7 +124,7 @@ fn behind_another_until_patience_ends() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (_owner, _first) = owner_and_first(&scene);
     let settings = Settings { on_timeout: lock_fs::OnTimeout::Fail, ..settings(LONG, 300) };
     let mut traced = Traced::contender(&scene, settings, &["--on-timeout=fail"], &[]);
@@ -140,7 +140,7 @@ fn behind_one_that_is_stopped() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (mut owner, mut first) = owner_and_first(&scene);
     let settings = Settings { poll: Duration::from_millis(50), ..settings(LONG, LONG) };
     let mut traced = Traced::contender(&scene, settings, &[], &[]);
@@ -164,7 +164,7 @@ fn a_number_that_is_gone() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let (mut owner, mut first) = owner_and_first(&scene);
     let mut traced = Traced::usual(&scene);
     stand_behind(&mut traced);
@@ -184,7 +184,7 @@ fn a_queue_that_nobody_needs_any_more() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = waited(&scene, Child::release);
     traced.child.must("cycle 0");
     let queue = scene.arena.beside(".queue");
@@ -207,7 +207,7 @@ fn a_queue_that_is_none() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     fs::write(scene.arena.beside(".queue"), "mine").expect("because it is free");
     let report = cycle(&scene, Settings::default());
     assert_eq!(report.story(), ["acquired", "released"]);

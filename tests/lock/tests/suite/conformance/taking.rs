@@ -6,8 +6,10 @@ use lock_fs::Settings;
 use lock_tests::conformance::Act;
 use rstest::rstest;
 
-use super::{cycle, has_strace, used};
-use crate::kit::{Child, Heard, Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced};
+use super::cycle;
+use crate::kit::{
+    Child, Heard, Leftovers, LockLeft, MutexLeft, ReclaimLeft, Scene, Traced, has_strace,
+};
 
 #[test]
 fn the_first_use_ever() {
@@ -28,7 +30,7 @@ fn a_free_lock_and_two_steps() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut traced = Traced::usual(&scene);
     traced.child.must("trace");
     traced.child.must("acquire");
@@ -66,9 +68,7 @@ fn a_lock_from_before_a_reboot() {
     if !has_strace() {
         return;
     }
-    let left =
-        Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
-    let scene = left.scene();
+    let scene = Leftovers::DEAD_OWNER.scene();
     let record = fs::read_to_string(scene.arena.lock()).expect("because its owner wrote it");
     let (before, boot) = record.split_once("boot=").expect("because the record is ours");
     let (_, after) = boot.split_once('\n').expect("because it is a line");
@@ -106,9 +106,7 @@ fn what_a_contender_left_half_done(#[case] died_at: &str, #[case] cleared: &str)
     if !has_strace() {
         return;
     }
-    let left =
-        Leftovers { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
-    let scene = left.scene();
+    let scene = Leftovers::DEAD_OWNER.scene();
     if cleared.contains("Generation") {
         fs::remove_file(scene.arena.beside(".generation")).expect("because it was reserved");
     }

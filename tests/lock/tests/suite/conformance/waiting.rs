@@ -5,8 +5,8 @@ use lock_tests::conformance::Act;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, has_strace, served, used, waited};
-use crate::kit::{Child, Scene, Traced, settings};
+use super::{CYCLE, served, waited};
+use crate::kit::{Child, Scene, Traced, has_strace, settings};
 
 /// Longer than anything here takes.
 const LONG: u64 = 60_000;
@@ -18,7 +18,7 @@ fn woken_by_the_owners_end(#[case] end: fn(&mut Child), #[case] story: &str) {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let report = waited(&scene, end).explained(&CYCLE);
     assert_eq!(report.story(), [story, "released"]);
     assert!(report.has("Watch(Judged)") && report.has("Sleep"));
@@ -30,7 +30,7 @@ fn until_a_silent_owner_is_stale() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut owner = Child::owner(&scene.arena);
     owner.stop();
     let mut traced = Traced::contender(&scene, settings(300, LONG), &[], &[]);
@@ -46,7 +46,7 @@ fn until_patience_ends() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let _owner = Child::owner(&scene.arena);
     let mut traced = Traced::contender(&scene, settings(LONG, 200), &[], &[]);
     traced.child.must("acquire");
@@ -69,7 +69,7 @@ fn until_it_gives_up(
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let _owner = Child::owner(&scene.arena);
     let settings = Settings { on_timeout, no_wait, ..settings(LONG, 200) };
     let mut traced = Traced::contender(&scene, settings, &[option], &[]);
@@ -84,7 +84,7 @@ fn until_it_is_cancelled() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let _owner = Child::owner(&scene.arena);
     let mut traced = Traced::usual(&scene);
     traced.child.must("cancel 100");
@@ -101,7 +101,7 @@ fn until_the_owner_has_been_ended(#[case] stopped: bool, #[case] signals: &[&str
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut owner = Child::owner(&scene.arena);
     if stopped {
         owner.stop();
@@ -135,7 +135,7 @@ fn for_a_mutex_that_is_given_back() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let mut holder = in_the_mutex(&scene);
     let mut traced = Traced::usual(&scene);
     traced.child.say("acquire");
@@ -154,7 +154,7 @@ fn for_a_mutex_whose_holder_dies() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let holder = in_the_mutex(&scene);
     let mut traced = Traced::usual(&scene);
     traced.child.say("acquire");
@@ -170,7 +170,7 @@ fn for_a_mutex_that_is_not_given_back() {
     if !has_strace() {
         return;
     }
-    let scene = used();
+    let scene = Scene::used();
     let _holder = in_the_mutex(&scene);
     let mut traced = Traced::contender(&scene, settings(LONG, 200), &[], &[]);
     traced.child.must_fail("acquire", "MutexHeld");

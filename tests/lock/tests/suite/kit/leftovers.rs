@@ -57,6 +57,10 @@ impl Leftovers {
         all
     }
 
+    /// The lock of a dead owner of ours, and nothing else.
+    pub(crate) const DEAD_OWNER: Self =
+        Self { lock: LockLeft::DeadOurs, mutex: MutexLeft::None, reclaim: ReclaimLeft::None };
+
     /// A stale lock, a dead mutex and a dead reclaim lock.
     pub(crate) const WORST: Self = Self {
         lock: LockLeft::StaleSeed,

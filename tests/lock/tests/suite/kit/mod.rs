@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) use child::{Child, Heard, assert_at_once, overlaps};
 pub(crate) use crew::{Crew, start};
 pub(crate) use leftovers::{Leftovers, LockLeft, MutexLeft, ReclaimLeft};
-pub(crate) use mount::{Mount, has_program, is_root, needs, say_aloud};
+pub(crate) use mount::{Mount, has_program, has_strace, is_root, needs, say_aloud};
 pub(crate) use scene::{NOBODY, Scene, make_old, wall_ms};
 pub(crate) use traced::{Traced, settings};
 

@@ -102,6 +102,11 @@ fn run(program: &str, args: &[&str]) {
     assert!(status.success(), "{program} {args:?}: {status}");
 }
 
+/// Whether calls can be seen and tampered with here.
+pub(crate) fn has_strace() -> bool {
+    needs(has_program("strace"), "strace")
+}
+
 /// Whether a program is installed.
 pub(crate) fn has_program(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -7,6 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use lock_tests::{Arena, Interval, intervals};
 use tempfile::TempDir;
 
+use super::Child;
+
 /// A user who is not us.
 pub(crate) const NOBODY: u32 = 65_534;
 
@@ -21,6 +23,14 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let scene = Self::without_run_directory();
         scene.arena.make_run().expect("because the name is free");
+        scene
+    }
+
+    /// In which there has been an owner before, whose work is forgotten.
+    pub(crate) fn used() -> Self {
+        let scene = Self::new();
+        Child::contender(&scene.arena, &[]).must("cycle 0");
+        fs::remove_file(scene.arena.log()).expect("because there has been work");
         scene
     }
 
