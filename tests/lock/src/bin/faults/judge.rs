@@ -222,9 +222,7 @@ impl Case<'_> {
             (false, true) => (Rescue::TookOver, Cell::Told),
             (false, false) => (Rescue::Free, Cell::Free),
         };
-        complaints.unless(outcome.rescue.as_ref() == Some(&expected), || {
-            format!("{:?} came instead of {expected:?}", outcome.rescue)
-        });
+        rescued(expected, outcome, complaints);
         if cell != Cell::Told {
             self.undisturbed(outcome, complaints);
             return cell;
@@ -247,9 +245,7 @@ impl Case<'_> {
             true => (Rescue::Ended, Cell::Ended),
             false => (Rescue::Free, Cell::Free),
         };
-        complaints.unless(outcome.rescue.as_ref() == Some(&expected), || {
-            format!("{:?} came instead of {expected:?}", outcome.rescue)
-        });
+        rescued(expected, outcome, complaints);
         match in_the_way {
             true => complaints.unless(outcome.end == End::Signal(9), || {
                 format!("{:?} instead of a death by SIGKILL", outcome.end)
@@ -258,6 +254,13 @@ impl Case<'_> {
         }
         cell
     }
+}
+
+/// What came of the other that came meanwhile.
+fn rescued(expected: Rescue, outcome: &Outcome, complaints: &mut Complaints) {
+    complaints.unless(outcome.rescue.as_ref() == Some(&expected), || {
+        format!("{:?} came instead of {expected:?}", outcome.rescue)
+    });
 }
 
 impl fmt::Display for Cell {

@@ -23,7 +23,7 @@ use crate::trace::{Call, END, parse};
 use crate::what::{Object, Place, Verb};
 
 /// Longer than anything takes on a loaded machine; only a red run waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A waiter's naps are short at first, each twice as long as the one before. After six the next
 /// (64 ms) is long enough for us; and one such line is there from the start of every program.
@@ -162,28 +162,22 @@ impl<'a> Life<'a> {
         match self.scenario.other {
             Other::Owner | Other::OwnerAndWaiter => {
                 let said = self.stage.text("subject.err").contains("waiting for ");
-                let now = Instant::now();
-                let since = *self.waits_since.get_or_insert(now);
-                if !said {
-                    self.waits_since = None;
-                }
                 // Where it cannot watch, it takes no naps.
-                let late = now.duration_since(since) > LATE;
-                said && (late || self.naps_for_long(&log()))
+                said && (self.naps_for_long(&log()) || self.waits_for_long())
             }
             // The newcomer's link found it taken, so did the one that follows in its turn, and so
             // did the one after the watch was set. Without a number there are only the last two.
             Other::Holder => {
                 let count = log().matches(" EEXIST ").count();
-                let now = Instant::now();
-                let since = *self.waits_since.get_or_insert(now);
-                if count < 2 {
-                    self.waits_since = None;
-                }
-                count >= 3 || (count == 2 && now.duration_since(since) > LATE)
+                count >= 3 || (count == 2 && self.waits_for_long())
             }
             Other::Nobody | Other::Silent | Other::Successor => false,
         }
+    }
+
+    /// Whether that was asked for the first time so long ago. Once it waits it does not stop.
+    fn waits_for_long(&mut self) -> bool {
+        self.waits_since.get_or_insert_with(Instant::now).elapsed() > LATE
     }
 
     /// Whether the nap that comes next, or has begun, is long enough: it has taken so many,
@@ -329,11 +323,10 @@ impl<'a> Life<'a> {
         }
         let word = other.end()?;
         let done = end == End::Code(self.scenario.subject.usual_code());
-        let fine = match (self.scenario.subject, word.as_str()) {
+        let fine = match word.as_str() {
             // It was ended, by the subject or by the one who came.
-            (_, "") => true,
-            (_, "lost") => true,
-            (_, "released") => !done,
+            "" | "lost" => true,
+            "released" => !done,
             _ => false,
         };
         if !fine {

@@ -10,13 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lock_tests::document::write_part;
-use tempfile::TempDir;
 
 use crate::args::RunArgs;
 use crate::error::Error;
 use crate::fault::Fault;
 use crate::judge::{Case, Cell, judge};
 use crate::life::Life;
+use crate::outcome::Outcome;
 use crate::process::Tampering;
 use crate::report::{Report, say};
 use crate::rules::{RULES, Rule};
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let red = runs.iter().filter(|run| run.verdict.is_err()).count();
     match red {
         0 => Ok(()),
-        count => Err(Error::Red { count, of: runs.len(), kept: kept(root) }),
+        count => Err(Error::Red { count, of: runs.len(), kept: root.keep() }),
     }
 }
 
@@ -94,11 +94,6 @@ fn no_idle_rule(lives: &[Recorded]) -> Result<(), Error> {
         None => Ok(()),
         Some(number) => Err(Error::IdleRule { number: number + 1 }),
     }
-}
-
-/// Leaves the directory where it is.
-fn kept(root: TempDir) -> std::path::PathBuf {
-    root.keep()
 }
 
 struct Stages<'a> {
@@ -211,7 +206,7 @@ impl Stages<'_> {
         scenario: &Scenario,
         name: &str,
         tampering: Option<Tampering<'_>>,
-    ) -> Result<(crate::outcome::Outcome, Vec<Call>), Error> {
+    ) -> Result<(Outcome, Vec<Call>), Error> {
         let before = self.templates.before(scenario.before);
         let life = Life::begin(scenario, self.programs, self.root.join(name), before, tampering)?;
         life.live()

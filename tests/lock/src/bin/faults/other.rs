@@ -1,7 +1,7 @@
 //! Someone else who has the lock, or the mutex, for as long as an experiment needs it.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::args::{HoldArgs, Role};
 use crate::error::Error;
+use crate::report::say;
 
 /// An hour ago is longer than any threshold.
 const SILENCE_MS: i64 = -3_600_000;
@@ -62,10 +63,6 @@ fn release(guard: Guard) -> Result<(), Error> {
         Released::Released => "released",
         Released::AlreadyLost { .. } => "lost",
     })
-}
-
-fn say(word: &str) -> Result<(), Error> {
-    writeln!(io::stdout(), "{word}").map_err(Error::system("write", "standard output"))
 }
 
 /// A process that holds.

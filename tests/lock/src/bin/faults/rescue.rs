@@ -9,10 +9,8 @@ use lock_fs::{
 use lock_tests::{Arena, is_dying};
 
 use crate::error::Error;
+use crate::life::PATIENCE;
 use crate::outcome::Rescue;
-
-/// Longer than anything takes on a loaded machine; only a red run waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long to watch one that was killed and is still there.
 const LATE: Duration = Duration::from_secs(1);
@@ -35,13 +33,13 @@ pub(crate) fn come(
     let policy = Policy::new(settings)?;
     let options = Options { policy, command: "rescuer".to_owned(), ..Options::default() };
     let lock = Lock::open(arena.lock(), options)?;
-    let (cancel, watchdog) = (Cancel::new().map_err(Error::system("make", "a bell"))?, PATIENCE);
+    let cancel = Cancel::new().map_err(Error::system("make", "a bell"))?;
     let mut from = None;
     let acquired = thread::scope(|scope| {
         let (over, bell) = (std::sync::mpsc::channel::<()>(), cancel.clone());
         scope.spawn(move || {
             // Ends with the acquire, or ends it.
-            if over.1.recv_timeout(watchdog) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if over.1.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 bell.cancel();
             }
         });
