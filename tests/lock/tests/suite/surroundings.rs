@@ -256,7 +256,13 @@ fn what_is_made_is_private() {
     assert_eq!(mode(&scene.arena.run()), 0o700);
     assert_eq!(mode(&scene.arena.lock()), 0o600);
     assert_eq!(mode(&scene.arena.beside(".generation")), 0o600);
+    let mut waiter = Child::contender(&scene.arena, &[]);
+    waiter.begin_to_wait();
+    assert_eq!(mode(&scene.arena.beside(".queue")), 0o700);
+    assert_eq!(mode(&scene.arena.beside(".queue/1")), 0o600);
     owner.release();
+    waiter.succeeded();
+    waiter.release();
 }
 
 #[test]
