@@ -75,18 +75,19 @@ impl Arena {
     }
 
     /// Puts the same files into the run directory as `other` has: same content, same age, and
-    /// one inode under several names where it was so.
+    /// one inode under several names where it was so; and a queue of the same age.
     ///
     /// # Errors
     ///
     /// When one cannot be copied.
     pub fn copy_run(&self, other: &Self) -> io::Result<()> {
         let mut seen: Vec<(u64, Utf8PathBuf)> = Vec::new();
+        let queue = fs::metadata(other.beside(".queue")).ok().filter(fs::Metadata::is_dir);
+        if queue.is_some() {
+            DirBuilder::new().mode(0o700).create(self.beside(".queue"))?;
+        }
         for name in other.names()? {
             let (from, to) = (other.run().join(&name), self.run().join(&name));
-            if let Some(directory) = to.parent() {
-                DirBuilder::new().mode(0o700).recursive(true).create(directory)?;
-            }
             let metadata = fs::metadata(&from)?;
             if let Some((_, twin)) = seen.iter().find(|(inode, _)| *inode == metadata.ino()) {
                 fs::hard_link(twin, &to)?;
@@ -96,6 +97,9 @@ impl Arena {
             let file = File::options().write(true).open(&to)?;
             file.set_modified(metadata.modified()?)?;
             seen.push((metadata.ino(), to));
+        }
+        if let Some(queue) = queue {
+            File::open(self.beside(".queue"))?.set_modified(queue.modified()?)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use lock_tests::strace::Call;
 use rstest::rstest;
 
 use super::CYCLE;
-use crate::kit::{Child, Leftovers, Scene, Traced, has_strace};
+use crate::kit::{Child, Leftovers, Scene, Traced, has_strace, make_old};
 
 /// A contender acquires, takes a step and releases, as far as it comes.
 fn go_through(scene: &Scene, tampering: &[&str]) -> (Vec<Call>, Report) {
@@ -61,11 +61,21 @@ fn dead_waiter() -> Scene {
     scene
 }
 
+/// Somebody has waited, long ago.
+fn unused_queue() -> Scene {
+    let scene = Scene::used();
+    let queue = scene.arena.beside(".queue");
+    fs::create_dir(&queue).expect("because it is free");
+    make_old(&queue);
+    scene
+}
+
 /// Interrupted, each call is made again, and that is all.
 #[rstest]
 #[case::free(Scene::used)]
 #[case::worst(|| Leftovers::WORST.scene())]
 #[case::dead_waiter(dead_waiter)]
+#[case::unused_queue(unused_queue)]
 fn each_call_interrupted(#[case] scene: fn() -> Scene) {
     if !has_strace() {
         return;
@@ -94,23 +104,28 @@ fn each_call_refused(#[case] scene: fn() -> Scene) {
 }
 
 /// No safety rests on the queue, so whatever of it cannot be done, the lock can be had.
-#[test]
-fn each_call_about_the_queue_refused() {
+#[rstest]
+#[case::dead_waiter(dead_waiter, "took over: OwnerDied", "Unlink(Queued(1))")]
+#[case::unused_queue(unused_queue, "acquired", "RemoveDirectory(Queue)")]
+fn each_call_about_the_queue_refused(
+    #[case] scene: fn() -> Scene,
+    #[case] acquired: &str,
+    #[case] last: &str,
+) {
     if !has_strace() {
         return;
     }
-    let stories = refuse_each(&dead_waiter(), "EIO");
+    let stories = refuse_each(&scene(), "EIO");
     let about = |pair: &Pair| {
         let effect = pair.effect.to_string();
         effect.contains("Queue") || effect.contains("Ahead")
     };
-    let mut count = 0;
+    let mut refused = Vec::new();
     for (pair, story) in stories.iter().filter(|(pair, _)| about(pair)) {
-        count += 1;
-        let end = ["took over: OwnerDied", "stepping", "stepped", "released"];
-        assert_eq!(story, &end, "{pair}");
+        assert_eq!(story, &[acquired, "stepping", "stepped", "released"], "{pair}");
+        refused.push(pair.effect.to_string());
     }
-    assert!(count > 12, "{stories:#?}");
+    assert!(refused.iter().any(|effect| effect == last), "{refused:?}");
 }
 
 /// Without `linkat` or `flock`, from the beginning and for good.

@@ -1,7 +1,7 @@
 //! Waiting in the queue: behind somebody who waits, stops, gives up, or dies.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lock_fs::Settings;
 use lock_tests::conformance::Act;
@@ -9,7 +9,7 @@ use rstest::rstest;
 use rustix::process::Signal;
 
 use super::{CYCLE, cycle, served, waited};
-use crate::kit::{Child, Scene, Traced, has_strace, settings};
+use crate::kit::{Child, Scene, Traced, has_strace, make_old, settings};
 
 /// Longer than anything here takes.
 const LONG: u64 = 60_000;
@@ -189,9 +189,7 @@ fn a_queue_that_nobody_needs_any_more() {
     traced.child.must("cycle 0");
     let queue = scene.arena.beside(".queue");
     assert!(queue.exists(), "somebody may be about to wait");
-    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    let directory = fs::File::open(&queue).and_then(|queue| queue.set_modified(hour_ago));
-    directory.expect("because it is ours");
+    make_old(&queue);
     traced.child.must("cycle 0");
     assert!(!queue.exists(), "nobody has used it for an hour");
     let report = traced.explained(&[CYCLE, CYCLE, CYCLE].concat());

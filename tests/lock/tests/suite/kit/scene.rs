@@ -84,12 +84,10 @@ pub(crate) fn put_seed_record(path: &Utf8Path, age: Duration) {
     fs::write(path, format!("4242\n{stamp}\nseed-token\n")).expect("because the path is free");
 }
 
-/// Makes a file look as if nobody had touched it for an hour.
+/// Makes a file or a directory look as if nobody had touched it for an hour.
 pub(crate) fn make_old(path: &Utf8Path) {
     let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    File::options()
-        .write(true)
-        .open(path)
+    File::open(path)
         .and_then(|file| file.set_modified(hour_ago))
         .unwrap_or_else(|error| panic!("{path}: {error}"));
 }
