@@ -155,6 +155,20 @@ fn of_those_behind_a_stopped_first_the_next_passes_it_over() {
     acquired(c.run(&mut disk));
 }
 
+/// A poll's time for the first, and one more for the one between, which could pass it over.
+#[test]
+fn each_of_those_before_has_its_own_time_to_take_a_free_lock() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_first, _second, c] = line(&mut disk, ["first", "second", "c"]);
+    release(&mut disk, &context, ownership);
+    let c = c.after(&mut disk, "Sleep");
+    let seen = disk.now.boot;
+    acquired(c.run(&mut disk));
+    let idle = disk.now.boot.since(seen);
+    assert!((2 * settings().poll..3 * settings().poll).contains(&idle), "{idle:?}");
+}
+
 /// The first has chosen to wait for longer, and keeps its place.
 #[test]
 fn the_least_patient_takes_over_before_its_turn() {
