@@ -155,12 +155,9 @@ fn a_busy_lock_is_named_at_once_if_nobody_wants_to_wait() {
 fn serial_several_restarts_at_once_leave_each_agent_running_once() {
     let home = Sandbox::with_idle_agents(&["a", "b", "c"]);
     let args = ["restart", "--settle", "20ms"];
-    let mut restarts: Vec<_> = (0..5).map(|_| home.fleet(&args).spawn()).collect();
-    let victim = restarts.remove(0);
+    let restarts: Vec<_> = (0..5).map(|_| home.fleet(&args).spawn()).collect();
     until("the first agent to run", || home.has("fleet/run/agents/a.json"));
-    victim.signal(Signal::KILL);
-    let _ = victim.wait();
-    for restart in restarts {
+    for restart in home.kill_owner(restarts) {
         let out = restart.wait();
         assert_eq!(out.code(), 0, "{out}");
     }

@@ -129,6 +129,18 @@ impl Sandbox {
         names
     }
 
+    /// Kills the one of these that has the lock. A killed waiter would leave its number to
+    /// whoever waits next, and there may be nobody.
+    pub(crate) fn kill_owner(&self, mut running: Vec<Running>) -> Vec<Running> {
+        let record = self.read(LOCK);
+        let owner = record.lines().next().and_then(|pid| pid.parse().ok());
+        let index = running.iter().position(|each| Some(each.pid()) == owner);
+        let owner = running.remove(index.expect("one of these has the lock"));
+        owner.signal(Signal::KILL);
+        let _ = owner.wait();
+        running
+    }
+
     /// Puts the lock of a peer there that follows only the original's rules.
     pub(crate) fn write_foreign_lock(&self, age: Duration) -> String {
         let stamp = SystemTime::now() - age;
