@@ -15,6 +15,7 @@
 //! Outside the mutex a look only decides whether it is worth entering; whatever is done
 //! about the lock rests on a second look inside.
 
+use core::mem;
 use core::time::Duration;
 
 use crate::attempt::{Attempt, Attempted};
@@ -316,6 +317,11 @@ impl Acquire {
         self.go(At::Vigil(vigil))
     }
 
+    /// Takes the state out, for a step that puts the next one there.
+    fn take(&mut self) -> At {
+        mem::replace(&mut self.at, At::Line(Line::arriving(self.medium)))
+    }
+
     fn go(mut self, at: At) -> Outcome {
         self.at = at;
         Flow::Go(self)
@@ -339,7 +345,7 @@ impl Machine for Acquire {
     }
 
     fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
-        match self.at.clone() {
+        match self.take() {
             At::Line(line) => {
                 if let Some(place) = line.place() {
                     self.medium = place.medium;

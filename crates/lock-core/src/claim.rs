@@ -100,10 +100,10 @@ impl Claim {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Claimed, Failure>> {
-        let effect = self.effect(context);
+        let failed = |event| Failure::of(&self.effect(context), event);
         let text = || context.record(now).encode(0);
-        self.at = match (self.at.clone(), event) {
-            (At::Link { ticket }, Event::Done) => return done(Claimed::Taken(ticket)),
+        self.at = match (&self.at, event) {
+            (At::Link { ticket }, Event::Done) => return done(Claimed::Taken(*ticket)),
             (At::Link { .. }, Event::Absent) => return done(Claimed::Unlinkable),
             (At::Link { .. }, Event::Unsupported) => {
                 return done(Claimed::Unsupported(Medium::Separate));
@@ -115,27 +115,29 @@ impl Claim {
             (At::Stat, Event::Stat(stat)) => At::Write(stat.id, text()),
             // Without the inode's identity it cannot be removed safely; empty and unlocked,
             // it will be taken for dead in time.
-            (At::Stat, event) => At::Undo(self.close(), Err(Failure::of(&effect, event))),
-            (At::Lock(id), Event::Done) => At::Look(id),
+            (At::Stat, event) => At::Undo(self.close(), Err(failed(event))),
+            (At::Lock(id), Event::Done) => At::Look(*id),
             (At::Lock(_), Event::Busy) => At::Undo(self.close(), Ok(Claimed::Reaped)),
             (At::Lock(id), Event::Unsupported) => {
                 let unsupported = Claimed::Unsupported(Medium::Unarbitrated);
-                At::Undo(self.withdraw(id), Ok(unsupported))
+                At::Undo(self.withdraw(*id), Ok(unsupported))
             }
-            (At::Look(id), event) if event.leads_to(id) => At::Write(id, text()),
+            (At::Look(id), event) if event.leads_to(*id) => At::Write(*id, text()),
             (At::Look(_), Event::Stat(_) | Event::Absent) => {
                 At::Undo(self.unlock(), Ok(Claimed::Reaped))
             }
-            (At::Write(id, _), Event::Done) => return done(Claimed::Taken(id)),
+            (At::Write(id, _), Event::Done) => return done(Claimed::Taken(*id)),
             // A guard that could not be filled is removed by its creator.
             (At::Lock(id) | At::Look(id) | At::Write(id, _), event) => {
-                At::Undo(self.withdraw(id), Err(Failure::of(&effect, event)))
+                At::Undo(self.withdraw(*id), Err(failed(event)))
             }
-            (At::Undo(chores, outcome), event) => match chores.step(context, now, event.clone()) {
-                Flow::Go(chores) => At::Undo(chores, outcome),
-                Flow::Done(_) => return Flow::Done(outcome),
-            },
-            (_, event) => return Flow::Done(Err(Failure::of(&effect, event))),
+            (At::Undo(chores, outcome), event) => {
+                match chores.clone().step(context, now, event.clone()) {
+                    Flow::Go(chores) => At::Undo(chores, outcome.clone()),
+                    Flow::Done(_) => return Flow::Done(outcome.clone()),
+                }
+            }
+            (_, event) => return Flow::Done(Err(failed(event))),
         };
         Flow::Go(self)
     }

@@ -61,23 +61,7 @@ impl Draw {
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
-        let slot = Slot::Generation;
-        match &self.at {
-            At::Open => Effect::Open { slot, name: Name::Generation, write: true },
-            At::Stat => Effect::Stat(slot),
-            At::Read => Effect::Read(slot),
-            At::Write(counter) | At::Commit(counter) => Effect::Write(slot, counter.encode()),
-            At::WriteDraft(counter) => Effect::Write(slot, counter.draft()),
-            At::Undo(chores, _) => chores.effect(context),
-            At::Close(_) | At::CloseOld(_) => Effect::Close(slot),
-            At::CreateDraft(_) => Effect::Create(slot, Name::GenerationDraft),
-            At::RemoveDraft(_) => Effect::Unlink(Name::GenerationDraft),
-            At::SyncDraft(_) => Effect::Sync(slot),
-            At::RenameDraft(_) => {
-                Effect::Rename { from: Name::GenerationDraft, to: Name::Generation }
-            }
-            At::SyncDirectory(_) => Effect::SyncDirectory,
-        }
+        self.at.effect(context)
     }
 
     pub(crate) fn step(
@@ -86,7 +70,6 @@ impl Draw {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Generation, Failure>> {
-        let effect = self.effect(context);
         let at = match (self.at, event) {
             (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context)),
             (At::Open, Event::Done) => At::Stat,
@@ -110,18 +93,40 @@ impl Draw {
             (At::SyncDraft(counter), Event::Done) => At::RenameDraft(counter),
             (At::RenameDraft(counter), Event::Done) => At::SyncDirectory(counter),
             (At::SyncDirectory(counter), Event::Done) => At::Commit(counter),
-            (At::WriteDraft(_) | At::SyncDraft(_) | At::RenameDraft(_), event) => {
+            (at @ (At::WriteDraft(_) | At::SyncDraft(_) | At::RenameDraft(_)), event) => {
                 let chores = Chores::new().remove(Name::GenerationDraft).close(Slot::Generation);
-                At::Undo(chores, Failure::of(&effect, event))
+                At::Undo(chores, Failure::of(&at.effect(context), event))
             }
             (At::Undo(chores, failure), event) => match chores.step(context, now, event.clone()) {
                 Flow::Go(chores) => At::Undo(chores, failure),
                 Flow::Done(_) => return Flow::Done(Err(failure)),
             },
             (At::Close(counter), _) => return Flow::Done(Ok(Generation(counter.last))),
-            (_, event) => return Flow::Done(Err(Failure::of(&effect, event))),
+            (at, event) => return Flow::Done(Err(Failure::of(&at.effect(context), event))),
         };
         Flow::Go(Self { at })
+    }
+}
+
+impl At {
+    fn effect(&self, context: &Context) -> Effect {
+        let slot = Slot::Generation;
+        match self {
+            Self::Open => Effect::Open { slot, name: Name::Generation, write: true },
+            Self::Stat => Effect::Stat(slot),
+            Self::Read => Effect::Read(slot),
+            Self::Write(counter) | Self::Commit(counter) => Effect::Write(slot, counter.encode()),
+            Self::WriteDraft(counter) => Effect::Write(slot, counter.draft()),
+            Self::Undo(chores, _) => chores.effect(context),
+            Self::Close(_) | Self::CloseOld(_) => Effect::Close(slot),
+            Self::CreateDraft(_) => Effect::Create(slot, Name::GenerationDraft),
+            Self::RemoveDraft(_) => Effect::Unlink(Name::GenerationDraft),
+            Self::SyncDraft(_) => Effect::Sync(slot),
+            Self::RenameDraft(_) => {
+                Effect::Rename { from: Name::GenerationDraft, to: Name::Generation }
+            }
+            Self::SyncDirectory(_) => Effect::SyncDirectory,
+        }
     }
 }
 

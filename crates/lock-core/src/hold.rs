@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::mem;
 use core::time::Duration;
 
 use crate::chores::Chores;
@@ -63,7 +64,7 @@ enum At {
     ReadToken(Inside),
     Write {
         inside: Inside,
-        record: Record,
+        record: Box<Record>,
         text: String,
     },
     Unlink(Inside),
@@ -128,18 +129,18 @@ impl Hold {
 
     /// The lock is ours, and we are in the mutex.
     fn proved(mut self, now: Now, inside: Inside) -> Outcome {
-        let record = self.ownership.record.clone();
         let record = match &self.intent {
             Intent::Release => return self.go(At::Unlink(inside)),
-            Intent::Renew => record.renewed(now),
-            Intent::Step(label) => record.advanced(label, now),
+            Intent::Renew => self.ownership.record.clone().renewed(now),
+            Intent::Step(label) => self.ownership.record.clone().advanced(label, now),
         };
+        let record = Box::new(record);
         let text = record.encode(self.ownership.written);
         self.ownership.written = text.len();
         self.go(At::Write { inside, record, text })
     }
 
-    fn written(mut self, inside: &Inside, record: Record) -> Outcome {
+    fn written(mut self, inside: &Inside, record: Box<Record>) -> Outcome {
         self.ownership.record = record;
         let ownership = self.ownership.clone();
         match self.intent {
@@ -167,9 +168,28 @@ impl Hold {
         self.go(At::LookWhose(look))
     }
 
+    /// Takes the state out, for a step that puts the next one there.
+    fn take(&mut self) -> At {
+        mem::replace(&mut self.at, At::LookWhose(Look::new(self.ownership.medium)))
+    }
+
     fn go(mut self, at: At) -> Outcome {
         self.at = at;
         Flow::Go(self)
+    }
+}
+
+impl At {
+    fn effect(&self, context: &Context) -> Effect {
+        match self {
+            Self::Enter(enter) => enter.effect(context),
+            Self::LookPath(_) => Effect::Look(Name::Lock),
+            Self::ReadToken(_) => Effect::Read(Slot::Ticket),
+            Self::Write { text, .. } => Effect::Write(Slot::Ticket, text.clone()),
+            Self::Unlink(_) => Effect::Unlink(Name::Lock),
+            Self::Leave { chores, .. } => chores.effect(context),
+            Self::LookWhose(look) => look.effect(),
+        }
     }
 }
 
@@ -177,20 +197,11 @@ impl Machine for Hold {
     type Output = Result<Held, Failure>;
 
     fn effect(&self, context: &Context) -> Effect {
-        match &self.at {
-            At::Enter(enter) => enter.effect(context),
-            At::LookPath(_) => Effect::Look(Name::Lock),
-            At::ReadToken(_) => Effect::Read(Slot::Ticket),
-            At::Write { text, .. } => Effect::Write(Slot::Ticket, text.clone()),
-            At::Unlink(_) => Effect::Unlink(Name::Lock),
-            At::Leave { chores, .. } => chores.effect(context),
-            At::LookWhose(look) => look.effect(),
-        }
+        self.at.effect(context)
     }
 
-    fn step(self, context: &Context, now: Now, event: Event) -> Outcome {
-        let effect = self.effect(context);
-        match (self.at.clone(), event) {
+    fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
+        match (self.take(), event) {
             (At::Enter(enter), event) => match enter.step(context, now, event) {
                 Flow::Go(enter) => self.go(At::Enter(enter)),
                 Flow::Done(Ok(Entry::Entered(inside))) => self.go(At::LookPath(inside)),
@@ -215,13 +226,13 @@ impl Machine for Hold {
                 self.leave(chores, Then::Done(Ok(Held::Released)))
             }
             (
-                At::LookPath(inside)
+                at @ (At::LookPath(inside)
                 | At::ReadToken(inside)
                 | At::Write { inside, .. }
-                | At::Unlink(inside),
+                | At::Unlink(inside)),
                 event,
             ) => {
-                let failure = Failure::of(&effect, &event);
+                let failure = Failure::of(&at.effect(context), &event);
                 self.leave(inside.leave(), Then::Done(Err(failure)))
             }
             (At::Leave { chores, then }, event) => match chores.step(context, now, event) {

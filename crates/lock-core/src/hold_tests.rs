@@ -47,7 +47,7 @@ fn a_renewal_refreshes_the_stamp_and_nothing_else() {
     let held = renew(&disk, &context, &ownership).run(&mut disk);
     let renewed = before.renewed(disk.now);
     assert_eq!(record(&mut disk), renewed);
-    assert!(matches!(held, Ok(Held::Renewed(ownership)) if ownership.record == renewed));
+    assert!(matches!(held, Ok(Held::Renewed(ownership)) if *ownership.record == renewed));
     assert_eq!(disk.complaints(), [""; 0]);
     insta::assert_snapshot!(disk.story());
 }
@@ -78,7 +78,7 @@ fn a_step_stays_in_the_mutex_until_it_leaves() {
         panic!("{held:?}");
     };
     assert!(disk.holds(context.pid, Name::Mutex));
-    assert_eq!(record(&mut disk), ownership.record);
+    assert_eq!(record(&mut disk), *ownership.record);
     let leave = Worker::new(context.clone(), leave);
     leave.run(&mut disk).expect("because nothing fails");
     assert_eq!(disk.names(), ["Generation", "Lock"]);

@@ -81,7 +81,7 @@ pub struct Ownership {
     /// Our ticket's inode, which `<lock>` leads to for as long as we own it.
     pub ticket: FileId,
     /// What the lock file says now.
-    pub record: Record,
+    pub record: Box<Record>,
     /// How long the file is, so that a rewrite never gets shorter.
     pub written: usize,
     /// How roles are taken here.

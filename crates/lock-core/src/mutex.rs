@@ -13,6 +13,7 @@
 //!
 //! Reaping grants no ownership: only what is then seen under the mutex does.
 
+use core::mem;
 use core::time::Duration;
 
 use crate::chores::Chores;
@@ -134,7 +135,7 @@ impl Enter {
     }
 
     pub(crate) fn step(mut self, context: &Context, now: Now, event: Event) -> Outcome {
-        match self.at.clone() {
+        match mem::replace(&mut self.at, At::Touch) {
             At::Prepare(prepare) => match prepare.step(context, now, &event) {
                 Flow::Go(prepare) => self.go(At::Prepare(prepare)),
                 Flow::Done(outcome) => self.prepared(context, now, outcome),

@@ -1,5 +1,6 @@
 //! The moment of becoming owner: the record with its generation, then the name.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::chores::Chores;
@@ -19,7 +20,7 @@ use crate::time::Now;
 pub(crate) struct Publish {
     medium: Medium,
     replaces: bool,
-    record: Record,
+    record: Box<Record>,
     text: String,
     at: At,
 }
@@ -56,7 +57,7 @@ impl Publish {
         generation: Generation,
         replaces: bool,
     ) -> Self {
-        let record = context.record(now).owning(generation, now);
+        let record = Box::new(context.record(now).owning(generation, now));
         let text = record.encode(0);
         let at = match inside.ticket {
             Some(ticket) if inside.medium.has_links() => At::Write(ticket),
@@ -85,39 +86,42 @@ impl Publish {
         now: Now,
         event: Event,
     ) -> Flow<Self, Result<Published, Failure>> {
-        let effect = self.effect(context);
-        self.at = match (self.at, event) {
-            (At::Write(id), Event::Done) if !self.medium.has_links() => At::Rename(id),
-            (At::Write(id), Event::Done) if self.replaces => At::LinkTakeover(id),
-            (At::Write(id), Event::Done) => At::LinkLock(id),
+        let failed = |event| Failure::of(&self.effect(context), event);
+        self.at = match (&self.at, &event) {
+            (At::Write(id), Event::Done) if !self.medium.has_links() => At::Rename(*id),
+            (At::Write(id), Event::Done) if self.replaces => At::LinkTakeover(*id),
+            (At::Write(id), Event::Done) => At::LinkLock(*id),
             (At::LinkLock(_), Event::Exists) => return Flow::Done(Ok(Published::Taken)),
-            (At::LinkTakeover(id), Event::Done) => At::Rename(id),
-            (At::LinkTakeover(id), Event::Exists) => At::ClearTakeover(Some(id)),
+            (At::LinkTakeover(id), Event::Done) => At::Rename(*id),
+            (At::LinkTakeover(id), Event::Exists) => At::ClearTakeover(Some(*id)),
             (At::Create, Event::Exists) => At::ClearTakeover(None),
-            (At::ClearTakeover(Some(id)), Event::Done | Event::Absent) => At::LinkTakeover(id),
+            (At::ClearTakeover(Some(id)), Event::Done | Event::Absent) => At::LinkTakeover(*id),
             (At::ClearTakeover(None), Event::Done | Event::Absent) => At::Create,
             (At::Create, Event::Done) if self.medium.has_kernel_locks() => At::Lock,
             (At::Create | At::Lock, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => At::Write(stat.id),
             (At::LinkLock(ticket) | At::Rename(ticket), Event::Done) => {
+                let ticket = *ticket;
                 let Self { medium, record, text, .. } = self;
                 let written = text.len();
                 let ownership = Ownership { ticket, record, written, medium };
                 return Flow::Done(Ok(Published::Owned(ownership)));
             }
-            (At::Undo(chores, failure), event) => match chores.step(context, now, event) {
-                Flow::Go(chores) => At::Undo(chores, failure),
-                Flow::Done(_) => return Flow::Done(Err(failure)),
-            },
-            (At::Rename(_) | At::Lock | At::Stat, event) => undo(&effect, &event),
-            (At::Write(_), event) if !self.medium.has_links() => undo(&effect, &event),
-            (_, event) => return Flow::Done(Err(Failure::of(&effect, &event))),
+            (At::Undo(chores, failure), event) => {
+                match chores.clone().step(context, now, event.clone()) {
+                    Flow::Go(chores) => At::Undo(chores, failure.clone()),
+                    Flow::Done(_) => return Flow::Done(Err(failure.clone())),
+                }
+            }
+            (At::Rename(_) | At::Lock | At::Stat, event) => undo(failed(event)),
+            (At::Write(_), event) if !self.medium.has_links() => undo(failed(event)),
+            (_, event) => return Flow::Done(Err(failed(event))),
         };
         Flow::Go(self)
     }
 }
 
 /// The temporary name must not outlive a failed takeover. We are in the mutex, so it is ours.
-fn undo(effect: &Effect, event: &Event) -> At {
-    At::Undo(Chores::new().remove(Name::Takeover), Failure::of(effect, event))
+fn undo(failure: Failure) -> At {
+    At::Undo(Chores::new().remove(Name::Takeover), failure)
 }

@@ -19,12 +19,15 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use crate::time::{Boot, Now, Wall};
 
 /// No record is longer; a longer file is not a lock of ours.
 pub const MAX_RECORD_BYTES: usize = 4096;
+
+/// Few records are longer; those that are cost an allocation more.
+const USUAL_BYTES: usize = 320;
 
 const MAX_TOKEN_BYTES: usize = 128;
 const MAX_TEXT_BYTES: usize = 512;
@@ -204,9 +207,11 @@ impl Record {
     /// the tail of the old one; so the command line is padded with spaces.
     #[must_use]
     pub fn encode(&self, min_len: usize) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.pid, self.stamp, self.token);
+        let mut text = String::with_capacity(USUAL_BYTES.max(min_len));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{}\n{}\n{}\n", self.pid, self.stamp, self.token);
         if let Some(detail) = &self.detail {
-            text.push_str(&detail.encode());
+            let _ = detail.write(&mut text);
             let end = text.len();
             for _ in end..min_len {
                 text.insert(end.saturating_sub(1), ' ');
@@ -253,8 +258,9 @@ impl Record {
 }
 
 impl Detail {
-    fn encode(&self) -> String {
-        format!(
+    fn write(&self, text: &mut String) -> fmt::Result {
+        write!(
+            text,
             "format=2\ngeneration={}\nhost={}\nboot={}\nsince={}\nrenewed={}\nprogress={}\ncommand={}\n",
             self.generation,
             self.host.name,

@@ -87,17 +87,17 @@ impl Prepare {
         now: Now,
         event: &Event,
     ) -> Flow<Self, Result<Prepared, Failure>> {
-        let effect = self.effect(context);
-        match (self.at.clone(), event) {
+        let failed = |event| Failure::of(&self.effect(context), event);
+        match (&self.at, event) {
             (At::Create, Event::Done) => self.go(At::Lock),
             (At::Create, Event::Unsupported) => done(Prepared::Unsupported(Medium::Linked)),
             (At::Create, Event::Absent) => Flow::Done(Err(Failure::DirectoryGone)),
-            (At::Create, event) => Flow::Done(Err(Failure::of(&effect, event))),
+            (At::Create, event) => Flow::Done(Err(failed(event))),
             (At::Lock, Event::Done) => self.go(At::Stat),
             (At::Lock, event) => {
                 let outcome = match event {
                     Event::Unsupported => Ok(Prepared::Unsupported(Medium::Unarbitrated)),
-                    event => Err(Failure::of(&effect, event)),
+                    event => Err(failed(event)),
                 };
                 let chores = self.forget_name().close(Slot::Ticket);
                 self.go(At::Undo(chores, outcome))
@@ -105,15 +105,19 @@ impl Prepare {
             (At::Stat, Event::Stat(stat)) => {
                 self.go(At::Write(stat.id, context.record(now).encode(0)))
             }
-            (At::Write(id, _), Event::Done) => done(Prepared::Ready(id)),
+            (At::Write(id, _), Event::Done) => done(Prepared::Ready(*id)),
             (At::Stat | At::Write(..), event) => {
                 let chores = self.forget_name().let_go(Slot::Ticket, self.medium);
-                self.go(At::Undo(chores, Err(Failure::of(&effect, event))))
+                let failure = failed(event);
+                self.go(At::Undo(chores, Err(failure)))
             }
-            (At::Undo(chores, outcome), event) => match chores.step(context, now, event.clone()) {
-                Flow::Go(chores) => self.go(At::Undo(chores, outcome)),
-                Flow::Done(_) => Flow::Done(outcome),
-            },
+            (At::Undo(chores, outcome), event) => {
+                let outcome = outcome.clone();
+                match chores.clone().step(context, now, event.clone()) {
+                    Flow::Go(chores) => self.go(At::Undo(chores, outcome)),
+                    Flow::Done(_) => Flow::Done(outcome),
+                }
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! else is called. What the call answers becomes an event; which answers a machine can do
 //! something about is said here, next to the call that gives them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
@@ -12,6 +13,7 @@ use lock_core::effect::{Effect, Errno, Event, Name, Share, Slot};
 use lock_core::record::MAX_RECORD_BYTES;
 use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
+use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, Timespec, Timestamps,
@@ -44,7 +46,7 @@ pub(crate) struct Disk {
     slots: [Option<Open>; SLOTS.len()],
     /// Only the process that locked unlocks: a forked child shares our descriptors, and its
     /// unlock would be ours.
-    pid: rustix::process::Pid,
+    pid: u32,
 }
 
 #[derive(Debug)]
@@ -55,13 +57,8 @@ struct Open {
 
 impl Disk {
     /// With nothing open. `token` names a ticket that has to be born with a name.
-    pub(crate) fn new(directory: Arc<Directory>, token: &str) -> Self {
-        Self {
-            directory,
-            token: token.to_owned(),
-            slots: [const { None }; SLOTS.len()],
-            pid: rustix::process::getpid(),
-        }
+    pub(crate) fn new(directory: Arc<Directory>, token: &str, pid: u32) -> Self {
+        Self { directory, token: token.to_owned(), slots: [const { None }; SLOTS.len()], pid }
     }
 
     /// The open file in a slot.
@@ -140,7 +137,7 @@ impl Disk {
             Effect::Look(name) => {
                 let path = self.name(name);
                 let stat = retry_on_intr(|| {
-                    rustix::fs::statat(&self.directory.fd, &path, AtFlags::SYMLINK_NOFOLLOW)
+                    rustix::fs::statat(&self.directory.fd, &*path, AtFlags::SYMLINK_NOFOLLOW)
                 })?;
                 return Ok(self.stat(&stat));
             }
@@ -148,22 +145,22 @@ impl Disk {
             Effect::Rename { from, to } => {
                 let (from, to) = (self.name(from), self.name(to));
                 let dir = &self.directory.fd;
-                retry_on_intr(|| rustix::fs::renameat(dir, &from, dir, &to))?;
+                retry_on_intr(|| rustix::fs::renameat(dir, &*from, dir, &*to))?;
             }
             Effect::Unlink(name) => {
                 let path = self.name(name);
                 retry_on_intr(|| {
-                    rustix::fs::unlinkat(&self.directory.fd, &path, AtFlags::empty())
+                    rustix::fs::unlinkat(&self.directory.fd, &*path, AtFlags::empty())
                 })?;
             }
             Effect::CreateDirectory(name) => {
                 let path = self.name(name);
-                retry_on_intr(|| rustix::fs::mkdirat(&self.directory.fd, &path, Mode::RWXU))?;
+                retry_on_intr(|| rustix::fs::mkdirat(&self.directory.fd, &*path, Mode::RWXU))?;
             }
             Effect::RemoveDirectory(name) => {
                 let path = self.name(name);
                 retry_on_intr(|| {
-                    rustix::fs::unlinkat(&self.directory.fd, &path, AtFlags::REMOVEDIR)
+                    rustix::fs::unlinkat(&self.directory.fd, &*path, AtFlags::REMOVEDIR)
                 })?;
             }
             Effect::List(slot) => return self.list(slot),
@@ -178,14 +175,13 @@ impl Disk {
     fn open(&self, name: Name, flags: OFlags) -> io::Result<OwnedFd> {
         let path = self.name(name);
         retry_on_intr(|| {
-            rustix::fs::openat(&self.directory.fd, &path, flags | OFlags::CLOEXEC, owner_only())
+            rustix::fs::openat(&self.directory.fd, &*path, flags | OFlags::CLOEXEC, owner_only())
         })
     }
 
     fn read(&self, slot: Slot) -> io::Result<Event> {
-        let mut bytes = vec![0; MAX_RECORD_BYTES + 1];
-        let len = retry_on_intr(|| io::pread(self.fd(slot)?, bytes.as_mut_slice(), 0))?;
-        bytes.truncate(len);
+        let mut bytes = Vec::with_capacity(MAX_RECORD_BYTES + 1);
+        retry_on_intr(|| io::pread(self.fd(slot)?, spare_capacity(&mut bytes), 0))?;
         Ok(Event::Bytes(bytes))
     }
 
@@ -202,7 +198,7 @@ impl Disk {
         let path = self.name(name);
         let follow = AtFlags::SYMLINK_FOLLOW;
         retry_on_intr(|| {
-            rustix::fs::linkat(CWD, ticket.as_str(), &self.directory.fd, &path, follow)
+            rustix::fs::linkat(CWD, ticket.as_str(), &self.directory.fd, &*path, follow)
         })
     }
 
@@ -222,7 +218,7 @@ impl Disk {
         Ok(Event::Listed(numbers))
     }
 
-    fn name(&self, name: Name) -> String {
+    fn name(&self, name: Name) -> Cow<'_, str> {
         self.directory.file_name(name, &self.token)
     }
 
@@ -267,7 +263,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let locked = self.slots.iter().flatten().filter(|open| open.locked);
-        for Open { fd, .. } in locked.filter(|_| rustix::process::getpid() == self.pid) {
+        for Open { fd, .. } in locked.filter(|_| std::process::id() == self.pid) {
             // Closing alone would be no release while another thread of ours is between fork
             // and exec, where the child still has a copy of every descriptor. An unlock that
             // fails leaves it to the close, which cannot be told of either.

@@ -113,7 +113,7 @@ mod tests {
             .expect("because temporary paths are UTF-8")
             .join("lock");
         let directory = crate::paths::Directory::open(&lock).expect("because it exists");
-        let mut disk = Disk::new(Arc::new(directory), "t");
+        let mut disk = Disk::new(Arc::new(directory), "t", std::process::id());
         let event = disk.perform(&Effect::Sleep { until: lock_core::time::Boot(0) });
         assert!(matches!(event, Event::Failed(_)));
     }

@@ -263,7 +263,8 @@ impl Inner {
     fn contender(&self) -> (Context, Disk) {
         let directory = self.directory();
         let token = Token::from(uuid::Uuid::new_v4());
-        let disk = Disk::new(Arc::clone(&directory), token.as_str());
+        let pid = std::process::id();
+        let disk = Disk::new(Arc::clone(&directory), token.as_str(), pid);
         let medium = match directory.is_network() {
             true => Medium::Unarbitrated,
             false => Medium::Anonymous,
@@ -271,7 +272,7 @@ impl Inner {
         let context = Context {
             policy: self.options.policy,
             here: self.host.clone(),
-            pid: std::process::id(),
+            pid,
             token,
             command: self.options.command.clone(),
             medium,

@@ -1,5 +1,6 @@
 //! The names around a lock, and the directory that they are in.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 
@@ -21,10 +22,20 @@ const LONGEST_NAME: usize = 255;
 pub(crate) struct Directory {
     pub(crate) fd: OwnedFd,
     lock: Utf8PathBuf,
+    names: Names,
     trust: Trust,
     /// The user that we act as: asked once, since every `stat` wants it.
     user: u32,
     network: bool,
+}
+
+/// The names that each cycle calls by, put together once.
+#[derive(Debug)]
+struct Names {
+    lock: String,
+    mutex: String,
+    generation: String,
+    queue: String,
 }
 
 /// Whose files are accepted in a directory.
@@ -58,7 +69,8 @@ impl Directory {
         let fs = retry_on_intr(|| rustix::fs::fstatfs(&fd)).map_err(failed("stat"))?;
         let network = is_network(fs.f_type);
         let user = rustix::process::geteuid().as_raw();
-        Ok(Self { fd, lock: parent.join(file), trust, user, network })
+        let names = Names::of(file);
+        Ok(Self { fd, lock: parent.join(file), names, trust, user, network })
     }
 
     /// The lock's own path.
@@ -72,24 +84,25 @@ impl Directory {
     }
 
     /// The file name that stands for `name`; `token` makes a ticket's own.
-    pub(crate) fn file_name(&self, name: Name, token: &str) -> String {
-        let lock = self.lock.file_name().unwrap_or_default();
-        match name {
-            Name::Lock => lock.to_owned(),
-            Name::Mutex => format!("{lock}.mutex"),
-            Name::Reclaim => format!("{lock}.mutex.reclaim"),
+    pub(crate) fn file_name(&self, name: Name, token: &str) -> Cow<'_, str> {
+        let Names { lock, mutex, generation, queue } = &self.names;
+        let made = match name {
+            Name::Lock => return lock.into(),
+            Name::Mutex => return mutex.into(),
+            Name::Generation => return generation.into(),
+            Name::Queue => return queue.into(),
+            Name::Reclaim => format!("{mutex}.reclaim"),
             Name::Takeover => format!("{lock}.takeover"),
             Name::Ticket => format!("{lock}.ticket.{token}"),
-            Name::Generation => format!("{lock}.generation"),
-            Name::GenerationDraft => format!("{lock}.generation.new"),
-            Name::Queue => format!("{lock}.queue"),
-            Name::Queued(number) => format!("{lock}.queue/{number}"),
-        }
+            Name::GenerationDraft => format!("{generation}.new"),
+            Name::Queued(number) => format!("{queue}/{number}"),
+        };
+        made.into()
     }
 
     /// The whole path of `name`, for messages.
     pub(crate) fn path(&self, name: Name, token: &str) -> Utf8PathBuf {
-        self.lock.with_file_name(self.file_name(name, token))
+        self.lock.with_file_name(self.file_name(name, token).as_ref())
     }
 
     /// Whether a file of this user has no business at our paths.
@@ -97,6 +110,17 @@ impl Directory {
         match self.trust {
             Trust::Private { owner } => ![self.user, owner, 0].contains(&uid),
             Trust::Sticky => uid != self.user,
+        }
+    }
+}
+
+impl Names {
+    fn of(lock: &str) -> Self {
+        Self {
+            lock: lock.to_owned(),
+            mutex: format!("{lock}.mutex"),
+            generation: format!("{lock}.generation"),
+            queue: format!("{lock}.queue"),
         }
     }
 }
