@@ -5,7 +5,7 @@ use crate::decide::Mind;
 use crate::effect::{Effect, Event};
 use crate::machine::{Context, Failure, Flow, Medium};
 use crate::own::Own;
-use crate::queue::{Arrive, Arrived, Join, Place};
+use crate::queue::{Arrive, Arrived, FIRST_NUMBER, Join, Place};
 use crate::time::Now;
 use crate::turn::{Ended, Turn};
 
@@ -90,7 +90,12 @@ impl Line {
             },
             At::Join(join) => match join.step(context, now, event) {
                 Flow::Go(join) => At::Join(join),
-                Flow::Done(Some(place)) => At::Turn(Turn::new(place)),
+                // A number is one larger than another that was there a moment ago, so nobody is
+                // between the two, and before the first there is nobody at all.
+                Flow::Done(Some(place)) => match place.number {
+                    0..=FIRST_NUMBER => return Flow::Done(Ok(Stood::Ours(place))),
+                    number => At::Turn(Turn::behind(place, number - 1)),
+                },
                 Flow::Done(None) => return Flow::Done(Ok(Stood::Nowhere)),
             },
             At::Turn(turn) => match turn.step(context, now, mind, &event) {

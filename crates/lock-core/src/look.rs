@@ -37,7 +37,7 @@ enum At {
     /// It does not.
     Close,
     Open,
-    /// What was opened has lost its last name already.
+    /// There is none any more: what is open has lost its name.
     CloseGone,
     Stat,
     /// Asked in shared mode, because askers must not look like owners to each other.
@@ -72,7 +72,8 @@ impl Look {
     pub(crate) fn step(mut self, event: &Event) -> Flow<Self, Result<Looked, Failure>> {
         self.at = match (&self.at, event) {
             (At::Again(id), event) if event.leads_to(*id) => self.arbitrate(*id),
-            (At::Again(_), Event::Stat(_) | Event::Absent) => {
+            (At::Again(_), Event::Absent) => At::CloseGone,
+            (At::Again(_), Event::Stat(_)) => {
                 self.file = File::New;
                 At::Close
             }

@@ -226,8 +226,11 @@ impl Join {
                 let (place, chores) = (self.own.place(number), self.own.drop_birth_name());
                 return self.tidy(chores, place);
             }
-            // Someone was faster: the one behind it, then.
-            (At::Link(number), Event::Exists) => At::Link(number.saturating_add(1)),
+            // Someone was faster: the one behind it, then. Behind the last there is none.
+            (At::Link(number), Event::Exists) => match number.checked_add(1) {
+                Some(next) => At::Link(next),
+                None => return self.give_up(),
+            },
             // The directory was removed, because nobody was in it.
             (At::Link(_), Event::Absent) => At::CreateDirectory,
             (At::Link(_) | At::CreateDirectory, _) => return self.give_up(),

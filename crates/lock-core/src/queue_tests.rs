@@ -316,3 +316,30 @@ fn a_queue_that_gets_on_is_not_passed() {
     release(&mut disk, &process("b"), second);
     acquired(c.run(&mut disk));
 }
+
+/// Between linking a number and opening the one before, that one may have been served.
+#[test]
+fn who_was_before_one_may_be_gone_at_the_first_look() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    let b = contender(&disk, "b").until(&mut disk, "Open(Ahead, Queued(1))");
+    release(&mut disk, &context, ownership);
+    let first = acquired(a.run(&mut disk));
+    let b = b.until(&mut disk, "Sleep");
+    assert!(waits_on(&disk, process("b").pid, Slot::Judged));
+    release(&mut disk, &process("a"), first);
+    acquired(b.run(&mut disk));
+}
+
+#[test]
+fn behind_the_largest_number_one_waits_without_a_place() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_a] = line(&mut disk, ["a"]);
+    disk.put(&[Name::Queued(u64::MAX)], Inode::file("", disk.now.wall));
+    let b = contender(&disk, "b").until(&mut disk, "Sleep");
+    assert!(waits_on(&disk, process("b").pid, Slot::Judged));
+    release(&mut disk, &context, ownership);
+    acquired(b.run(&mut disk));
+}

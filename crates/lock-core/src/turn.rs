@@ -3,7 +3,7 @@
 //! ```text
 //!  ┌─▶ list ──nobody before us──▶ our turn
 //!  │     │
-//!  │     ▼
+//!  │     ▼  ┌── with a new number
 //!  │   open the one before ─▶ alive? ──yes──▶ watch it ─▶ there and alive? ──yes──▶ sleep ─▶ …
 //!  │                            │no                         │no                  (now and then:
 //!  └── clear its number ◀───────┴───────────────────────────┘                 look at the lock)
@@ -128,7 +128,8 @@ impl Idle {
 }
 
 impl Turn {
-    pub(crate) const fn new(place: Place) -> Self {
+    /// Behind this number, which was there a moment ago.
+    pub(crate) const fn behind(place: Place, ahead: u64) -> Self {
         Self {
             place,
             open: None,
@@ -137,7 +138,7 @@ impl Turn {
             rounds: 0,
             sight: Sight::Held(Boot(u64::MAX)),
             idle: None,
-            at: At::Open,
+            at: At::OpenAhead(ahead),
         }
     }
 
@@ -185,7 +186,7 @@ impl Turn {
             (At::List, _) => self.go(At::CloseQueue(Found::First)),
             (At::CloseQueue(Found::First), _) => self.ours(),
             (At::CloseQueue(Found::Missing), _) => self.leave(Ended::Missing),
-            (At::CloseQueue(Found::Behind(line)), _) => self.behind(context, now, line),
+            (At::CloseQueue(Found::Behind(line)), _) => self.found(context, now, line),
             (At::OpenAhead(number), Event::Done) => {
                 self.open = Some(number);
                 self.wakes = Wakes::Unset;
@@ -241,7 +242,7 @@ impl Turn {
     }
 
     /// Somebody is before us.
-    fn behind(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+    fn found(mut self, context: &Context, now: Now, line: Before) -> Outcome {
         match self.open {
             Some(open) if open == line.ahead => self.stay_or_pass(context, now, line),
             Some(_) => self.close(Then::Open(line.ahead)),

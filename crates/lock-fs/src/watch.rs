@@ -10,6 +10,10 @@ use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::{self, Errno};
 
+/// Bytes of news that one read takes, and that one piece of them can have: a header and a name.
+const NEWS_AT_ONCE: usize = 4096;
+const LONGEST_NEWS: usize = 16 + 256;
+
 /// Ends a wait from elsewhere: another thread, a signal's handler thread. Clones share it,
 /// and once cancelled it stays so.
 #[derive(Clone, Debug)]
@@ -128,16 +132,18 @@ impl Watcher {
         let Some(inotify) = &self.inotify else {
             return Wake::Changed;
         };
-        let mut buffer = Vec::with_capacity(4096);
+        let mut buffer = Vec::with_capacity(NEWS_AT_ONCE);
         let mut wake = Wake::Changed;
-        // Until nothing is left (EAGAIN), so that the next sleep is not ended by old news.
+        // Until nothing is left, so that the next sleep is not ended by old news: one read
+        // takes all that there is room for.
         loop {
             buffer.clear();
-            if !matches!(io::read(inotify, spare_capacity(&mut buffer)), Ok(len) if len > 0) {
-                return wake;
-            }
+            let read = io::read(inotify, spare_capacity(&mut buffer));
             if tells_of_a_close(&buffer) {
                 wake = Wake::Closed;
+            }
+            if !matches!(read, Ok(len) if len + LONGEST_NEWS > NEWS_AT_ONCE) {
+                return wake;
             }
         }
     }

@@ -47,12 +47,12 @@ impl World {
     }
 
     /// A long time passes: whoever could have made a call meanwhile was paused. While somebody
-    /// has the mutex, paused there or not quite dead, the first in the queue waits for that, and
+    /// has the mutex, paused there, not quite dead or a stranger, the first in the queue waits
+    /// for that, and
     /// looks to those behind as if it were paused itself.
     pub(super) fn pause_line(&mut self, universe: &Universe) {
         let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
-        let mutex = self.files.file(Name::Mutex, 0);
-        let blocked = mutex.is_some_and(|mutex| mutex.exclusive.is_some());
+        let blocked = self.files.file(Name::Mutex, 0).is_some();
         let paused =
             placed.filter(|(pid, process)| blocked || self.could_go_on(universe, *pid, process));
         for pid in paused.map(|(pid, _)| pid).collect::<Vec<_>>() {

@@ -15,7 +15,7 @@ pub(super) const CALLS: [&str; 4] = [
     "`getdents64`, again and again until there is nothing more",
     "the first time `inotify_init1`; then `inotify_add_watch` on the open file",
     "`ppoll`; when woken, and where it can be cancelled, `ppoll` at once for whether it was; \
-     else `read` of the watch's news until there are none",
+     else `read` of the watch's news, and again should there be more",
     "`pidfd_open`; a look at the process's age in `/proc`; `pidfd_send_signal`, unless it is \
      younger than the ownership; `close`",
 ];
@@ -92,22 +92,25 @@ impl<'a> Replay<'_, 'a> {
     /// Whether a call before a sleep is not yet the sleep.
     pub(super) fn is_callers(&self, call: &Call) -> bool {
         let is_waiters = call.arguments.contains("<anon_inode:inotify>")
-            || (call.name == "ppoll" && Polled::by(call).is_some());
+            || (call.name == "ppoll" && Polled::by(call).is_some())
+            || call.name == "pidfd_open";
         match self.tape.concerns(call) {
             true => setup::is_callers(&self.seen(call)),
             false => !is_waiters,
         }
     }
 
-    /// What the watch tells, until there is nothing left.
+    /// What the watch tells; a read that may not have had room for all is followed by another.
     fn news(&mut self, effect: &Effect) -> Result<Wake, Mismatch> {
         let mut wake = Wake::Changed;
         loop {
             let read = self.expect(effect, "read(inotify, 4096)")?;
-            match text(read.arg(1)).filter(|_| read.number() > Some(0)) {
-                Some(news) if tells_of_a_close(&news) => wake = Wake::Closed,
-                Some(_) => {}
-                None => return Ok(wake),
+            let news = text(read.arg(1)).filter(|_| read.number() > Some(0));
+            if news.is_some_and(|news| tells_of_a_close(&news)) {
+                wake = Wake::Closed;
+            }
+            if read.number() <= Some(4096 - 272) {
+                return Ok(wake);
             }
         }
     }

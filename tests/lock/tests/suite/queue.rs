@@ -22,7 +22,7 @@ struct Turn {
     /// When it began to look whether anybody waits, for the last time before it had a number if it
     /// had one: the instant before.
     looked: u64,
-    /// When it had a number: an instant afterwards.
+    /// When it had a number: the next thing that it did.
     numbered: Option<u64>,
     /// It was served in this order.
     generation: u64,
@@ -83,10 +83,8 @@ fn turn(way: &[(&str, u64)], generation: u64) -> Turn {
     let numbered = way.iter().rposition(|(name, _)| name.starts_with("Link(Ticket, Queued("));
     let (before, after) = way.split_at(numbered.unwrap_or(way.len()));
     let (_, looked) = before.iter().rfind(looks).expect("because everyone looks first");
-    // With a number it looks again, where it stands.
-    let after = after.iter().find(looks).map(|(_, at)| *at);
-    assert_eq!(after.is_some(), numbered.is_some());
-    Turn { looked: *looked, numbered: after, generation }
+    let numbered = after.get(1).map(|(_, at)| *at);
+    Turn { looked: *looked, numbered, generation }
 }
 
 /// Has a contender wait, and waits until it stands there.

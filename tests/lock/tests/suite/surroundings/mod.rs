@@ -155,7 +155,10 @@ fn a_run_directory_that_vanishes_wedges_neither_waiter_nor_owner() {
     let mut owner = Child::owner(&scene.arena);
     let mut waiter = Child::contender(&scene.arena, &[]);
     waiter.begin_to_wait();
+    // Or it would be owner while there is still something of the directory.
+    waiter.stop();
     fs::remove_dir_all(scene.arena.run()).expect("because it is ours");
+    waiter.go_on();
     let acquired = waiter.reply();
     assert_eq!(acquired["ok"], true, "{acquired}");
     let lost = owner.must_fail("step late 0", "Lost");
