@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     lock: Utf8PathBuf,
     host: Host,
     command: String,
+    /// When this process started.
+    start_ticks: u64,
     clock: Clock,
     /// Why a line could not be written: the first reason.
     problem: OnceLock<io::Error>,
@@ -45,10 +47,12 @@ pub(crate) struct Problem {
 impl Journal {
     /// The journal of the lock at `lock`; `command` is what others see us do.
     pub(crate) fn new(lock: &Utf8Path, host: &Host, command: String) -> Self {
+        let this = Process::find(std::process::id());
         Self {
             lock: lock.to_owned(),
             host: host.clone(),
             command: command.chars().take(LONGEST_COMMAND).collect(),
+            start_ticks: this.map_or(0, |this| this.start_ticks),
             clock: Clock::default(),
             problem: OnceLock::new(),
             told: AtomicBool::new(false),
@@ -82,15 +86,14 @@ impl Journal {
         ownership: Option<(&Token, Generation)>,
         what: What,
     ) -> io::Result<String> {
-        let pid = std::process::id();
         let entry = Entry {
             what,
             wall_ms: at.wall.0,
             boot_ms: at.boot.0,
             boot: self.host.boot.clone(),
             host: self.host.name.clone(),
-            pid,
-            start_ticks: Process::find(pid).map_or(0, |this| this.start_ticks),
+            pid: std::process::id(),
+            start_ticks: self.start_ticks,
             command: self.command.clone(),
             token: ownership.map(|(token, _)| token.to_string()),
             generation: ownership.map(|(_, generation)| generation.0),
