@@ -7,9 +7,10 @@ use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Record, Released};
+use lock_fs::{Effect, Record, Released, Tracer};
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -19,9 +20,12 @@ use crate::exit::Exit;
 use crate::lock::args::LockRun;
 use crate::locking;
 use crate::report::Screen;
-use crate::signals;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
+
+/// For so long after the command's start nobody can tell of a loss of the lock: the keeper has
+/// yet to look for the first time. What ends by then needs no thread that waits for one.
+const BRIEF: Duration = Duration::from_millis(50);
 
 /// Runs the command under the lock at `path`.
 ///
@@ -34,11 +38,15 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         None => return Ok(Exit::Usage),
     };
     let shown = shown(&args.command);
-    let lock = locking::open(path, &args.options, shown.clone())?;
     let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
-    let receiver = Arc::clone(&relay);
-    signals::listen(&signals::FORWARDED, move |signal| receiver.receive(signal))
-        .map_err(Error::Signals)?;
+    let sleeper = Arc::clone(&relay);
+    let tracer = Tracer::new(move |effect| {
+        if matches!(effect, Effect::Sleep { .. }) {
+            // Where no thread is to be had, the next sleep tries again.
+            let _ = sleeper.listen();
+        }
+    });
+    let lock = locking::open_traced(path, &args.options, shown.clone(), Some(tracer))?;
     let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
     let guard = acquired.guard;
     let child = start(&guard, &relay, program, arguments)?;
@@ -91,7 +99,7 @@ fn start(
 fn attend(
     mut child: Child,
     tenure: Tenure,
-    relay: &Relay,
+    relay: &Arc<Relay>,
     args: &LockRun,
     screen: &mut Screen,
     named: impl Fn() -> String,
@@ -99,7 +107,7 @@ fn attend(
     let path = tenure.path().to_owned();
     let (loss, log) = (tenure.loss(), tenure.log());
     let (ended, released, problem, lost) = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| {
+        let await_loss = || {
             let lost_to: Option<Box<Record>> = loss.wait(None)?;
             log.lost(lost_to.as_deref());
             let still_runs = relay.is_running();
@@ -108,7 +116,11 @@ fn attend(
             }
             screen.lost(&path, lost_to.as_deref(), still_runs);
             Some(())
-        });
+        };
+        let watch = match is_brief(&mut child, relay) {
+            true => Err(await_loss),
+            false => Ok(scope.spawn(await_loss)),
+        };
         let ended = child.wait().and_then(|status| {
             if !args.no_wait_group {
                 relay.outlast_group()?;
@@ -119,14 +131,32 @@ fn attend(
         let exit = ended.as_ref().ok().map(|status| exit_of(*status));
         // Releasing ends the watch: with a loss, if there was one.
         let (released, problem) = tenure.release(exit);
-        let lost = watch.join().ok().flatten().is_some();
-        (ended, released, problem, lost)
+        let lost = match watch {
+            Ok(watch) => watch.join().ok().flatten(),
+            Err(mut await_loss) => await_loss(),
+        };
+        (ended, released, problem, lost.is_some())
     });
     screen.journal(problem);
     let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
     // A loss that it tells of is the watch's to report.
     let _: Released = released.map_err(|source| Error::Unreleased { path, source })?;
     Ok((status, lost))
+}
+
+/// Whether the command, with all that it started, ends at once. If not, a thread passes
+/// signals on from now on.
+fn is_brief(child: &mut Child, relay: &Arc<Relay>) -> bool {
+    loop {
+        let ended = relay.outlasts(child, BRIEF);
+        if matches!(ended, Ok(true)) {
+            return true;
+        }
+        // Where no thread is to be had, we go on doing that ourselves, as long as we can.
+        if relay.listen().is_ok() || ended.is_err() {
+            return false;
+        }
+    }
 }
 
 fn exit_of(status: ExitStatus) -> Exit {
