@@ -27,8 +27,8 @@ pub(crate) struct Journal {
     lock: Utf8PathBuf,
     host: Host,
     command: String,
-    /// When this process started.
-    start_ticks: u64,
+    /// When this process started, once that is asked for.
+    start_ticks: OnceLock<u64>,
     clock: Clock,
     /// Why a line could not be written: the first reason.
     problem: OnceLock<io::Error>,
@@ -47,12 +47,11 @@ pub(crate) struct Problem {
 impl Journal {
     /// The journal of the lock at `lock`; `command` is what others see us do.
     pub(crate) fn new(lock: &Utf8Path, host: &Host, command: String) -> Self {
-        let this = Process::find(std::process::id());
         Self {
             lock: lock.to_owned(),
             host: host.clone(),
             command: command.chars().take(LONGEST_COMMAND).collect(),
-            start_ticks: this.map_or(0, |this| this.start_ticks),
+            start_ticks: OnceLock::new(),
             clock: Clock::default(),
             problem: OnceLock::new(),
             told: AtomicBool::new(false),
@@ -86,14 +85,16 @@ impl Journal {
         ownership: Option<(&Token, Generation)>,
         what: What,
     ) -> io::Result<String> {
+        let pid = std::process::id();
+        let start_ticks = || Process::find(pid).map_or(0, |this| this.start_ticks);
         let entry = Entry {
             what,
             wall_ms: at.wall.0,
             boot_ms: at.boot.0,
             boot: self.host.boot.clone(),
             host: self.host.name.clone(),
-            pid: std::process::id(),
-            start_ticks: self.start_ticks,
+            pid,
+            start_ticks: *self.start_ticks.get_or_init(start_ticks),
             command: self.command.clone(),
             token: ownership.map(|(token, _)| token.to_string()),
             generation: ownership.map(|(_, generation)| generation.0),

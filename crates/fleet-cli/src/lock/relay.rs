@@ -121,14 +121,17 @@ impl Relay {
         let end = pidfd_open(Pid::from_child(command), PidfdFlags::empty())?;
         let deadline = Instant::now() + limit;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let woken = {
+                let caught = self.caught();
+                let fds: Vec<_> = caught.iter().map(Caught::as_fd).chain([end.as_fd()]).collect();
+                self.interrupt.wait(&fds, left)?
+            };
             self.hear();
             if command.try_wait()?.is_some() {
                 return self.group.is_over();
             }
-            let caught = self.caught();
-            let fds: Vec<_> = caught.iter().map(Caught::as_fd).chain([end.as_fd()]).collect();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.interrupt.wait(&fds, left)? == Woken::TimedOut {
+            if woken == Woken::TimedOut {
                 return Ok(false);
             }
         }
