@@ -171,6 +171,9 @@ fn wait(
         }
         let clock = Clock::default();
         let acquired = lock.acquire(interrupt.lock_wait(), &mut |notice| {
+            // What is told may be read by nobody for long, and the lock be ours by then. Where
+            // no thread is to be had, whoever wanted the lock kept later tries again.
+            let _ = lock.keep();
             entrance.note(&notice);
             tell().tell(notice, clock.now());
         });

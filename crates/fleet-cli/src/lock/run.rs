@@ -23,8 +23,8 @@ use crate::report::Screen;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
 
-/// For so long after the command's start nobody can tell of a loss of the lock: the keeper has
-/// yet to look for the first time. What ends by then needs no thread that waits for one.
+/// For so long after the command's start nothing is due: the keeper would yet have to look for
+/// the first time. So what ends by then needs no keeper, nor a thread that waits for a loss.
 const BRIEF: Duration = Duration::from_millis(50);
 
 /// Runs the command under the lock at `path`.
@@ -47,16 +47,21 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         }
     });
     let lock = locking::open_traced(path, &args.options, shown.clone(), Some(tracer))?;
+    lock.keep_later();
     let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
     let guard = acquired.guard;
     let child = start(&guard, &relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();
-    let (status, lost) = attend(child, guard, &relay, args, screen, named)?;
+    let keep = || lock.keep().is_ok() && relay.listen().is_ok();
+    let (status, lost) = attend(child, guard, &relay, args, screen, keep, named)?;
     if status.signal() == Some(SIGINT) && relay.was_asked_by_key() {
         // A shell goes on with its script if whoever had the terminal seems to have dealt
         // with the key. The command did not, so neither do we.
         let _ = emulate_default_handler(SIGINT);
     }
+    // The process ends: nothing that they have open is worth a call, and no way to the end
+    // makes others than another.
+    std::mem::forget((lock, relay));
     Ok(if lost { Exit::LockLost } else { exit_of(status) })
 }
 
@@ -102,6 +107,7 @@ fn attend(
     relay: &Arc<Relay>,
     args: &LockRun,
     screen: &mut Screen,
+    keep: impl Fn() -> bool,
     named: impl Fn() -> String,
 ) -> Result<(ExitStatus, bool), Error> {
     let path = tenure.path().to_owned();
@@ -117,7 +123,7 @@ fn attend(
             screen.lost(&path, lost_to.as_deref(), still_runs);
             Some(())
         };
-        let watch = match is_brief(&mut child, relay) {
+        let watch = match is_brief(&mut child, relay, keep) {
             true => Err(await_loss),
             false => Ok(scope.spawn(await_loss)),
         };
@@ -144,16 +150,16 @@ fn attend(
     Ok((status, lost))
 }
 
-/// Whether the command, with all that it started, ends at once. If not, a thread passes
-/// signals on from now on.
-fn is_brief(child: &mut Child, relay: &Arc<Relay>) -> bool {
+/// Whether the command, with all that it started, ends at once. If not, `keep` is called: it
+/// starts threads for what has to be done meanwhile, and says whether they are to be had.
+fn is_brief(child: &mut Child, relay: &Relay, keep: impl Fn() -> bool) -> bool {
     loop {
         let ended = relay.outlasts(child, BRIEF);
         if matches!(ended, Ok(true)) {
             return true;
         }
-        // Where no thread is to be had, we go on doing that ourselves, as long as we can.
-        if relay.listen().is_ok() || ended.is_err() {
+        // Without them we do what we can, and try again.
+        if keep() || ended.is_err() {
             return false;
         }
     }
