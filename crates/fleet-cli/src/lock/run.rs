@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use camino::Utf8Path;
@@ -38,22 +38,24 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         None => return Ok(Exit::Usage),
     };
     let shown = shown(&args.command);
-    let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
-    let sleeper = Arc::clone(&relay);
+    let sleeper = Arc::new(OnceLock::<Arc<Relay>>::new());
+    let listener = Arc::clone(&sleeper);
     let tracer = Tracer::new(move |effect| {
-        if matches!(effect, Effect::Sleep { .. }) {
+        if let (Effect::Sleep { .. }, Some(relay)) = (effect, listener.get()) {
             // Where no thread is to be had, the next sleep tries again.
-            let _ = sleeper.listen();
+            let _ = relay.listen();
         }
     });
     let lock = locking::open_traced(path, &args.options, shown.clone(), Some(tracer))?;
+    let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
+    let relay = sleeper.get_or_init(|| relay);
     lock.keep_later();
     let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
     let guard = acquired.guard;
-    let child = start(&guard, &relay, program, arguments)?;
+    let child = start(&guard, relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();
     let keep = || lock.keep().is_ok() && relay.listen().is_ok();
-    let (status, lost) = attend(child, guard, &relay, args, screen, keep, named)?;
+    let (status, lost) = attend(child, guard, relay, args, screen, keep, named)?;
     if status.signal() == Some(SIGINT) && relay.was_asked_by_key() {
         // A shell goes on with its script if whoever had the terminal seems to have dealt
         // with the key. The command did not, so neither do we.
@@ -61,7 +63,7 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
     }
     // The process ends: nothing that they have open is worth a call, and no way to the end
     // makes others than another.
-    std::mem::forget((lock, relay));
+    std::mem::forget((lock, sleeper));
     Ok(if lost { Exit::LockLost } else { exit_of(status) })
 }
 
