@@ -62,7 +62,6 @@ enum Thread {
 #[derive(Debug)]
 struct Ward {
     guard: Weak<Shared>,
-    since: Instant,
     renewal: Instant,
     watched: bool,
 }
@@ -78,11 +77,9 @@ impl Keeper {
         let desk = &self.desk;
         let mut wards = desk.wards();
         wards.guards.retain(|ward| ward.guard.strong_count() > 0);
-        let since = Instant::now();
         wards.guards.push(Ward {
             guard: Arc::downgrade(guard),
-            since,
-            renewal: since + desk.renew_every,
+            renewal: Instant::now() + desk.renew_every,
             watched: false,
         });
         if wards.later { Ok(()) } else { desk.see_to(&mut wards) }
@@ -95,7 +92,8 @@ impl Lock {
     ///
     /// For an owner that will know in a moment whether it has any use for the lock at all: to
     /// start the thread that renews takes as long as acquiring. Do nothing meanwhile that may
-    /// take long.
+    /// take long: what is due by then is done as soon as there is a keeper, and a loss noticed a
+    /// tenth of a second after that.
     pub fn keep_later(&self) {
         self.inner.keeper.desk.wards().later = true;
     }
@@ -161,10 +159,7 @@ impl Desk {
         let left = renewal.map(|at| at.saturating_duration_since(now));
         let settled = !wards.guards.is_empty() && wards.guards.iter().all(|ward| ward.watched);
         wards.thread = if settled { Thread::Asleep } else { Thread::Rounding };
-        // A guard that had to wait for its keeper is no longer new.
-        let new = wards.guards.iter().filter(|ward| !ward.watched).map(|ward| ward.since).min();
-        let age = new.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let longest = if settled { Duration::MAX } else { ROUND.saturating_sub(age) };
+        let longest = if settled { Duration::MAX } else { ROUND };
         Some(left.unwrap_or(ROUND).min(longest))
     }
 
@@ -213,9 +208,6 @@ mod tests {
         lock.keep_later();
         let guard = lock.acquire_quietly().expect("because it is free");
         assert_eq!(desk.wards().thread, Thread::Absent);
-        // After a round it is no longer new, and looked at as soon as there is a keeper.
-        assert_eq!(desk.plan(Instant::now() + ROUND, &mut 0), Some(Duration::ZERO));
-        desk.wards().thread = Thread::Absent;
         lock.keep().expect("because there is a thread to be had");
         assert_ne!(desk.wards().thread, Thread::Absent);
         drop(guard);

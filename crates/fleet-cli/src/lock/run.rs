@@ -23,9 +23,9 @@ use crate::report::Screen;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
 
-/// For so long after the command's start nothing is due: the keeper would yet have to look for
-/// the first time. So what ends by then needs no keeper, nor a thread that waits for a loss.
-const BRIEF: Duration = Duration::from_millis(50);
+/// For so long after the command's start nothing is due: a keeper would first look five times as
+/// long after its own. So what ends by then needs none, nor a thread that waits for a loss.
+const BRIEF: Duration = Duration::from_millis(20);
 
 /// Runs the command under the lock at `path`.
 ///
