@@ -75,6 +75,15 @@ fn a_lock_can_be_anywhere() {
     assert!(!home.has("some/where/x.lock") && !home.has("fleet/run"));
 }
 
+/// The command has ended before anybody would have looked.
+#[test]
+fn a_lock_that_is_lost_in_a_moment_is_lost() {
+    let home = Sandbox::new();
+    let out = home.under_lock(&[], "rm \"$FLEET_LOCK_PATH\"").wait();
+    assert_eq!(out.code(), 76, "{out}");
+    assert_eq!(out.stderr.matches("nobody has it now").count(), 1, "{out}");
+}
+
 #[test]
 fn a_command_can_be_signalled_when_the_lock_is_lost() {
     let home = Sandbox::new();

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use clap::Args;
 
+use crate::dist;
 use crate::error::{Error, chain};
 use crate::test::programs;
 use crate::workspace::{Workspace, run as run_command, say};
@@ -45,7 +46,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     provide("the Rust peers", run_command(rust(workspace)))?;
     provide("the Node peers", node(workspace))?;
     provide("the Python peers", python(workspace))?;
-    run_command(program(workspace, options))
+    let fleet = dist::shipped(workspace)?;
+    run_command(program(workspace, &fleet, options))
 }
 
 /// Says what is missing, and goes on.
@@ -110,7 +112,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn program(workspace: &Workspace, options: &Options) -> Command {
+/// The harness, with `fleet` as users get it: how it is linked is a good part of how long it
+/// takes to start.
+fn program(workspace: &Workspace, fleet: &Path, options: &Options) -> Command {
     let mut command = Command::new(workspace.target().join("release/lock-bench"));
     command.current_dir(workspace.root()).arg("run");
     for (option, values) in [("--section", &options.section), ("--subject", &options.subject)] {
@@ -118,6 +122,7 @@ fn program(workspace: &Workspace, options: &Options) -> Command {
             command.args([option, &values.join(",")]);
         }
     }
+    command.arg("--fleet").arg(fleet);
     if options.quick {
         command.arg("--quick");
     }
@@ -152,8 +157,8 @@ mod tests {
     fn the_harness_is_told_which_part() {
         let section = vec!["calls".to_owned(), "idle".to_owned()];
         let options = Options { section, quick: true, ..Options::default() };
-        let command = describe(&program(&Workspace::locate(), &options));
-        assert_eq!(command, "lock-bench run --section calls,idle --quick");
+        let command = describe(&program(&Workspace::locate(), Path::new("f"), &options));
+        assert_eq!(command, "lock-bench run --section calls,idle --fleet f --quick");
     }
 
     #[test]

@@ -83,6 +83,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Error>
     say(fs::read_to_string(dir.join(SUMS)).unwrap_or_default().trim_end())
 }
 
+/// The program of the tarball.
+pub(crate) fn shipped(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let dir = workspace.root().join("target/dist");
+    outfit::make_dir(&dir)?;
+    binary::build(workspace, Linkage::Static, &dir)
+}
+
 /// Makes the Debian package of the program that the tests use, installs and removes it.
 pub(crate) fn rehearse(workspace: &Workspace) -> Result<(), Error> {
     let release = Release { compression: "none", ..Release::of(workspace)? };

@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Verdict};
+use lock_fs::{
+    Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Tracer, Verdict,
+};
 
 use crate::args::{LockOptions, OnTimeout};
 use crate::entrance::Entrance;
@@ -27,8 +29,22 @@ use crate::tenure::Tenure;
 ///
 /// When the options do not fit together, or no lock can be there.
 pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> Result<Lock, Error> {
+    open_traced(path, options, command, None)
+}
+
+/// Likewise; `tracer` is shown what is done about the lock.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) fn open_traced(
+    path: &Utf8Path,
+    options: &LockOptions,
+    command: String,
+    tracer: Option<Tracer>,
+) -> Result<Lock, Error> {
     let policy = policy(options)?;
-    Ok(Lock::open(path, Options { policy, command, ..Options::default() })?)
+    Ok(Lock::open(path, Options { policy, command, tracer, ..Options::default() })?)
 }
 
 /// What `options` say about when to wait for an owner, and for how long.
@@ -155,6 +171,9 @@ fn wait(
         }
         let clock = Clock::default();
         let acquired = lock.acquire(interrupt.lock_wait(), &mut |notice| {
+            // What is told may be read by nobody for long, and the lock be ours by then. Where
+            // no thread is to be had, whoever wanted the lock kept later tries again.
+            let _ = lock.keep();
             entrance.note(&notice);
             tell().tell(notice, clock.now());
         });

@@ -1,6 +1,7 @@
 //! What the kernel's process table says: the one reader of `/proc`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ impl Process {
     /// The process `pid`, if there is one.
     pub(crate) fn find(pid: u32) -> Option<Self> {
         // A process can end while we look at it; then there is none.
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let stat = text(&format!("/proc/{pid}/stat")).ok()?;
         parse_stat(&stat)
     }
 
@@ -99,6 +100,18 @@ pub(crate) fn all() -> io::Result<Vec<Process>> {
         found.extend(pid.and_then(Process::find));
     }
     Ok(found)
+}
+
+/// A file of the kernel's, which does not say how long it is: with room for most of them, it
+/// is read at once, not in ever larger pieces.
+///
+/// # Errors
+///
+/// When it cannot be read, or its process has ended.
+pub(crate) fn text(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(4096);
+    File::open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Names this boot of this machine.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use clap::Parser;
 
 use crate::args::setup::{Add, Init, Install, Remove};
 use crate::args::{Cli, Command};
@@ -31,12 +30,13 @@ pub(crate) fn run() -> Exit {
     if let Some(exit) = completions::answer() {
         return exit;
     }
-    let cli = match Cli::try_parse() {
+    let line: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::read(&line) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are what was asked for; anything else is a usage error.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = usage::advised(error, std::env::args_os()).print();
+            let _ = usage::advised(error, line).print();
             return exit;
         }
     };
@@ -49,7 +49,7 @@ pub(crate) fn run() -> Exit {
 }
 
 fn dispatch(cli: Cli, screen: &mut Screen) -> Result<Exit, Error> {
-    let find = Find { flag: cli.home, environment: Environment::read() };
+    let find = Find { flag: cli.home.home, environment: Environment::read() };
     // What a verb does not wait for, it needs no patience for.
     let none = Duration::ZERO;
     match cli.command {

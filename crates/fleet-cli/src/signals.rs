@@ -1,14 +1,22 @@
-//! Signals, turned into calls on a thread of their own.
+//! Signals, turned into calls: on a thread of their own, or when somebody asks.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::iterator::exfiltrator::origin::Origin;
 use signal_hook::low_level::siginfo::Cause;
 use signal_hook::low_level::signal_name;
+
+use crate::processes;
+
+/// What a thread that deals with signals is called.
+pub(crate) const THREAD: &str = "signals";
 
 /// The signals that ask a command to end.
 pub(crate) const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
@@ -26,26 +34,59 @@ pub(crate) struct Received {
     pub(crate) from_keyboard: bool,
 }
 
+/// Signals that are caught, and kept until somebody asks.
+#[derive(Debug)]
+pub(crate) struct Caught(SignalDelivery<UnixStream, WithOrigin>);
+
+impl Caught {
+    /// Catches `signals` from now on.
+    ///
+    /// A hangup that our starter has us ignore (`nohup`) stays ignored, here and in our
+    /// children. The other signals are caught even so: scripts start everything behind an
+    /// `&` with SIGINT ignored, and a `kill -INT` that names us is meant for us.
+    ///
+    /// # Errors
+    ///
+    /// When a handler cannot be installed.
+    pub(crate) fn new(signals: &[i32]) -> io::Result<Self> {
+        let wanted = signals.iter().filter(|signal| **signal != SIGHUP || !is_ignored(SIGHUP));
+        let (read, write) = UnixStream::pair()?;
+        Ok(Self(SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted)?))
+    }
+
+    /// Those that have arrived since this was called last.
+    pub(crate) fn arrived(&mut self) -> impl Iterator<Item = Received> {
+        self.0.pending().map(|origin| Received::from(&origin))
+    }
+
+    /// Calls `react` for each that arrives, and never returns.
+    pub(crate) fn each(&mut self, mut react: impl FnMut(Received)) -> ! {
+        loop {
+            // However this ends, what has arrived is found below.
+            let _ = poll(&mut [PollFd::new(&*self, PollFlags::IN)], None);
+            self.arrived().for_each(&mut react);
+        }
+    }
+}
+
+/// Becomes readable when a signal arrives.
+impl AsFd for Caught {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_read().as_fd()
+    }
+}
+
 /// Calls `react` for each of `signals` that arrives, until the process ends.
-///
-/// A hangup that our starter has us ignore (`nohup`) stays ignored, here and in our
-/// children. The other signals are listened to even so: scripts start everything behind an
-/// `&` with SIGINT ignored, and a `kill -INT` that names us is meant for us.
 ///
 /// # Errors
 ///
-/// When a handler cannot be installed.
+/// As [`Caught::new`].
 pub(crate) fn listen(
     signals: &[i32],
-    mut react: impl FnMut(Received) + Send + 'static,
+    react: impl FnMut(Received) + Send + 'static,
 ) -> io::Result<()> {
-    let wanted = signals.iter().filter(|signal| **signal != SIGHUP || !is_ignored(SIGHUP));
-    let mut signals = SignalsInfo::<WithOrigin>::new(wanted)?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for origin in &mut signals {
-            react(Received::from(&origin));
-        }
-    })?;
+    let mut caught = Caught::new(signals)?;
+    std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || caught.each(react))?;
     Ok(())
 }
 
@@ -56,7 +97,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Whether a process, named as in `/proc`, ignores a signal.
 pub(crate) fn ignored_by(process: &str, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let status = processes::text(&format!("/proc/{process}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     mask >> (signal - 1) & 1 == 1

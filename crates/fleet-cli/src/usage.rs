@@ -45,8 +45,8 @@ pub(crate) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, NumberError> {
 
 /// `error` with advice where clap has none: the command that looks most like the one that
 /// was typed, and the dashes that `lock run` wants before its command.
-pub(crate) fn advised(mut error: Error, args: impl Iterator<Item = OsString>) -> Error {
-    let args: Vec<_> = args.skip(1).filter_map(|arg| arg.into_string().ok()).collect();
+pub(crate) fn advised(mut error: Error, args: impl IntoIterator<Item = OsString>) -> Error {
+    let args: Vec<_> = args.into_iter().skip(1).filter_map(|arg| arg.into_string().ok()).collect();
     let whole = Cli::command();
     let command = innermost(&whole, &args);
     match error.kind() {

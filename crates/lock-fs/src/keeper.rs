@@ -2,7 +2,8 @@
 //!
 //! There is one for each lock handle, not one for each guard: most ownerships are over
 //! before anything is due, and starting a thread for each would cost more than the lock.
-//! It starts with the first guard and ends when there has been none for a while.
+//! It starts with the first guard and ends when there has been none for a while; a handle
+//! that was told to [`Lock::keep_later`] starts it when told to [`Lock::keep`].
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use lock_core::{Glance, Glimpse};
 
+use crate::error::Error;
 use crate::guard::Shared;
+use crate::lock::Lock;
 use crate::watch::{Cancel, Watcher};
 
 /// How often the keeper looks for new guards while there are any; so old an ownership has to
@@ -39,6 +42,8 @@ struct Desk {
 struct Wards {
     guards: Vec<Ward>,
     thread: Thread,
+    /// Whether to leave them alone for now.
+    later: bool,
 }
 
 /// What the thread is at, so that an acquire rings the bell only when it must.
@@ -77,11 +82,47 @@ impl Keeper {
             renewal: Instant::now() + desk.renew_every,
             watched: false,
         });
+        if wards.later { Ok(()) } else { desk.see_to(&mut wards) }
+    }
+}
+
+impl Lock {
+    /// Leaves guards alone until [`Lock::keep`]: till then nobody renews them, and a loss is
+    /// found out by a step or the release only.
+    ///
+    /// For an owner that will know in a moment whether it has any use for the lock at all: to
+    /// start the thread that renews takes as long as acquiring. Do nothing meanwhile that may
+    /// take long: what is due by then is done as soon as there is a keeper, and a loss noticed a
+    /// tenth of a second after that.
+    pub fn keep_later(&self) {
+        self.inner.keeper.desk.wards().later = true;
+    }
+
+    /// Looks after guards from now on, those there are and those to come.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had; then nothing has changed.
+    pub fn keep(&self) -> Result<(), Error> {
+        let desk = &self.inner.keeper.desk;
+        let mut wards = desk.wards();
+        if wards.later && !wards.guards.is_empty() {
+            let path = || self.inner.directory().lock().to_owned();
+            desk.see_to(&mut wards).map_err(|source| Error::system("renew", &path(), source))?;
+        }
+        wards.later = false;
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Has the thread look within a round.
+    fn see_to(self: &Arc<Self>, wards: &mut Wards) -> io::Result<()> {
         match wards.thread {
             Thread::Rounding => {}
-            Thread::Asleep => desk.bell.cancel(),
+            Thread::Asleep => self.bell.cancel(),
             Thread::Absent => {
-                let desk = Arc::clone(desk);
+                let desk = Arc::clone(self);
                 let thread = thread::Builder::new().name("lock-keeper".into());
                 thread.spawn(move || desk.run())?;
             }
@@ -89,9 +130,7 @@ impl Keeper {
         wards.thread = Thread::Rounding;
         Ok(())
     }
-}
 
-impl Desk {
     fn run(&self) {
         let mut watcher = Watcher::default();
         let mut idle = 0;
@@ -152,5 +191,26 @@ impl Desk {
 
     fn wards(&self) -> MutexGuard<'_, Wards> {
         self.wards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::Options;
+
+    #[test]
+    fn guards_are_left_alone_until_they_are_to_be_kept() {
+        let directory = tempfile::tempdir().expect("because a temporary directory is needed");
+        let path = camino::Utf8Path::from_path(directory.path()).expect("because it is UTF-8");
+        let lock = Lock::open(path.join("lock"), Options::default()).expect("because it is there");
+        let desk = Arc::clone(&lock.inner.keeper.desk);
+        lock.keep_later();
+        let guard = lock.acquire_quietly().expect("because it is free");
+        assert_eq!(desk.wards().thread, Thread::Absent);
+        lock.keep().expect("because there is a thread to be had");
+        assert_ne!(desk.wards().thread, Thread::Absent);
+        drop(guard);
+        drop(lock.acquire_quietly().expect("because it is free again"));
     }
 }

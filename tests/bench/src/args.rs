@@ -21,6 +21,9 @@ pub(crate) struct RunArgs {
     /// Only subjects whose name has one of these in it; ours is always there
     #[arg(long, value_delimiter = ',')]
     pub(crate) subject: Vec<String>,
+    /// The `fleet` to measure [default: the one beside this program]
+    #[arg(long)]
+    pub(crate) fleet: Option<Utf8PathBuf>,
     /// Just long enough to see that it works; the figures mean little
     #[arg(long)]
     pub(crate) quick: bool,
@@ -66,6 +69,9 @@ pub(crate) struct PeerArgs {
     pub(crate) name: String,
     /// The lock it wants
     pub(crate) lock: Utf8PathBuf,
+    /// The `fleet` to call
+    #[arg(long)]
+    pub(crate) fleet: Option<Utf8PathBuf>,
     /// What strace saw of the cycles to be replayed
     #[arg(long)]
     pub(crate) listing: Option<Utf8PathBuf>,

@@ -19,7 +19,7 @@ mod etcd;
 /// Measures, prints, and writes the page if that is wanted.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     let begun = now_ns();
-    let programs = Programs::locate()?;
+    let programs = Programs::locate(args.fleet.as_deref())?;
     let places = Places::make(&programs.target().join("bench"))?;
     let server = etcd::Server::start(&places);
     let mut missing = Vec::new();

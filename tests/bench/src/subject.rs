@@ -128,21 +128,28 @@ pub(crate) const SUBJECTS: &[Subject] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     target: Utf8PathBuf,
+    fleet: Utf8PathBuf,
 }
 
 impl Programs {
-    /// Beside this program, which cargo built.
-    pub(crate) fn locate() -> Result<Self, Error> {
+    /// Beside this program, which cargo built; but `fleet`, if another is given.
+    pub(crate) fn locate(fleet: Option<&Utf8Path>) -> Result<Self, Error> {
         let this = std::env::current_exe().map_err(Error::system("find", "this program"))?;
         let this =
             Utf8PathBuf::try_from(this).map_err(|error| Error::Failure(error.to_string()))?;
         let target = this.parent().and_then(Utf8Path::parent).unwrap_or(&this);
-        Ok(Self { target: target.to_owned() })
+        let fleet = fleet.map_or_else(|| this.with_file_name("fleet"), Utf8Path::to_owned);
+        Ok(Self { target: target.to_owned(), fleet })
     }
 
     /// The target directory.
     pub(crate) fn target(&self) -> &Utf8Path {
         &self.target
+    }
+
+    /// The `fleet` that is measured.
+    pub(crate) fn fleet(&self) -> &Utf8Path {
+        &self.fleet
     }
 
     /// A program of the workspace.
@@ -172,6 +179,9 @@ impl Programs {
             }
         };
         command.args([subject.name, lock.as_str()]);
+        if subject.home == Called {
+            command.args(["--fleet", self.fleet.as_str()]);
+        }
         command
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Journal {
     lock: Utf8PathBuf,
     host: Host,
     command: String,
+    /// When this process started, once that is asked for.
+    start_ticks: OnceLock<u64>,
     clock: Clock,
     /// Why a line could not be written: the first reason.
     problem: OnceLock<io::Error>,
@@ -49,6 +51,7 @@ impl Journal {
             lock: lock.to_owned(),
             host: host.clone(),
             command: command.chars().take(LONGEST_COMMAND).collect(),
+            start_ticks: OnceLock::new(),
             clock: Clock::default(),
             problem: OnceLock::new(),
             told: AtomicBool::new(false),
@@ -83,6 +86,7 @@ impl Journal {
         what: What,
     ) -> io::Result<String> {
         let pid = std::process::id();
+        let start_ticks = || Process::find(pid).map_or(0, |this| this.start_ticks);
         let entry = Entry {
             what,
             wall_ms: at.wall.0,
@@ -90,7 +94,7 @@ impl Journal {
             boot: self.host.boot.clone(),
             host: self.host.name.clone(),
             pid,
-            start_ticks: Process::find(pid).map_or(0, |this| this.start_ticks),
+            start_ticks: *self.start_ticks.get_or_init(start_ticks),
             command: self.command.clone(),
             token: ownership.map(|(token, _)| token.to_string()),
             generation: ownership.map(|(_, generation)| generation.0),

@@ -87,7 +87,12 @@ impl Group {
         Ok(())
     }
 
-    fn is_over(&self) -> io::Result<bool> {
+    /// Whether all of it has ended, or left the group.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::outlast`].
+    pub(super) fn is_over(&self) -> io::Result<bool> {
         if !self.strangers.is_empty() {
             // A process that is born while we look is seen the second time.
             return Ok(self.members(None)?.is_empty() && self.members(None)?.is_empty());

@@ -1,17 +1,18 @@
 //! Where our signals go: they end the wait for the lock, then they are the command's.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use signal_hook::consts::SIGINT;
 
 use super::group::Group;
-use crate::interrupt::Interrupt;
-use crate::signals::Received;
+use crate::interrupt::{Interrupt, Woken};
+use crate::signals::{self, Caught, Received};
 
 /// A key's signal goes to the whole foreground group, but what arrives between fork and exec
 /// is caught by *our* handler in the child, and lost. So for this long after the start a
@@ -22,8 +23,14 @@ const EXEC_WINDOW: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_secs(5);
 
 /// Passes signals on.
+///
+/// A thread of its own does so as soon as there is something to wait for. Until then whoever
+/// would wait asks: a command that is over at once has no use for a thread, which costs as
+/// much as a dozen system calls.
 #[derive(Debug)]
 pub(super) struct Relay {
+    /// Until the thread has them.
+    caught: Mutex<Option<Caught>>,
     phase: Mutex<Phase>,
     group: Group,
     interrupt: Interrupt,
@@ -61,6 +68,7 @@ impl Relay {
         let interrupted = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))?;
         Ok(Self {
+            caught: Mutex::new(Some(Caught::new(&signals::FORWARDED)?)),
             phase: Mutex::new(Phase::Waiting),
             group: Group::new()?,
             interrupt: Interrupt::new()?,
@@ -75,8 +83,62 @@ impl Relay {
         &self.interrupt
     }
 
+    /// From now on signals are passed on whatever the caller does. Where no thread is to be
+    /// had, this can be tried again.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(super) fn listen(self: &Arc<Self>) -> io::Result<()> {
+        if self.caught().is_none() {
+            return Ok(());
+        }
+        let relay = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(signals::THREAD.to_owned());
+        thread.spawn(move || {
+            let caught = relay.caught().take();
+            if let Some(mut caught) = caught {
+                caught.each(|signal| relay.receive(signal));
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Passes on what has come, unless the thread does.
+    fn hear(&self) {
+        if let Some(caught) = &mut *self.caught() {
+            caught.arrived().for_each(|signal| self.receive(signal));
+        }
+    }
+
+    /// Passes signals on for so long, or until the command has ended with everything that it
+    /// started. Says whether it has.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be watched.
+    pub(super) fn outlasts(&self, command: &mut Child, limit: Duration) -> io::Result<bool> {
+        let end = pidfd_open(Pid::from_child(command), PidfdFlags::empty())?;
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let woken = {
+                let caught = self.caught();
+                let fds: Vec<_> = caught.iter().map(Caught::as_fd).chain([end.as_fd()]).collect();
+                self.interrupt.wait(&fds, left)?
+            };
+            self.hear();
+            if command.try_wait()?.is_some() {
+                return self.group.is_over();
+            }
+            if woken == Woken::TimedOut {
+                return Ok(false);
+            }
+        }
+    }
+
     /// A signal came.
-    pub(super) fn receive(&self, signal: Received) {
+    fn receive(&self, signal: Received) {
         if signal.number == SIGINT {
             *self.key() = Some(signal.from_keyboard);
             self.known.notify_all();
@@ -96,6 +158,7 @@ impl Relay {
 
     /// Starts the command, unless a signal came first.
     pub(super) fn start(&self, spawn: impl FnOnce() -> io::Result<Child>) -> Start {
+        self.hear();
         let mut phase = self.phase();
         if let Some(signal) = self.interrupt.signal() {
             return Start::Interrupted(signal);
@@ -123,9 +186,12 @@ impl Relay {
 
     /// Whether the command, which SIGINT has ended, got it from a key on the terminal. Then we
     /// got it at the same time, but our thread for signals may not have come to it yet.
-    pub(super) fn was_asked_by_key(&self) -> bool {
+    pub(super) fn was_asked_by_key(self: &Arc<Self>) -> bool {
         let unknown = |from_key: &mut Option<bool>| from_key.is_none();
         self.interrupted.load(Ordering::SeqCst) && {
+            if self.listen().is_err() {
+                self.hear();
+            }
             let waited = self.known.wait_timeout_while(self.key(), SOON, unknown);
             let (from_key, _) = waited.unwrap_or_else(PoisonError::into_inner);
             *from_key == Some(true)
@@ -144,6 +210,10 @@ impl Relay {
     /// There is nothing left to pass signals on to.
     pub(super) fn finish(&self) {
         *self.phase() = Phase::Over;
+    }
+
+    fn caught(&self) -> MutexGuard<'_, Option<Caught>> {
+        self.caught.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key(&self) -> MutexGuard<'_, Option<bool>> {

@@ -6,10 +6,11 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_fs::{Record, Released};
+use lock_fs::{Effect, Record, Released, Tracer};
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -19,9 +20,12 @@ use crate::exit::Exit;
 use crate::lock::args::LockRun;
 use crate::locking;
 use crate::report::Screen;
-use crate::signals;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
+
+/// For so long after the command's start nothing is due: a keeper would first look five times as
+/// long after its own. So what ends by then needs none, nor a thread that waits for a loss.
+const BRIEF: Duration = Duration::from_millis(20);
 
 /// Runs the command under the lock at `path`.
 ///
@@ -34,21 +38,32 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
         None => return Ok(Exit::Usage),
     };
     let shown = shown(&args.command);
-    let lock = locking::open(path, &args.options, shown.clone())?;
+    let sleeper = Arc::new(OnceLock::<Arc<Relay>>::new());
+    let listener = Arc::clone(&sleeper);
+    let tracer = Tracer::new(move |effect| {
+        if let (Effect::Sleep { .. }, Some(relay)) = (effect, listener.get()) {
+            // Where no thread is to be had, the next sleep tries again.
+            let _ = relay.listen();
+        }
+    });
+    let lock = locking::open_traced(path, &args.options, shown.clone(), Some(tracer))?;
     let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
-    let receiver = Arc::clone(&relay);
-    signals::listen(&signals::FORWARDED, move |signal| receiver.receive(signal))
-        .map_err(Error::Signals)?;
+    let relay = sleeper.get_or_init(|| relay);
+    lock.keep_later();
     let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
     let guard = acquired.guard;
-    let child = start(&guard, &relay, program, arguments)?;
+    let child = start(&guard, relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();
-    let (status, lost) = attend(child, guard, &relay, args, screen, named)?;
+    let keep = || lock.keep().is_ok() && relay.listen().is_ok();
+    let (status, lost) = attend(child, guard, relay, args, screen, keep, named)?;
     if status.signal() == Some(SIGINT) && relay.was_asked_by_key() {
         // A shell goes on with its script if whoever had the terminal seems to have dealt
         // with the key. The command did not, so neither do we.
         let _ = emulate_default_handler(SIGINT);
     }
+    // The process ends: nothing that they have open is worth a call, and no way to the end
+    // makes others than another.
+    std::mem::forget((lock, sleeper));
     Ok(if lost { Exit::LockLost } else { exit_of(status) })
 }
 
@@ -91,15 +106,16 @@ fn start(
 fn attend(
     mut child: Child,
     tenure: Tenure,
-    relay: &Relay,
+    relay: &Arc<Relay>,
     args: &LockRun,
     screen: &mut Screen,
+    keep: impl Fn() -> bool,
     named: impl Fn() -> String,
 ) -> Result<(ExitStatus, bool), Error> {
     let path = tenure.path().to_owned();
     let (loss, log) = (tenure.loss(), tenure.log());
     let (ended, released, problem, lost) = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| {
+        let await_loss = || {
             let lost_to: Option<Box<Record>> = loss.wait(None)?;
             log.lost(lost_to.as_deref());
             let still_runs = relay.is_running();
@@ -108,7 +124,11 @@ fn attend(
             }
             screen.lost(&path, lost_to.as_deref(), still_runs);
             Some(())
-        });
+        };
+        let watch = match is_brief(&mut child, relay, keep) {
+            true => Err(await_loss),
+            false => Ok(scope.spawn(await_loss)),
+        };
         let ended = child.wait().and_then(|status| {
             if !args.no_wait_group {
                 relay.outlast_group()?;
@@ -119,14 +139,32 @@ fn attend(
         let exit = ended.as_ref().ok().map(|status| exit_of(*status));
         // Releasing ends the watch: with a loss, if there was one.
         let (released, problem) = tenure.release(exit);
-        let lost = watch.join().ok().flatten().is_some();
-        (ended, released, problem, lost)
+        let lost = match watch {
+            Ok(watch) => watch.join().ok().flatten(),
+            Err(mut await_loss) => await_loss(),
+        };
+        (ended, released, problem, lost.is_some())
     });
     screen.journal(problem);
     let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
     // A loss that it tells of is the watch's to report.
     let _: Released = released.map_err(|source| Error::Unreleased { path, source })?;
     Ok((status, lost))
+}
+
+/// Whether the command, with all that it started, ends at once. If not, `keep` is called: it
+/// starts threads for what has to be done meanwhile, and says whether they are to be had.
+fn is_brief(child: &mut Child, relay: &Relay, keep: impl Fn() -> bool) -> bool {
+    loop {
+        let ended = relay.outlasts(child, BRIEF);
+        if matches!(ended, Ok(true)) {
+            return true;
+        }
+        // Without them we do what we can, and try again.
+        if keep() || ended.is_err() {
+            return false;
+        }
+    }
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

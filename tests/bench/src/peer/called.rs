@@ -30,11 +30,10 @@ impl Wrapper {
         Self::new("flock".to_owned(), &[lock.as_str(), "cat"])
     }
 
-    pub(super) fn fleet(lock: &Utf8Path) -> Result<Self, Failure> {
-        let fleet = std::env::current_exe()?.with_file_name("fleet");
-        let fleet = Utf8PathBuf::try_from(fleet)?;
+    pub(super) fn fleet(fleet: Option<&Utf8Path>, lock: &Utf8Path) -> Result<Self, Failure> {
+        let fleet = fleet.ok_or("it is not said which fleet")?;
         let args = ["lock", "run", "--lock", lock.as_str(), "--max-wait", "1h", "--", "cat"];
-        Ok(Self::new(fleet.into_string(), &args))
+        Ok(Self::new(fleet.to_string(), &args))
     }
 
     /// The server's address is where etcdctl looks by itself. It gives its input to nobody, so

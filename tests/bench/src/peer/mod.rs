@@ -33,7 +33,7 @@ fn subject(args: &PeerArgs) -> Result<Box<dyn Subject>, Failure> {
         "lockfile" => Box::new(called::Maker::lockfile(lock)),
         "dotlockfile" => Box::new(called::Maker::dotlockfile(lock)),
         "flock" => Box::new(called::Wrapper::flock(lock)),
-        "fleet" => Box::new(called::Wrapper::fleet(lock)?),
+        "fleet" => Box::new(called::Wrapper::fleet(args.fleet.as_deref(), lock)?),
         "etcdctl" => Box::new(called::Wrapper::etcdctl(lock)),
         other => return Err(format!("no such peer: {other}").into()),
     })

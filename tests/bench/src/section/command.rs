@@ -13,14 +13,15 @@ use crate::stats::{Summary, digits, ratio};
 type Runs = (&'static str, Vec<f64>);
 
 const FLEET: &str = "fleet lock run -- true";
+const INSTALLED: &str = "the same, by cargo install";
 const FLOCK: &str = "flock FILE true";
 
 /// Runs each in its turn.
 pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     let locks = [bench.places.lock(Medium::Disk)?, bench.places.lock(Medium::Disk)?];
     let [ours, theirs] = locks.each_ref().map(|lock| lock.as_str());
-    let fleet = bench.programs.own("fleet");
-    let fleet = fleet.as_str();
+    let fleet = bench.programs.fleet().as_str();
+    let installed = bench.programs.own("fleet");
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let mut commands = vec![
         ("true", words(&["true"])),
@@ -28,6 +29,10 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
         (FLEET, words(&[fleet, "lock", "run", "--lock", ours, "--", "true"])),
         ("fleet --version", words(&[fleet, "--version"])),
     ];
+    if installed != fleet {
+        let args = ["lock", "run", "--lock", ours, "--", "true"];
+        commands.push((INSTALLED, words(&[&[installed.as_str()], &args[..]].concat())));
+    }
     let others: [(&str, &str, &str); 2] = [
         ("lockfile -1 FILE && rm -f FILE", "lockfile", "lockfile -1 \"$0\" && rm -f \"$0\""),
         (
@@ -51,7 +56,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
     bench.progress("commands: done");
     let text = "Wall time of one process from its start to its end, each in its turn. `true` \
                 alone is what starting a process costs, `fleet --version` what starting ours \
-                costs; the file is on the disk."
+                costs; the file is on the disk. `fleet` is the program of the tarball, which has \
+                the C library inside; `cargo install` makes one that loads it."
         .to_owned();
     let goals = vec![Goal::at_most("command: against flock(1)", ours_is(&runs), 1.3, " ×")];
     let title = "Command".to_owned();

@@ -32,7 +32,7 @@ impl Home {
     /// With so many agents and a roster that names them.
     pub(super) fn make(bench: &Bench, supervisor: &str, size: usize) -> Result<Self, Error> {
         let root = bench.places.directory(Medium::Disk)?;
-        let home = Self { root, fleet: bench.programs.own("fleet") };
+        let home = Self { root, fleet: bench.programs.fleet().to_owned() };
         for directory in ["fleet/agents", "work", "runtime", "user/.config/systemd/user", "bin"] {
             let path = home.path(directory);
             fs::create_dir_all(&path).map_err(Error::system("create", &path))?;
