@@ -343,3 +343,24 @@ fn behind_the_largest_number_one_waits_without_a_place() {
     release(&mut disk, &context, ownership);
     acquired(b.run(&mut disk));
 }
+
+/// Where the system has no watch left, a turn is noticed within a quarter of the time waited.
+#[test]
+fn a_waiter_that_is_told_of_nothing_looks_often_at_first() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    let mut b = contender(&disk, "b").until(&mut disk, "Watch(Ahead)");
+    disk.story();
+    b.feed(&mut disk, Event::Failed(Errno(24)));
+    for _ in 0..12 {
+        b = b.until(&mut disk, "Sleep").after(&mut disk, "Sleep");
+    }
+    release(&mut disk, &context, ownership);
+    let first = acquired(a.run(&mut disk));
+    release(&mut disk, &process("a"), first);
+    acquired(b.run(&mut disk));
+    let naps = disk.story();
+    let naps = naps.lines().filter(|line| line.starts_with("b  Sleep") || line.contains("Judged"));
+    insta::assert_snapshot!(naps.collect::<Vec<_>>().join("\n"));
+}

@@ -31,6 +31,11 @@ use crate::time::{Boot, Now};
 /// death a hair before it is complete, and whoever begins to watch in that moment is not told.
 const FIRST_NAP: Duration = Duration::from_millis(64);
 
+/// The first sleep of one who is told of nothing, because the system has no watch left (128 in use
+/// by one user, by default). Each is then a quarter longer, so that its turn is noticed within
+/// a quarter of the time that it has waited.
+const FIRST_POLL: Duration = Duration::from_millis(1);
+
 /// After being told of a death that is not complete yet.
 const HAIR: Duration = Duration::from_millis(1);
 
@@ -210,9 +215,9 @@ impl Turn {
             }
             (At::Unlock(then), _) => self.close(then),
             (At::Watch, event) => {
-                self.wakes = match event {
-                    Event::Done => Wakes::Events,
-                    _ => Wakes::Polls,
+                (self.wakes, self.nap) = match event {
+                    Event::Done => (Wakes::Events, FIRST_NAP),
+                    _ => (Wakes::Polls, FIRST_POLL),
                 };
                 self.go(At::Stat(Wake::Changed))
             }
@@ -266,6 +271,10 @@ impl Turn {
     fn alive(mut self, context: &Context, now: Now, wake: Wake) -> Outcome {
         match (self.wakes, wake) {
             (Wakes::Unset, _) => self.go(At::Watch),
+            // Not at each of the short sleeps.
+            (Wakes::Polls, Wake::Due) if self.nap < FIRST_NAP.min(self.longest(context)) => {
+                self.sleep(context, now)
+            }
             (_, Wake::Due) => self.go(At::Look(Look::new(context.medium))),
             (_, Wake::Closed) => {
                 self.nap = HAIR;
@@ -275,15 +284,23 @@ impl Turn {
         }
     }
 
-    fn sleep(mut self, context: &Context, now: Now) -> Outcome {
+    fn longest(&self, context: &Context) -> Duration {
         let poll = context.policy.poll;
         let longest = match (self.idle, self.wakes) {
             (None, Wakes::Events) => poll * LONGEST_NAP,
             _ => poll,
         };
-        let longest = longest.min(context.policy.max_wait);
+        longest.min(context.policy.max_wait)
+    }
+
+    fn sleep(mut self, context: &Context, now: Now) -> Outcome {
+        let longest = self.longest(context);
         let nap = self.nap.min(longest);
-        self.nap = self.nap.saturating_mul(2).min(longest);
+        let next = match self.wakes {
+            Wakes::Events | Wakes::Unset => nap * 2,
+            Wakes::Polls => nap + nap.max(FIRST_POLL * 4) / 4,
+        };
+        self.nap = next.min(longest);
         let until = now.boot.after(nap);
         let until = match self.sight {
             Sight::Held(held) if held > now.boot => until.min(held),

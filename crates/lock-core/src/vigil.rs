@@ -86,10 +86,11 @@ impl Vigil {
         match self.at.clone() {
             // The watch is set: look again before sleeping, or a change in between is lost.
             At::Watch => {
-                (self.wakes, self.naps) = match event {
-                    Event::Done => (Wakes::Events, NAPS),
-                    _ => (Wakes::Polls, 0),
+                self.wakes = match event {
+                    Event::Done => Wakes::Events,
+                    _ => Wakes::Polls,
                 };
+                self.naps = NAPS;
                 self.look()
             }
             At::Look(look) => match look.step(event) {
