@@ -83,8 +83,10 @@ impl Logbook {
 impl Marks for Logbook {
     fn set(&self, who: Who, mark: Mark) {
         let mut page = self.page();
-        page.standing.set(who, mark);
-        self.write(page);
+        // The second step of a turn comes no further than its first.
+        if page.standing.set(who, mark) {
+            self.write(page);
+        }
     }
 }
 

@@ -59,20 +59,25 @@ impl Supervisor for Scripted {
         let action = format!("{step:?} {name}");
         self.log.lock().expect("no panic").push(action.clone());
         if self.fails.get(name) == Some(&"fire") {
-            return Err(SupervisorError::NotLaunched { problem: "no".into() });
+            return Err(no());
         }
         Ok(Box::new(move |interrupt| {
             if let Some((_, signal)) = self.trips.as_ref().filter(|(at, _)| *at == action) {
                 interrupt.trip(*signal);
             }
             match (self.fails.get(name), step) {
-                (Some(&"wait"), _) => Err(SupervisorError::NotLaunched { problem: "no".into() }),
+                (Some(&"wait"), _) => Err(no()),
                 (_, Step::Stop) => Ok(Settled::Stopped { killed: false }),
                 (_, Step::Start) => Ok(Settled::Started { pid: 7 }),
                 (_, Step::Restart) => Ok(Settled::Restarted { pid: 7 }),
             }
         }))
     }
+}
+
+fn no() -> SupervisorError {
+    let source = std::io::ErrorKind::NotFound.into();
+    SupervisorError::NotLaunched { program: "no".into(), source }
 }
 
 /// Breaks down in the middle of a step.

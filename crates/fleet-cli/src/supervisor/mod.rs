@@ -33,7 +33,6 @@ pub(crate) use self::look::{
     Drift, Look, LookError, PaneSight, Sight, State, Stranger, Survey, UnitSight, View, last,
 };
 use self::process::Processes;
-pub(crate) use self::process::launch;
 pub(crate) use self::systemd::Manager;
 use self::systemd::Units;
 use self::tmux::Sessions;
