@@ -81,10 +81,11 @@ impl Logbook {
 }
 
 impl Marks for Logbook {
-    fn set(&self, who: Who, mark: Mark) {
+    fn set(&self, whom: &[Who], mark: Mark) {
         let mut page = self.page();
         // The second step of a turn comes no further than its first.
-        if page.standing.set(who, mark) {
+        let further = |who: &&Who| page.standing.set(**who, mark);
+        if whom.iter().filter(further).count() > 0 {
             self.write(page);
         }
     }
