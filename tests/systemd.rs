@@ -88,6 +88,24 @@ fn several_restart_at_once_and_each_failure_has_its_words(#[case] style: Style) 
 }
 
 #[test]
+fn a_signal_ends_the_wait_for_several_that_are_up() {
+    let home = Sandbox::new();
+    let _manager = Manager::start(&home, Style::Plain, &[("a", IDLE), ("b", IDLE)]);
+    let restart = home.fleet(&["restart", "--jobs", "2", "--settle", "10m"]).spawn();
+    until("both to be up", || {
+        let agents = home.status()["agents"].clone();
+        [0, 1].iter().all(|index| agents[index]["state"] == "running")
+    });
+    // It looks five times a second while one is on its way.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    restart.signal(Signal::TERM);
+    let out = restart.wait();
+    assert_eq!(out.code(), 143, "{out}");
+    assert!(out.stdout.contains("1/2 restarted a") && out.stdout.contains("2/2 restarted b"));
+    assert!(!home.has(LOCK), "{out}");
+}
+
+#[test]
 fn no_agent_starts_before_the_holder_answers() {
     let home = Sandbox::new();
     let manager = Manager::start(&home, Style::Plain, &[("a", IDLE)]);

@@ -132,7 +132,8 @@ impl Units<'_> {
         Ok(names.iter().filter_map(refusal).collect())
     }
 
-    /// Looks until all are up and have lived long enough, or are not going to.
+    /// Looks until all are up and have lived long enough, or are not going to. After a signal
+    /// there is one look more: what is up has been restarted all the same.
     fn await_all(
         &self,
         mut pending: Vec<Pending<'_>>,
@@ -140,6 +141,7 @@ impl Units<'_> {
         ended: &mut Ended<'_>,
     ) {
         let begun = Instant::now();
+        let mut woken = Woken::Ready;
         while !pending.is_empty() {
             let done = match self.look_at_all(&mut pending) {
                 Some(done) => done,
@@ -149,9 +151,14 @@ impl Units<'_> {
             if !done.is_empty() {
                 ended(done);
             }
-            if !pending.is_empty() && self.rest(&pending, begun, interrupt) == Woken::Interrupted {
+            if woken == Woken::Interrupted {
                 let cut = |one: &Pending<'_>| (one.place, Err(SupervisorError::Interrupted));
                 return ended(pending.iter().map(cut).collect());
+            }
+            woken = self.rest(&pending, begun, interrupt);
+            if woken == Woken::Interrupted {
+                let now = Instant::now();
+                pending.iter_mut().filter_map(|one| one.up.as_mut()).for_each(|up| up.until = now);
             }
         }
     }
