@@ -54,6 +54,15 @@ fn command_lines_of_systemd() {
 }
 
 #[test]
+fn command_lines_of_systemd_for_several_at_once() {
+    let home = fleet("systemd", Some(SOCKET));
+    let fakes = Fakes::new(&home);
+    let out = fakes.fleet(&["restart", "--jobs", "2", "--settle", "0ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    insta::assert_snapshot!(fakes.calls());
+}
+
+#[test]
 fn command_lines_of_tmux() {
     insta::assert_snapshot!(session(&fleet("tmux", Some(SOCKET))));
 }

@@ -163,6 +163,20 @@ fn stopping_an_agent_ends_what_it_started(#[case] script: &str) {
     assert!(!is_alive(child));
 }
 
+/// The group is asked first; a leader that waits for someone outside must not wait for its grace.
+#[test]
+fn an_agent_that_waits_for_another_group_ends_gently() {
+    let script =
+        "trap : TERM; set -m; sleep 1000 & echo $! > child; : > ready; wait $!; wait $!; exit";
+    let home = Sandbox::with_agents(&[("a", script)]);
+    let _ = home.fleet(&["start"]).run();
+    until("the child to run", || home.has("work/ready"));
+    let child = home.read("work/child").trim().parse().expect("a pid");
+    let out = home.fleet(&["stop", "--grace", "10m", "--json"]).run();
+    assert_eq!(out.json()["agents"][0]["killed"], false, "{out}");
+    assert!(!is_alive(child));
+}
+
 #[test]
 fn what_a_dead_agent_left_behind_is_found() {
     let home = Sandbox::with_agents(&[("a", "sleep 1000 & echo $! > child; : > ready; wait")]);

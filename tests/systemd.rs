@@ -59,6 +59,52 @@ fn the_whole_fleet_restarts_holder_first(#[case] style: Style) {
     assert_eq!(out.json()["agents"][1]["result"], "started", "{out}");
 }
 
+#[rstest]
+#[case::plain_units(Style::Plain)]
+#[case::units_that_make_sessions(Style::Session)]
+fn several_restart_at_once_and_each_failure_has_its_words(#[case] style: Style) {
+    let home = Sandbox::new();
+    let broken = "echo last words; sleep 0.2; exit 3";
+    let agents = [("a", IDLE), ("b", broken), ("c", IDLE), ("d", IDLE)];
+    let _manager = Manager::start(&home, style, &agents);
+    for _ in 0..2 {
+        let before = home.status()["agents"].clone();
+        let out = home.fleet(&["restart", "--jobs", "3", "--settle", "500ms"]).run();
+        assert_eq!(out.code(), 1, "{out}");
+        for says in ["1/4 restarted a", "3/4 restarted c", "4/4 restarted d"] {
+            assert!(out.stdout.contains(says), "{says:?} in {out}");
+        }
+        for says in ["cannot restart b", "exit status: 3"] {
+            assert!(out.stderr.contains(says), "{says:?} in {out}");
+        }
+        for (index, agent) in [(0, "a"), (2, "c"), (3, "d")] {
+            let pid = home.pid(agent);
+            assert_ne!(before[index]["pid"], pid, "{agent} runs anew: {out}");
+            assert_eq!(home.agent_processes(agent), [pid], "the agent itself");
+        }
+    }
+    let out = home.fleet(&["restart", "a", "c", "--jobs", "2", "--settle", "0ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_several_that_are_up() {
+    let home = Sandbox::new();
+    let _manager = Manager::start(&home, Style::Plain, &[("a", IDLE), ("b", IDLE)]);
+    let restart = home.fleet(&["restart", "--jobs", "2", "--settle", "10m"]).spawn();
+    until("both to be up", || {
+        let agents = home.status()["agents"].clone();
+        [0, 1].iter().all(|index| agents[index]["state"] == "running")
+    });
+    // It looks five times a second while one is on its way.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    restart.signal(Signal::TERM);
+    let out = restart.wait();
+    assert_eq!(out.code(), 143, "{out}");
+    assert!(out.stdout.contains("1/2 restarted a") && out.stdout.contains("2/2 restarted b"));
+    assert!(!home.has(LOCK), "{out}");
+}
+
 #[test]
 fn no_agent_starts_before_the_holder_answers() {
     let home = Sandbox::new();
@@ -112,14 +158,16 @@ fn an_agent_that_comes_with_the_holder_is_waited_for() {
     assert_eq!(home.agent_processes("a"), [home.pid("a")]);
 }
 
-#[test]
-fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words() {
+#[rstest]
+#[case::one_by_one("1")]
+#[case::all_at_once("4")]
+fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words(#[case] jobs: &str) {
     let home = Sandbox::new();
     let agents =
         [("a", "echo out; exit 3"), ("b", IDLE), ("c", "exec no-such-program"), ("d", IDLE)];
     let manager = Manager::start(&home, Style::Plain, &agents);
     manager.write_unit(&format!("{}.d/x.conf", unit("d")), "[Service]\nExecStartPre=/bin/false\n");
-    let out = home.fleet(&["restart", "--settle", "3s"]).run();
+    let out = home.fleet(&["restart", "--settle", "3s", "--jobs", jobs]).run();
     assert_eq!(out.code(), 1, "{out}");
     let log = home.path("a.log").display().to_string();
     let says = [
@@ -142,7 +190,7 @@ fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words() {
     // Failed units, and more starts than systemd lets through in ten seconds.
     home.write("scripts/a", IDLE);
     for _ in 0..7 {
-        let out = home.fleet(&["restart", "a", "b", "--settle", "0ms"]).run();
+        let out = home.fleet(&["restart", "a", "b", "--settle", "0ms", "--jobs", jobs]).run();
         assert_eq!(out.code(), 0, "{out}");
     }
     fs::remove_file(home.path("user/.config/systemd/user/mosaic-agent@.service")).expect("removed");

@@ -69,7 +69,10 @@ shift
 [ "$1" = --no-block ] && shift
 verb=$1; shift
 case $verb in
-start|restart) : > "$FAKE/$1"; case $1 in *h*.service) : > "$FAKE/session._holder" ;; esac ;;
+start|restart)
+    for unit; do
+        : > "$FAKE/$unit"; case $unit in *h*.service) : > "$FAKE/session._holder" ;; esac
+    done ;;
 stop) rm -f "$FAKE/$1"; case $1 in *h*.service) rm -f "$FAKE/session._holder" ;; esac ;;
 show)
     case $1 in --property=Version) echo Version=252; exit ;; esac

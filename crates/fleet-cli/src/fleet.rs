@@ -204,7 +204,7 @@ fn begin(
     // What cannot be read cannot be gone on with; that it cannot be written will be said.
     let last = logbook::read(&home.plan()).ok().flatten();
     let boot = processes::boot_id().unwrap_or_default();
-    let moment = Moment { boot: &boot, now: Clock::default().now().boot };
+    let moment = Moment { boot, now: Clock::default().now().boot };
     if wish.join
         && let Some(last) = &last
         && let Some(code) = last.joined(&request, &acquired.seen)
@@ -241,7 +241,7 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let held = lock.as_ref().is_some_and(|lock| !matches!(lock.verdict, Verdict::Stale(_)));
     let boot = processes::boot_id().unwrap_or_default();
     let left = logbook::read(&home.plan()).ok().flatten();
-    let left = left.filter(|left| left.is_unfinished(held, &boot));
+    let left = left.filter(|left| left.is_unfinished(held, boot));
     screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster, &states);
     let all_known = !states.iter().any(|state| matches!(state, State::Unknown { .. }));
     Ok(if all_known { Exit::Done } else { Exit::Io })

@@ -81,10 +81,13 @@ impl Logbook {
 }
 
 impl Marks for Logbook {
-    fn set(&self, who: Who, mark: Mark) {
+    fn set(&self, whom: &[Who], mark: Mark) {
         let mut page = self.page();
-        page.standing.set(who, mark);
-        self.write(page);
+        // The second step of a turn comes no further than its first.
+        let further = |who: &&Who| page.standing.set(**who, mark);
+        if whom.iter().filter(further).count() > 0 {
+            self.write(page);
+        }
     }
 }
 

@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::spawn::session_of;
 
 /// One process, named so that a later one with the same pid is not mistaken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,11 @@ impl Process {
         parse_stat(&stat)
     }
 
+    /// Whether `other` is the same one, at another time perhaps.
+    pub(crate) const fn is(&self, other: &Self) -> bool {
+        self.pid == other.pid && self.start_ticks == other.start_ticks
+    }
+
     /// A descriptor that becomes readable when this very process ends.
     ///
     /// The pid may have been given to another process between our look and the open, so we
@@ -47,7 +56,7 @@ impl Process {
     /// Sends a signal to this very process; one that has ended needs none.
     pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         match self.watch().map(|watch| pidfd_send_signal(watch, signal)) {
-            None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
+            None | Some(Ok(()) | Err(Errno::SRCH)) => Ok(()),
             Some(Err(error)) => Err(error.into()),
         }
     }
@@ -84,7 +93,19 @@ impl Process {
 ///
 /// When `/proc` cannot be listed.
 pub(crate) fn session(id: u32) -> io::Result<Vec<Process>> {
-    Ok(all()?.into_iter().filter(|process| process.session == id).collect())
+    // To ask for a process's session costs a small part of reading all that is known of it.
+    let is_no_member = |pid: u32| match session_of(pid) {
+        Ok(session) => session != id,
+        // A security module may keep it from us. Then what `/proc` shows decides.
+        Err(error) => Errno::from_io_error(&error) == Some(Errno::SRCH),
+    };
+    let members = pids()?.into_iter().filter(|pid| !is_no_member(*pid)).filter_map(Process::find);
+    Ok(members.filter(|process| process.session == id).collect())
+}
+
+/// The session that we are in ourselves; none that we can see if it is another namespace's.
+pub(crate) fn own_session() -> Option<u32> {
+    session_of(0).ok().filter(|session| *session != 0)
 }
 
 /// Every process that we can see, zombies included.
@@ -93,13 +114,15 @@ pub(crate) fn session(id: u32) -> io::Result<Vec<Process>> {
 ///
 /// When `/proc` cannot be listed.
 pub(crate) fn all() -> io::Result<Vec<Process>> {
-    let mut found = Vec::new();
+    Ok(pids()?.into_iter().filter_map(Process::find).collect())
+}
+
+fn pids() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let pid = name.to_str().and_then(|name| name.parse().ok());
-        found.extend(pid.and_then(Process::find));
+        pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
     }
-    Ok(found)
+    Ok(pids)
 }
 
 /// A file of the kernel's, which does not say how long it is: with room for most of them, it
@@ -119,9 +142,14 @@ pub(crate) fn text(path: &str) -> io::Result<String> {
 /// # Errors
 ///
 /// When `/proc` is not mounted.
-pub(crate) fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<&'static str> {
+    /// No process sees two boots.
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(id) = BOOT.get() {
+        return Ok(id);
+    }
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    Ok(id.trim().to_owned())
+    Ok(BOOT.get_or_init(|| id.trim().to_owned()))
 }
 
 /// `pid (name) state ppid pgrp session …`, the start time being field 22. The name may hold
@@ -164,6 +192,23 @@ mod tests {
     #[case("x (sh) S 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887")]
     fn anything_else_is_no_process(#[case] line: &str) {
         assert_eq!(parse_stat(line), None);
+    }
+
+    #[test]
+    fn a_session_has_its_members_and_no_others() {
+        let this = Process::find(std::process::id()).expect("we run");
+        assert_eq!(own_session(), Some(this.session));
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("started");
+        let ours = session(this.session).expect("readable");
+        child.kill().and_then(|()| child.wait()).expect("ours to end");
+        let is_there = |pid| ours.iter().any(|process| process.pid == pid);
+        assert!(is_there(this.pid) && is_there(child.id()), "{ours:?}");
+        assert!(ours.iter().all(|process| process.session == this.session), "{ours:?}");
+        // Kernel threads, where we see any, are in none.
+        assert!(all().expect("readable").iter().all(|process| {
+            session_of(process.pid).is_ok_and(|session| session == process.session)
+                || Process::find(process.pid).is_none_or(|now| now.session != process.session)
+        }));
     }
 
     #[test]

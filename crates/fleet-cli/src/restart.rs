@@ -4,6 +4,8 @@
 //! Nothing here knows what a step does or how the lock works; both are traits, so the rules
 //! (stop at the first lost lock, go on after a failed agent) are tested without either.
 
+mod together;
+
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -39,8 +41,8 @@ pub(crate) trait Fence: Sync {
 
 /// Writes down how far everyone has come. Called inside fenced steps only.
 pub(crate) trait Marks: Sync {
-    /// `who` has come so far.
-    fn set(&self, who: Who, mark: Mark);
+    /// All of `whom` have come so far.
+    fn set(&self, whom: &[Who], mark: Mark);
 }
 
 /// How fast to go on, and when not to.
@@ -146,6 +148,20 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
 
     /// The turns of the agents at `places`, some at a time.
     fn batch(&self, places: &[usize], reports: &mut [Report], observe: &mut dyn FnMut(Event<'_>)) {
+        let mut tell = |(index, turn): News| {
+            let Some(report) = reports.get_mut(index) else { return };
+            let place = self.place(index);
+            match turn {
+                None => observe(Event::Began { place, agent: &report.agent }),
+                Some(turn) => {
+                    report.turn = turn;
+                    observe(Event::Ended { place, report });
+                }
+            }
+        };
+        if let Some(step) = self.common_step() {
+            return self.together(step, places, &mut tell);
+        }
         let (events, received) = channel();
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
@@ -154,17 +170,7 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
                 scope.spawn(move || self.worker(places, next, &events));
             }
             drop(events);
-            for (index, turn) in received {
-                let Some(report) = reports.get_mut(index) else { continue };
-                let place = self.place(index);
-                match turn {
-                    None => observe(Event::Began { place, agent: &report.agent }),
-                    Some(turn) => {
-                        report.turn = turn;
-                        observe(Event::Ended { place, report });
-                    }
-                }
-            }
+            received.into_iter().for_each(tell);
         });
     }
 
@@ -192,7 +198,7 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
             let names = Names { place: Some(place), name: &agent.name };
             let turn = self.turn(Who::Agent(*index), Target::Agent(agent), names);
             if self.work.pace.stop_on_failure && matches!(turn, Turn::Failed(_)) {
-                self.held_back.store(true, Ordering::SeqCst);
+                self.hold_back();
             }
             let _ = events.send((*index, Some(turn)));
         }
@@ -247,13 +253,13 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
                 }
                 Err(error) => {
                     let label = names.after("failed");
-                    self.fenced(&label, &mut || self.work.marks.set(who, Mark::Failed));
+                    self.fenced(&label, &mut || self.work.marks.set(&[who], Mark::Failed));
                     return Turn::Failed(error);
                 }
             }
         }
         let label = names.after(verb.done());
-        self.fenced(&label, &mut || self.work.marks.set(who, Mark::Done));
+        self.fenced(&label, &mut || self.work.marks.set(&[who], Mark::Done));
         Turn::Done(done)
     }
 
@@ -268,7 +274,7 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         let mut fired = None;
         // What was fired before a refusal still has to be waited for.
         self.fenced(label, &mut || {
-            self.work.marks.set(who, Mark::Begun);
+            self.work.marks.set(&[who], Mark::Begun);
             let ticket = self.work.fence.ticket();
             fired = Some(self.work.supervisor.fire(step, target, ticket));
         });
@@ -283,6 +289,10 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
             let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
             halt.get_or_insert(refused);
         }
+    }
+
+    fn hold_back(&self) {
+        self.held_back.store(true, Ordering::SeqCst);
     }
 
     fn must_halt(&self) -> bool {

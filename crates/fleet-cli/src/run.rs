@@ -14,14 +14,13 @@ use crate::lock::args::LockPath;
 use crate::lock::doctor;
 use crate::plan::Verb;
 use crate::report::Screen;
-use crate::supervisor::{Patience, launch, pane};
+use crate::supervisor::{Patience, pane};
 use crate::{completions, documents, fleet, lock, look, setup, unit, usage};
 
 /// Runs `fleet` with this process's arguments, environment and standard streams.
 pub(crate) fn run() -> Exit {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
-        Some(first) if first == launch::COMMAND => return launch::become_agent(arguments),
         Some(first) if first == doctor::COMMAND => return doctor::become_rival(arguments),
         Some(first) if first == pane::COMMAND => return pane::become_agent(),
         Some(first) if first == unit::COMMAND => return unit::run(arguments),

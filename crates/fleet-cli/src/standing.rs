@@ -168,14 +168,13 @@ impl Standing {
         }
     }
 
-    /// Somebody's turn came further.
-    pub(crate) fn set(&mut self, who: Who, mark: Mark) {
+    /// Somebody's turn came further, or else it is as far as it was: then false.
+    pub(crate) fn set(&mut self, who: Who, mark: Mark) -> bool {
         match who {
-            Who::Holder => self.holder = Some(mark),
+            Who::Holder => self.holder.replace(mark) != Some(mark),
             Who::Agent(place) => {
-                if let Some(agent) = self.agents.get_mut(place) {
-                    agent.mark = mark;
-                }
+                let agent = self.agents.get_mut(place);
+                agent.is_some_and(|agent| std::mem::replace(&mut agent.mark, mark) != mark)
             }
         }
     }

@@ -56,7 +56,7 @@ fn present(path: &Utf8Path, history: &History) -> Present {
     let held = look.filter(lock_fs::Status::is_held);
     let token = held.as_ref().and_then(|look| look.lock.record()).map(|record| &record.token);
     let boot = processes::boot_id().unwrap_or_default();
-    let waiting = history.waiters(&boot);
+    let waiting = history.waiters(boot);
     Present {
         now: Clock::default().now().wall.0,
         holder: token.map(ToString::to_string),

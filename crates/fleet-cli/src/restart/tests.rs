@@ -24,6 +24,8 @@ use crate::tenure::Tenure;
 struct Scripted {
     fails: BTreeMap<String, &'static str>,
     trips: Option<(String, i32)>,
+    /// Whether it restarts in one step, and several at once.
+    joins: bool,
     log: Mutex<Vec<String>>,
 }
 
@@ -40,10 +42,15 @@ struct Refused;
 impl Supervisor for Scripted {
     fn steps(&self, verb: Verb) -> &'static [Step] {
         match verb {
+            Verb::Restart if self.joins => &[Step::Restart],
             Verb::Restart => &[Step::Stop, Step::Start],
             Verb::Start => &[Step::Start],
             Verb::Stop => &[Step::Stop],
         }
+    }
+
+    fn joins(&self, _step: Step) -> bool {
+        self.joins
     }
 
     fn fire<'a>(
@@ -59,20 +66,25 @@ impl Supervisor for Scripted {
         let action = format!("{step:?} {name}");
         self.log.lock().expect("no panic").push(action.clone());
         if self.fails.get(name) == Some(&"fire") {
-            return Err(SupervisorError::NotLaunched { problem: "no".into() });
+            return Err(no());
         }
         Ok(Box::new(move |interrupt| {
             if let Some((_, signal)) = self.trips.as_ref().filter(|(at, _)| *at == action) {
                 interrupt.trip(*signal);
             }
             match (self.fails.get(name), step) {
-                (Some(&"wait"), _) => Err(SupervisorError::NotLaunched { problem: "no".into() }),
+                (Some(&"wait"), _) => Err(no()),
                 (_, Step::Stop) => Ok(Settled::Stopped { killed: false }),
                 (_, Step::Start) => Ok(Settled::Started { pid: 7 }),
                 (_, Step::Restart) => Ok(Settled::Restarted { pid: 7 }),
             }
         }))
     }
+}
+
+fn no() -> SupervisorError {
+    let source = std::io::ErrorKind::NotFound.into();
+    SupervisorError::NotLaunched { program: "no".into(), source }
 }
 
 /// Breaks down in the middle of a step.
@@ -125,8 +137,8 @@ impl Fence for Gate {
 struct Noted(Mutex<Vec<(Who, Mark)>>);
 
 impl Marks for Noted {
-    fn set(&self, who: Who, mark: Mark) {
-        self.0.lock().expect("no panic").push((who, mark));
+    fn set(&self, whom: &[Who], mark: Mark) {
+        self.0.lock().expect("no panic").extend(whom.iter().map(|who| (*who, mark)));
     }
 }
 
@@ -368,3 +380,5 @@ fn a_panic_releases_the_lock(#[case] names: &[&str]) {
     let guard = lock.acquire_quietly().expect("free again");
     assert!(matches!(guard.release(), Ok(Released::Released)));
 }
+
+mod together;

@@ -17,10 +17,12 @@ pub(crate) enum SupervisorError {
         path: Utf8PathBuf,
     },
     /// The command cannot be run at all.
-    #[error("{problem}")]
+    #[error("cannot run `{program}`")]
     NotLaunched {
-        /// What the launcher said.
-        problem: String,
+        /// Its program.
+        program: String,
+        /// Why.
+        source: io::Error,
     },
     /// The command ran and ended before it could be called started.
     #[error("it ended at once, with {status}; {words}")]

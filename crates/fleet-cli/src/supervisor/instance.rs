@@ -3,6 +3,7 @@
 //! The record is written by the run itself, before its command begins (see `launch`), and
 //! replaced whole, so a reader never sees half of it.
 
+use std::ffi::CString;
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Drift, State, SupervisorError};
 use crate::processes::{self, Process};
 use crate::roster::Agent;
+use crate::spawn::SelfRecord;
 
 /// The variable that every process of a run inherits; names the run.
 pub(super) const RUN_VARIABLE: &str = "FLEET_RUN";
@@ -41,15 +43,29 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// The instance that this process is about to become.
+    /// The record of a run that is about to begin, at `path`; its leader writes it.
     ///
     /// # Errors
     ///
-    /// When `/proc` does not tell us who we are.
-    pub(super) fn this_process(run: String) -> Result<Self, SupervisorError> {
-        let this = Self::of(std::process::id())?;
-        let this = this.ok_or_else(|| unreadable(ErrorKind::NotFound.into()))?;
-        Ok(Self { run, ..this })
+    /// When it cannot be made, or `/proc` is not mounted.
+    pub(super) fn to_be_written(
+        run: String,
+        command: Vec<String>,
+        directory: Option<Utf8PathBuf>,
+        path: &Utf8Path,
+    ) -> Result<SelfRecord, SupervisorError> {
+        let boot_id = processes::boot_id().map_err(unreadable)?.to_owned();
+        let (pid, start_ticks, stopping) = (0, 0, false);
+        let record = Self { pid, start_ticks, boot_id, run, stopping, command, directory };
+        let text = serde_json::to_string(&record).map_err(|e| failed("encode", path, e.into()))?;
+        let [before, between] = [r#"{"pid":"#, r#","start_ticks":"#];
+        let after = text.strip_prefix(&format!("{before}0{between}0")).unwrap_or_default();
+        let text = [before, between, &format!("{after}\n")].map(|part| part.as_bytes().to_vec());
+        let name = |path: &Utf8Path| {
+            CString::new(path.as_str()).map_err(|e| failed("write", path, e.into()))
+        };
+        create_parent(path)?;
+        Ok(SelfRecord { path: name(path)?, draft: name(&draft(path))?, text })
     }
 
     /// The run that the process `pid` leads, whoever started it; `None` if it has ended.
@@ -62,7 +78,7 @@ impl Instance {
         Ok(Process::find(pid).map(|process| Self {
             pid,
             start_ticks: process.start_ticks,
-            boot_id,
+            boot_id: boot_id.to_owned(),
             run: String::new(),
             stopping: false,
             command: Vec::new(),
@@ -91,8 +107,7 @@ impl Instance {
     /// Names the file that could not be written.
     pub(super) fn write(&self, path: &Utf8Path) -> Result<(), SupervisorError> {
         let text = serde_json::to_string(self).map_err(|e| failed("encode", path, e.into()))?;
-        // One name is enough: records are written under the lock's mutex only.
-        let temporary = path.with_extension("json.new");
+        let temporary = draft(path);
         create_parent(path)?;
         std::fs::write(&temporary, text + "\n").map_err(|e| failed("write", &temporary, e))?;
         std::fs::rename(&temporary, path).map_err(|e| failed("replace", path, e))
@@ -196,6 +211,12 @@ fn unreadable(source: io::Error) -> SupervisorError {
     SupervisorError::Io { action: "read", path: "/proc".into(), source }
 }
 
+/// What a record is called until it is whole. One name is enough: records are written under
+/// the lock's mutex only.
+pub(super) fn draft(path: &Utf8Path) -> Utf8PathBuf {
+    path.with_extension("json.new")
+}
+
 /// Makes the directory of `path`.
 ///
 /// # Errors
@@ -242,9 +263,11 @@ fn failed(action: &'static str, path: &Utf8Path, source: io::Error) -> Superviso
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spawn::spawn_recorded;
 
     fn this() -> Instance {
-        Instance::this_process("run".into()).expect("we run")
+        let this = Instance::of(std::process::id()).expect("there is a /proc").expect("we run");
+        Instance { run: "run".into(), ..this }
     }
 
     #[test]
@@ -256,6 +279,22 @@ mod tests {
         assert_eq!(Instance::read(&path).expect("readable"), Some(this()));
         std::fs::write(&path, "{\"pid\": 1").expect("written");
         assert_eq!(Instance::read(&path).expect("readable"), None, "half a record is none");
+    }
+
+    #[test]
+    fn a_process_writes_its_own_record() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = Utf8Path::from_path(dir.path()).expect("UTF-8").join("deeper/a.json");
+        let words = vec!["sleep".to_owned(), "60".to_owned()];
+        let record = Instance::to_be_written("run".into(), words.clone(), None, &path);
+        let mut command = std::process::Command::new("sleep");
+        let record = record.expect("prepared");
+        let mut child = spawn_recorded(command.arg("60"), record).expect("started");
+        let written = Instance::read(&path).expect("readable");
+        let found = Instance::of(child.id()).expect("there is a /proc").expect("it runs");
+        child.kill().and_then(|()| child.wait()).expect("ours to end");
+        assert_eq!(written, Some(Instance { run: "run".into(), command: words, ..found }));
+        assert!(!draft(&path).exists());
     }
 
     #[test]

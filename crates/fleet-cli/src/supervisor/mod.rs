@@ -33,7 +33,6 @@ pub(crate) use self::look::{
     Drift, Look, LookError, PaneSight, Sight, State, Stranger, Survey, UnitSight, View, last,
 };
 use self::process::Processes;
-pub(crate) use self::process::launch;
 pub(crate) use self::systemd::Manager;
 use self::systemd::Units;
 use self::tmux::Sessions;
@@ -69,6 +68,38 @@ pub(crate) trait Supervisor: Sync {
         target: Target<'a>,
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError>;
+
+    /// Whether a step for several agents is better fired with [`Self::fire_together`].
+    fn joins(&self, _step: Step) -> bool {
+        false
+    }
+
+    /// Begins one step for several agents at once. Runs under the lock's mutex, as
+    /// [`Self::fire`] does. For whom it could not begin, the wait tells.
+    fn fire_together<'a>(
+        &'a self,
+        step: Step,
+        agents: &[&'a Agent],
+        ticket: BorrowedFd<'_>,
+    ) -> WaitTogether<'a> {
+        self.fire_each(step, agents, ticket)
+    }
+
+    /// Begins one step for each of several agents; they are waited for one after the other.
+    fn fire_each<'a>(
+        &'a self,
+        step: Step,
+        agents: &[&'a Agent],
+        ticket: BorrowedFd<'_>,
+    ) -> WaitTogether<'a> {
+        let fire = |agent: &&'a Agent| self.fire(step, Target::Agent(agent), ticket);
+        let fired: Vec<_> = agents.iter().map(fire).collect();
+        Box::new(move |interrupt, ended| {
+            for (index, fired) in fired.into_iter().enumerate() {
+                ended(vec![(index, fired.and_then(|wait| wait(interrupt)))]);
+            }
+        })
+    }
 }
 
 /// What a roster's supervisor can do.
@@ -79,6 +110,13 @@ impl<T: Supervisor + Look> Keeper for T {}
 /// The rest of a step: waits until it has taken effect.
 pub(crate) type Wait<'a> =
     Box<dyn FnOnce(&Interrupt) -> Result<Settled, SupervisorError> + Send + 'a>;
+
+/// The rest of a step for several agents: tells of those whose step has taken effect, some at
+/// a time, until it has told of each. They are named by their places in what was fired.
+pub(crate) type WaitTogether<'a> = Box<dyn FnOnce(&Interrupt, &mut Ended<'_>) + 'a>;
+
+/// Hears how the step of some agents ended.
+pub(crate) type Ended<'e> = dyn FnMut(Vec<(usize, Result<Settled, SupervisorError>)>) + 'e;
 
 /// One short action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,76 @@ pub(super) fn ask(runs: &[Instance]) -> Result<(), SupervisorError> {
     send(runs, Signal::CONT)
 }
 
+/// How long a run's group may take to end before those that have left it are asked, too: its
+/// leader may be waiting for them.
+const GROUP_PATIENCE: Duration = Duration::from_millis(5);
+
+/// A run whose first processes have been asked to end.
+#[derive(Debug)]
+pub(super) struct Asked {
+    run: [Instance; 1],
+    asked: Vec<Process>,
+    watch: Option<OwnedFd>,
+}
+
+impl Asked {
+    /// The name of the run.
+    pub(super) fn into_run(self) -> String {
+        let [Instance { run, .. }] = self.run;
+        run
+    }
+}
+
+/// Asks a run to end: its group, if its `leader` lives, and else all its members. Who has left
+/// the group is asked by [`await_end_of_all`].
+///
+/// # Errors
+///
+/// When the system refuses.
+pub(super) fn ask_first(run: Instance, leader: Option<Process>) -> Result<Asked, SupervisorError> {
+    // Looked at again right before the signal: as long as the leader is there, if only as a
+    // zombie, its group's number is its own.
+    let watch = leader.as_ref().and_then(Process::watch);
+    let members = match (leader, &watch) {
+        (Some(leader), Some(_)) => vec![leader],
+        _ => run.members()?,
+    };
+    ask_members(&run, &members)?;
+    Ok(Asked { run: [run], asked: members, watch })
+}
+
+/// As [`await_end`]; who has left the group is asked as soon as the leader has ended, or has
+/// not for a while. So a run that ends as it should takes one look through all processes.
+///
+/// # Errors
+///
+/// As [`await_end`].
+pub(super) fn await_end_of_all(
+    asked: &Asked,
+    grace: Duration,
+    interrupt: &Interrupt,
+) -> Result<Settled, SupervisorError> {
+    let deadline = Instant::now() + grace;
+    let [run] = &asked.run;
+    let mut woken = Woken::Ready;
+    if let Some(watch) = &asked.watch {
+        woken = interrupt
+            .wait(&[watch.as_fd()], grace.min(GROUP_PATIENCE))
+            .map_err(|source| SupervisorError::System { action: "watch the process", source })?;
+    }
+    let mut left = run.members()?;
+    if left.is_empty() {
+        return Ok(Settled::Stopped { killed: false });
+    }
+    let is_asked = |process: &Process| asked.asked.iter().any(|other| other.is(process));
+    left.retain(|process| process.group != run.pid && !is_asked(process));
+    ask_members(run, &left)?;
+    match woken {
+        Woken::Interrupted => Err(SupervisorError::Interrupted),
+        _ => await_end(&asked.run, deadline.saturating_duration_since(Instant::now()), interrupt),
+    }
+}
+
 /// Waits until no process of the runs is alive, with force after `grace`.
 ///
 /// # Errors
@@ -113,6 +183,12 @@ fn members(runs: &[Instance]) -> Result<Vec<Process>, SupervisorError> {
         all.extend(run.members()?);
     }
     Ok(all)
+}
+
+fn ask_members(run: &Instance, members: &[Process]) -> Result<(), SupervisorError> {
+    let refused = |source| SupervisorError::System { action: "signal the process", source };
+    let mut signals = [Signal::TERM, Signal::CONT].into_iter();
+    signals.try_for_each(|signal| run.signal(members, signal).map_err(refused))
 }
 
 fn send(runs: &[Instance], signal: Signal) -> Result<(), SupervisorError> {

@@ -8,12 +8,14 @@
 //! There is no holder: agents live in no common process, so every step for the holder has
 //! already been done.
 
-pub(crate) mod launch;
+mod launch;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use self::launch::Launched;
 use super::instance::{Instance, pids};
@@ -25,7 +27,7 @@ use super::{
 use crate::error;
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
-use crate::processes::Process;
+use crate::processes;
 use crate::roster::Agent;
 
 /// The agents of one home, as processes.
@@ -36,12 +38,15 @@ pub(crate) struct Processes {
     /// The agents that this very `fleet` started: its children until it ends, so it has to
     /// reap those that end before.
     children: Mutex<Vec<Child>>,
+    /// The runs that we saw the end of. Nobody can join a session, so one that had no member
+    /// left has none for ever.
+    ended: Mutex<BTreeSet<String>>,
 }
 
 impl Processes {
     /// A supervisor for the agents of `home`.
     pub(crate) fn new(home: Home, patience: Patience) -> Self {
-        Self { home, patience, children: Mutex::default() }
+        Self { home, patience, children: Mutex::default(), ended: Mutex::default() }
     }
 
     fn stop(&self, agent: &Agent) -> Result<Wait<'_>, SupervisorError> {
@@ -50,33 +55,44 @@ impl Processes {
         let Some(mut instance) = Instance::read(&record)? else {
             return Ok(Box::new(|_| Ok(Settled::Already)));
         };
-        let members = instance.members()?;
-        if members.iter().any(|process| process.pid == std::process::id()) {
+        // A run whose leader lives has a member, and its session is the one of this number; so
+        // there is no need to look for members in the whole table.
+        let leader = instance.living_leader()?;
+        let (is_inside, is_over) = match leader {
+            Some(_) => (processes::own_session() == Some(instance.pid), false),
+            None => {
+                let members = instance.members()?;
+                let this = std::process::id();
+                (members.iter().any(|process| process.pid == this), members.is_empty())
+            }
+        };
+        if is_inside {
             return Err(SupervisorError::inside_session(&agent.name));
         }
         // Written before the signal: if we die between the two, the agent shows as
         // "stopping" and runs, and the next stop or restart tries again.
         instance.stopping = true;
         instance.write(&record)?;
-        if members.is_empty() {
+        if is_over {
+            self.has_ended(instance.run);
             return Ok(Box::new(|_| Ok(Settled::Already)));
         }
-        let runs = [instance];
-        stop::ask(&runs)?;
+        let asked = stop::ask_first(instance, leader)?;
         Ok(Box::new(move |interrupt| {
-            let settled = stop::await_end(&runs, self.patience.grace, interrupt);
+            let settled = stop::await_end_of_all(&asked, self.patience.grace, interrupt);
+            if settled.is_ok() {
+                self.has_ended(asked.into_run());
+            }
             self.reap();
             settled
         }))
     }
 
-    fn start<'a>(
-        &'a self,
-        agent: &'a Agent,
-        ticket: BorrowedFd<'_>,
-    ) -> Result<Wait<'a>, SupervisorError> {
+    fn start<'a>(&'a self, agent: &'a Agent) -> Result<Wait<'a>, SupervisorError> {
         self.reap();
-        if let Some(instance) = Instance::read(&self.home.instance(&agent.name))? {
+        if let Some(instance) = Instance::read(&self.home.instance(&agent.name))?
+            && !self.ended().contains(&instance.run)
+        {
             let members = instance.members()?;
             match (instance.leader(&members), instance.stopping) {
                 (Some(_), false) => return Ok(Box::new(|_| Ok(Settled::Already))),
@@ -91,7 +107,7 @@ impl Processes {
                 return Err(SupervisorError::Leftover { name, pids });
             }
         }
-        let launched = launch::launch(&self.home, agent, ticket)?;
+        let launched = launch::launch(&self.home, agent)?;
         Ok(Box::new(move |interrupt| self.settle(agent, launched, interrupt)))
     }
 
@@ -104,7 +120,8 @@ impl Processes {
     ) -> Result<Settled, SupervisorError> {
         let Launched { mut child, log_start } = launched;
         let pid = child.id();
-        let watch = Process::find(pid).and_then(|process| process.watch());
+        // A child of ours keeps its number until we reap it.
+        let watch = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
         let watched: Vec<_> = watch.iter().map(AsFd::as_fd).collect();
         // Only the time matters: if a signal ends the wait, the agent has been started all
         // the same.
@@ -136,8 +153,21 @@ impl Processes {
         Sight { state, unit: None, pane: None, drift }
     }
 
+    fn has_ended(&self, run: String) {
+        self.ended().insert(run);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Leaves no zombie behind while we run.
     fn reap(&self) {
+        // Most have ended none, and one call tells; so many agents do not take many times many.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if !matches!(waitid(WaitId::All, look), Ok(Some(_))) {
+            return;
+        }
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
@@ -148,12 +178,12 @@ impl Supervisor for Processes {
         &'a self,
         step: Step,
         target: Target<'a>,
-        ticket: BorrowedFd<'_>,
+        _ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
         match (target, step) {
             (Target::Holder, _) => Ok(Box::new(|_| Ok(Settled::Already))),
             (Target::Agent(agent), Step::Stop) => self.stop(agent),
-            (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent, ticket),
+            (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent),
         }
     }
 }

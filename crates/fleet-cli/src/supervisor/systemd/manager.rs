@@ -109,30 +109,30 @@ impl Manager {
         Ok(if said.status.success() { Ok(()) } else { Err(said.complaint()) })
     }
 
-    /// Has the manager do `verb` to a unit, without waiting until it is done.
+    /// Has the manager do `verb` to units, without waiting until it is done.
     ///
     /// # Errors
     ///
-    /// When it refuses, or cannot be asked.
+    /// When it refuses for one, or cannot be asked.
     pub(super) fn order(
         &self,
         verb: &str,
-        unit: &str,
+        units: &[&str],
         ticket: BorrowedFd<'_>,
     ) -> Result<(), SupervisorError> {
-        let arguments = ["--user", "--no-block", verb, unit];
+        let arguments = [&["--user", "--no-block", verb], units].concat();
         self.call(&arguments, Some(ticket))?.success(PROGRAM, &arguments).map(drop)
     }
 
-    /// Has the manager forget that a unit failed, and how often it was started lately:
-    /// otherwise it would refuse to start it yet again. A unit that it has not loaded has
+    /// Has the manager forget that units failed, and how often they were started lately:
+    /// otherwise it would refuse to start them yet again. A unit that it has not loaded has
     /// nothing to forget.
     ///
     /// # Errors
     ///
     /// When systemctl cannot be run, or hangs.
-    pub(super) fn forgive(&self, unit: &str) -> Result<(), SupervisorError> {
-        self.call(&["--user", "reset-failed", unit], None).map(drop)
+    pub(super) fn forgive(&self, units: &[&str]) -> Result<(), SupervisorError> {
+        self.call(&[&["--user", "reset-failed"], units].concat(), None).map(drop)
     }
 
     /// Looks at units, in their order.

@@ -13,6 +13,7 @@
 mod log;
 mod look;
 mod manager;
+mod together;
 
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,8 @@ pub(crate) use self::manager::Manager;
 use self::manager::{Phase, Unit};
 use super::tmux::client::{self, Pane, Tmux, session_name};
 use super::{
-    Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait, tmux,
-    tool,
+    Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
+    WaitTogether, tmux, tool,
 };
 use crate::error;
 use crate::home::Home;
@@ -105,13 +106,9 @@ impl<'r> Units<'r> {
 
     /// Looks at a target before its step. Refuses one that there is nothing to do about.
     fn before<'a>(&self, target: Target<'a>) -> Result<Before<'a>, SupervisorError> {
-        let unit = self.manager.look(&self.unit_name(target))?;
-        if unit.load != "loaded" {
-            return Err(SupervisorError::NoUnit { unit: unit.name, load: unit.load });
-        }
-        let has_own_process = unit.main_pid.is_some() || unit.phase == Phase::Inactive;
+        let unit = self.manager.look(&self.unit_name(target))?.loaded()?;
         let pane = match target {
-            Target::Agent(agent) if !has_own_process => self.pane(agent)?,
+            Target::Agent(agent) if unit.may_have_a_pane() => self.pane(agent)?,
             _ => None,
         };
         Ok(Before { target, unit, pane })
@@ -131,7 +128,7 @@ impl<'r> Units<'r> {
         if matches!(unit.phase, Phase::Inactive | Phase::Failed) && !unit.has_job {
             return Ok(Box::new(|_| Ok(Settled::Already)));
         }
-        self.manager.order("stop", &unit.name, ticket)?;
+        self.manager.order("stop", &[&unit.name], ticket)?;
         let pane = before.pane.filter(|pane| pane.dead.is_none());
         Ok(Box::new(move |interrupt| {
             let after = self.await_job(&unit.name, interrupt)?;
@@ -185,20 +182,24 @@ impl<'r> Units<'r> {
         before: &Before<'a>,
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
-        self.manager.forgive(&before.unit.name)?;
-        self.manager.order(verb, &before.unit.name, ticket)?;
-        let ran = before.runs() || self.holder_restarted.load(Ordering::SeqCst);
+        self.manager.forgive(&[&before.unit.name])?;
+        self.manager.order(verb, &[&before.unit.name], ticket)?;
+        let ran = before.runs() || self.has_restarted_the_holder();
         if verb == RESTART && matches!(before.target, Target::Holder) {
             self.holder_restarted.store(true, Ordering::SeqCst);
         }
         Ok(self.await_up(before, ran))
     }
 
+    fn has_restarted_the_holder(&self) -> bool {
+        self.holder_restarted.load(Ordering::SeqCst)
+    }
+
     /// Whether the holder's restart has the manager start the agent anyway, at this moment. An
     /// order to restart would end that start halfway, and what the unit has made by then, its
     /// session, would be in the way of the next.
     fn comes_with_the_holder(&self, before: &Before<'_>) -> bool {
-        self.holder_restarted.load(Ordering::SeqCst)
+        self.has_restarted_the_holder()
             && before.unit.has_job
             && before.unit.phase != Phase::Deactivating
     }
@@ -224,9 +225,7 @@ impl<'r> Units<'r> {
         let mut retry = FIRST_RETRY;
         loop {
             let unit = self.manager.look(name)?;
-            let is_between = matches!(unit.phase, Phase::Deactivating)
-                || unit.phase == Phase::Activating && unit.sub != "auto-restart";
-            if !unit.has_job && !is_between {
+            if !unit.is_at_work() {
                 return Ok(unit);
             }
             tmux::pause(retry, interrupt)?;
@@ -322,6 +321,41 @@ impl Supervisor for Units<'_> {
                 }
             }
         }
+    }
+
+    fn joins(&self, step: Step) -> bool {
+        step == Step::Restart
+    }
+
+    fn fire_together<'a>(
+        &'a self,
+        _step: Step,
+        agents: &[&'a Agent],
+        ticket: BorrowedFd<'_>,
+    ) -> WaitTogether<'a> {
+        self.restart_together(agents, ticket)
+    }
+}
+
+impl Unit {
+    /// Itself, if there is something to be done with it.
+    fn loaded(self) -> Result<Self, SupervisorError> {
+        match self.load.as_str() {
+            "loaded" => Ok(self),
+            _ => Err(SupervisorError::NoUnit { unit: self.name, load: self.load }),
+        }
+    }
+
+    /// Whether its agent, if it runs, is in a pane.
+    fn may_have_a_pane(&self) -> bool {
+        self.main_pid.is_none() && self.phase != Phase::Inactive
+    }
+
+    /// Whether the manager has something to do with it, or is about to.
+    fn is_at_work(&self) -> bool {
+        let is_between = self.phase == Phase::Deactivating
+            || self.phase == Phase::Activating && self.sub != "auto-restart";
+        self.has_job || is_between
     }
 }
 
