@@ -35,13 +35,24 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Error> {
     for (name, reason) in &missing {
         bench.progress(&format!("missing: {name}: {reason}"));
     }
-    let mut sections = Vec::new();
+    let (mut sections, mut failure) = (Vec::new(), None);
     for part in Part::value_variants().iter().filter(|part| is_wanted(**part, &args.section)) {
-        let section = measure(*part, &bench)?;
-        page::say(&page::section(&section))?;
-        sections.push(section);
+        match measure(*part, &bench) {
+            Ok(section) => {
+                page::say(&page::section(&section))?;
+                sections.push(section);
+            }
+            // An hour of the other parts is not thrown away for it.
+            Err(error) => {
+                let name = format!("The part {part:?}");
+                bench.progress(&format!("{name} failed: {}", chain(&error)));
+                missing.push((name, chain(&error)));
+                failure = failure.or(Some(error));
+            }
+        }
     }
-    finish(args, &bench, sections, missing, begun)
+    finish(args, &bench, sections, missing, begun)?;
+    failure.map_or(Ok(()), Err)
 }
 
 fn finish(
