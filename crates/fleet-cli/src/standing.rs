@@ -270,6 +270,17 @@ mod tests {
     const HALF: [Mark; 3] = [Mark::Done, Mark::Begun, Mark::Pending];
     const MINUTES_10: u64 = 600_000;
 
+    #[test]
+    fn a_mark_that_was_there_is_no_progress() {
+        let mut standing = left(0, Mark::Pending, HALF, None);
+        for who in [Who::Holder, Who::Agent(2)] {
+            assert_eq!(
+                [Mark::Begun, Mark::Begun].map(|mark| standing.set(who, mark)),
+                [true, false]
+            );
+        }
+    }
+
     #[rstest]
     #[case::died_just_now(0, None, Some(7), Some(vec![0]), Some(vec![0]))]
     #[case::at_the_edge(MINUTES_10, None, Some(7), Some(vec![0]), Some(vec![0]))]

@@ -364,3 +364,20 @@ fn a_waiter_that_is_told_of_nothing_looks_often_at_first() {
     let naps = naps.lines().filter(|line| line.starts_with("b  Sleep") || line.contains("Judged"));
     insta::assert_snapshot!(naps.collect::<Vec<_>>().join("\n"));
 }
+
+/// The short sleeps of one who is told of nothing end with the poll, however short that is.
+#[test]
+fn a_waiter_that_is_told_of_nothing_passes_a_stopped_first_as_well() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_stopped] = line(&mut disk, ["stopped"]);
+    let poll = Duration::from_millis(30);
+    let hurried = process_with("b", Settings { poll, ..settings() });
+    let mut b = Worker::contender(&disk, hurried).until(&mut disk, "Watch(Ahead)");
+    b.feed(&mut disk, Event::Failed(Errno(24)));
+    let b = b.until(&mut disk, "Sleep");
+    release(&mut disk, &context, ownership);
+    let start = disk.now.boot;
+    acquired(b.run(&mut disk));
+    assert!(disk.now.boot.since(start) <= 12 * poll);
+}
