@@ -170,6 +170,9 @@ fn parse_stat(stat: &str) -> Option<Process> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use rstest::rstest;
 
     use super::*;
@@ -194,21 +197,41 @@ mod tests {
         assert_eq!(parse_stat(line), None);
     }
 
+    /// The session of its own is not that of the tests: a caller in another pid namespace may
+    /// have made that one, and then it has no id that we can see.
     #[test]
     fn a_session_has_its_members_and_no_others() {
-        let this = Process::find(std::process::id()).expect("we run");
-        assert_eq!(own_session(), Some(this.session));
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("started");
-        let ours = session(this.session).expect("readable");
-        child.kill().and_then(|()| child.wait()).expect("ours to end");
-        let is_there = |pid| ours.iter().any(|process| process.pid == pid);
-        assert!(is_there(this.pid) && is_there(child.id()), "{ours:?}");
-        assert!(ours.iter().all(|process| process.session == this.session), "{ours:?}");
+        let mut leader = Command::new("setsid")
+            .args(["sh", "-c", "sleep 60 & echo $!; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut line = String::new();
+        let stdout = leader.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("readable");
+        let member = line.trim().parse::<u32>().expect("a pid");
+        let found = session(leader.id()).expect("readable");
+        let everyone = all().expect("readable");
+        for process in &found {
+            process.signal(Signal::KILL).expect("ours to end");
+        }
+        leader.wait().expect("ours to reap");
+        let mut pids: Vec<u32> = found.iter().map(|process| process.pid).collect();
+        pids.sort_unstable();
+        let mut expected = [leader.id(), member];
+        expected.sort_unstable();
+        assert_eq!(pids, expected, "{found:?}");
         // Kernel threads, where we see any, are in none.
-        assert!(all().expect("readable").iter().all(|process| {
+        assert!(everyone.iter().all(|process| {
             session_of(process.pid).is_ok_and(|session| session == process.session)
                 || Process::find(process.pid).is_none_or(|now| now.session != process.session)
         }));
+    }
+
+    #[test]
+    fn our_own_session_is_known_unless_it_is_another_namespaces() {
+        let this = Process::find(std::process::id()).expect("we run");
+        assert_eq!(own_session(), Some(this.session).filter(|session| *session != 0));
     }
 
     #[test]
