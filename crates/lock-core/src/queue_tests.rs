@@ -1,39 +1,16 @@
-//! Scripted runs of those who wait: who watches whom, who is next, and who is passed over.
+//! Scripted runs of those who wait: who watches whom, and who is next.
 
 use core::time::Duration;
 
 use super::*;
-use crate::acquire::{Acquire, Acquired};
 use crate::effect::{Errno, Wake};
-use crate::hold::{Held, Hold};
-use crate::machine::{Failure, Ownership, Reason};
+use crate::machine::{Failure, Reason};
 use crate::policy::{OnTimeout, Settings};
 use crate::testing::disk::{Disk, Inode, Lack};
+use crate::testing::line::{acquired, contender, line, release};
 use crate::testing::worker::Worker;
 use crate::testing::{owner, process, process_with, settings};
 use crate::verdict::Stale;
-
-fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
-    Worker::contender(disk, process(name))
-}
-
-/// Contenders that wait, one behind the other.
-fn line<const N: usize>(disk: &mut Disk, names: [&str; N]) -> [Worker<Acquire>; N] {
-    let line = names.map(|name| contender(disk, name).until(disk, "Sleep"));
-    disk.story();
-    line
-}
-
-fn release(disk: &mut Disk, context: &Context, ownership: Ownership) {
-    let machine = Hold::release(context, disk.now, ownership);
-    let held = Worker::new(context.clone(), machine).run(disk);
-    assert_eq!(held, Ok(Held::Released));
-    disk.let_go(context.pid);
-}
-
-fn acquired(outcome: Result<Acquired, Failure>) -> Ownership {
-    outcome.expect("because it becomes owner").ownership
-}
 
 fn waits_on(disk: &Disk, pid: u32, slot: Slot) -> bool {
     disk.open_slots(pid).contains(&slot)
@@ -120,68 +97,6 @@ fn a_waiter_behind_another_gives_up_when_its_patience_ends() {
     let outcome = Worker::contender(&disk, process_with("b", settings)).run(&mut disk);
     assert!(matches!(outcome, Err(Failure::TimedOut { owner: Some(_) })), "{outcome:?}");
     assert_eq!(disk.now.boot.since(start), settings.max_wait);
-    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
-}
-
-#[test]
-fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [stopped, b] = line(&mut disk, ["stopped", "b"]);
-    release(&mut disk, &context, ownership);
-    disk.story();
-    let start = disk.now.boot;
-    let passed = acquired(b.run(&mut disk));
-    insta::assert_snapshot!(disk.story());
-    assert!(disk.now.boot.since(start) <= 9 * settings().poll);
-    assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
-    let stopped = stopped.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-    release(&mut disk, &process("b"), passed);
-    acquired(stopped.run(&mut disk));
-    assert_eq!(disk.names(), ["Generation", "Lock"]);
-}
-
-/// Each of those between has its own time to do it.
-#[test]
-fn of_those_behind_a_stopped_first_the_next_passes_it_over() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [_stopped, b, c] = line(&mut disk, ["stopped", "b", "c"]);
-    release(&mut disk, &context, ownership);
-    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-    let second = acquired(b.run(&mut disk));
-    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-    release(&mut disk, &process("b"), second);
-    acquired(c.run(&mut disk));
-}
-
-/// A poll's time for the first, and one more for the one between, which could pass it over.
-#[test]
-fn each_of_those_before_has_its_own_time_to_take_a_free_lock() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [_first, _second, c] = line(&mut disk, ["first", "second", "c"]);
-    release(&mut disk, &context, ownership);
-    let c = c.after(&mut disk, "Sleep");
-    let seen = disk.now.boot;
-    acquired(c.run(&mut disk));
-    let idle = disk.now.boot.since(seen);
-    assert!((2 * settings().poll..3 * settings().poll).contains(&idle), "{idle:?}");
-}
-
-/// The first has chosen to wait for longer, and keeps its place.
-#[test]
-fn the_least_patient_takes_over_before_its_turn() {
-    let mut disk = Disk::new();
-    owner(&mut disk, "slow");
-    let stale_after = Duration::from_secs(600);
-    let patient = Settings { max_wait: Duration::from_secs(500), stale_after, ..settings() };
-    let context = process_with("patient", patient);
-    let _patient = Worker::contender(&disk, context).until(&mut disk, "Sleep");
-    let hasty = Settings { stale_after, ..settings() };
-    let taken = Worker::contender(&disk, process_with("hasty", hasty)).run(&mut disk);
-    let takeover = taken.expect("because its patience is at an end").takeover;
-    assert_eq!(takeover.map(|takeover| takeover.reason), Some(Reason::TimedOut));
     assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
 }
 
@@ -300,23 +215,6 @@ fn a_number_that_is_anothers_by_now_is_left_alone() {
     assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)", "Queued(2)"]);
 }
 
-/// A lock that is free at two looks was not idle in between, if another is first by now.
-#[test]
-fn a_queue_that_gets_on_is_not_passed() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [a, b, c] = line(&mut disk, ["a", "b", "c"]);
-    release(&mut disk, &context, ownership);
-    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-    let first = acquired(a.run(&mut disk));
-    release(&mut disk, &process("a"), first);
-    disk.pass(600);
-    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-    let second = acquired(b.run(&mut disk));
-    release(&mut disk, &process("b"), second);
-    acquired(c.run(&mut disk));
-}
-
 /// Between linking a number and opening the one before, that one may have been served.
 #[test]
 fn who_was_before_one_may_be_gone_at_the_first_look() {
@@ -342,42 +240,4 @@ fn behind_the_largest_number_one_waits_without_a_place() {
     assert!(waits_on(&disk, process("b").pid, Slot::Judged));
     release(&mut disk, &context, ownership);
     acquired(b.run(&mut disk));
-}
-
-/// Where the system has no watch left, a turn is noticed within a quarter of the time waited.
-#[test]
-fn a_waiter_that_is_told_of_nothing_looks_often_at_first() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [a] = line(&mut disk, ["a"]);
-    let mut b = contender(&disk, "b").until(&mut disk, "Watch(Ahead)");
-    disk.story();
-    b.feed(&mut disk, Event::Failed(Errno(24)));
-    for _ in 0..12 {
-        b = b.until(&mut disk, "Sleep").after(&mut disk, "Sleep");
-    }
-    release(&mut disk, &context, ownership);
-    let first = acquired(a.run(&mut disk));
-    release(&mut disk, &process("a"), first);
-    acquired(b.run(&mut disk));
-    let naps = disk.story();
-    let naps = naps.lines().filter(|line| line.starts_with("b  Sleep") || line.contains("Judged"));
-    insta::assert_snapshot!(naps.collect::<Vec<_>>().join("\n"));
-}
-
-/// The short sleeps of one who is told of nothing end with the poll, however short that is.
-#[test]
-fn a_waiter_that_is_told_of_nothing_passes_a_stopped_first_as_well() {
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    let [_stopped] = line(&mut disk, ["stopped"]);
-    let poll = Duration::from_millis(30);
-    let hurried = process_with("b", Settings { poll, ..settings() });
-    let mut b = Worker::contender(&disk, hurried).until(&mut disk, "Watch(Ahead)");
-    b.feed(&mut disk, Event::Failed(Errno(24)));
-    let b = b.until(&mut disk, "Sleep");
-    release(&mut disk, &context, ownership);
-    let start = disk.now.boot;
-    acquired(b.run(&mut disk));
-    assert!(disk.now.boot.since(start) <= 12 * poll);
 }

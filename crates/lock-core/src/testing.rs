@@ -1,6 +1,7 @@
 //! What the unit tests share: names and instants, and a model disk to run machines on.
 
 pub(crate) mod disk;
+pub(crate) mod line;
 mod scene;
 mod story;
 pub(crate) mod worker;

@@ -27,7 +27,7 @@ use crate::queue::{Before, Found, Place};
 use crate::snapshot::{FileId, Snapshot};
 use crate::time::{Boot, Now};
 
-/// The first sleep, after which each is twice as long as the one before. The kernel tells of a
+/// The first sleep, after which each is four times as long as the one before. The kernel tells of a
 /// death a hair before it is complete, and whoever begins to watch in that moment is not told.
 const FIRST_NAP: Duration = Duration::from_millis(64);
 
@@ -39,8 +39,13 @@ const FIRST_POLL: Duration = Duration::from_millis(1);
 /// After being told of a death that is not complete yet.
 const HAIR: Duration = Duration::from_millis(1);
 
-/// How many times the fallback poll is the longest sleep behind another.
+/// How many times the fallback poll is the longest sleep behind the first.
 const LONGEST_NAP: u32 = 8;
+
+/// With more before us it is as many times as long, up to this: it is those right behind the first
+/// who have to notice soon that it does not take a lock that is to be had. No longer, since
+/// nobody tells of those who have left the queue since.
+const DEEPEST: u32 = 8;
 
 /// How often names may change under us before we sleep.
 const MAX_ROUNDS: u8 = 8;
@@ -51,6 +56,8 @@ pub(crate) struct Turn {
     place: Place,
     /// Whose ticket is open in [`Slot::Ahead`].
     open: Option<u64>,
+    /// How many were before us when we last counted.
+    before: Option<u32>,
     wakes: Wakes,
     nap: Duration,
     rounds: u8,
@@ -138,6 +145,7 @@ impl Turn {
         Self {
             place,
             open: None,
+            before: None,
             wakes: Wakes::Unset,
             nap: FIRST_NAP,
             rounds: 0,
@@ -237,6 +245,11 @@ impl Turn {
                 Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
+            // While it is held, who is before us matters only for how long we sleep.
+            (At::CloseLock, _) if self.is_held() && self.before.is_some() => {
+                self.idle = None;
+                self.sleep(context, now)
+            }
             (At::CloseLock, _) => self.go(At::Open),
             (At::CloseAhead(then), _) => match then {
                 Then::Open(number) => self.go(At::OpenAhead(number)),
@@ -248,6 +261,7 @@ impl Turn {
 
     /// Somebody is before us.
     fn found(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+        self.before = Some(line.count);
         match self.open {
             Some(open) if open == line.ahead => self.stay_or_pass(context, now, line),
             Some(_) => self.close(Then::Open(line.ahead)),
@@ -287,7 +301,9 @@ impl Turn {
     fn longest(&self, context: &Context) -> Duration {
         let poll = context.policy.poll;
         let longest = match (self.idle, self.wakes) {
-            (None, Wakes::Events) => poll * LONGEST_NAP,
+            (None, Wakes::Events) => {
+                poll * LONGEST_NAP * self.before.unwrap_or(1).clamp(1, DEEPEST)
+            }
             _ => poll,
         };
         longest.min(context.policy.max_wait)
@@ -297,7 +313,7 @@ impl Turn {
         let longest = self.longest(context);
         let nap = self.nap.min(longest);
         let next = match self.wakes {
-            Wakes::Events | Wakes::Unset => nap * 2,
+            Wakes::Events | Wakes::Unset => nap * 4,
             Wakes::Polls => nap + nap.max(FIRST_POLL * 4) / 4,
         };
         self.nap = next.min(longest);
@@ -333,7 +349,7 @@ impl Turn {
     /// first; then it is our turn before theirs. Not if another has become first meanwhile:
     /// the queue gets on.
     fn stay_or_pass(mut self, context: &Context, now: Now, line: Before) -> Outcome {
-        if matches!(self.sight, Sight::Held(_)) {
+        if self.is_held() {
             self.idle = None;
             return self.sleep(context, now);
         }
@@ -343,6 +359,10 @@ impl Turn {
             return self.sleep(context, now);
         }
         self.ours()
+    }
+
+    const fn is_held(&self) -> bool {
+        matches!(self.sight, Sight::Held(_))
     }
 
     /// The number of the one before us.
@@ -372,3 +392,7 @@ impl Turn {
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;
