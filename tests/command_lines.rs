@@ -62,6 +62,42 @@ fn command_lines_of_systemd_for_several_at_once() {
     insta::assert_snapshot!(fakes.calls());
 }
 
+/// Units that are part of the holder's are restarted with it, and run anew when their turn comes.
+#[rstest]
+#[case::begun_when_the_holder_was_ready("forking", 100, "running", false)]
+#[case::begun_before("forking", 99, "running", true)]
+#[case::nobody_knows_when_the_holder_was_ready("simple", 100, "running", true)]
+#[case::ended_again("forking", 100, "exited", true)]
+fn who_has_come_with_the_holder_is_not_restarted_again(
+    #[case] holder_type: &str,
+    #[case] begun: u64,
+    #[case] is: &str,
+    #[case] is_restarted: bool,
+    #[values("1", "2")] jobs: &str,
+) {
+    let home = fleet("systemd", Some(SOCKET));
+    let fakes = Fakes::new(&home);
+    let properties = format!(
+        "printf 'Job=\\nType={holder_type}\\nActiveEnterTimestampMonotonic=100\\n'
+         printf 'InactiveExitTimestampMonotonic={begun}\\n'
+         [ {is} = running ] || case $unit in *agent*) pid=0 ;; esac"
+    );
+    let systemctl = home.read("bin/systemctl");
+    let systemctl = systemctl.replace("printf 'Job=\\n", &format!("{properties}\nprintf '"));
+    fakes.install("systemctl", &systemctl);
+    let _ = fakes.fleet(&["start", "--settle", "0ms"]).run();
+    fakes.calls();
+    let out = fakes.fleet(&["restart", "--settle", "0ms", "--jobs", jobs]).run();
+    assert_eq!(out.code(), i32::from(is != "running"), "{out}");
+    let calls = fakes.calls();
+    let orders: Vec<_> = calls.lines().filter(|call| call.contains("--no-block")).collect();
+    assert!(orders[0].ends_with("restart mosaic-tmux-holder.service"), "{calls}");
+    for unit in ["mosaic-agent@a.service", "mosaic-agent@b.2.service"] {
+        let is_ordered = orders.iter().any(|order| order.contains(unit));
+        assert_eq!(is_ordered, is_restarted, "{unit} in {calls}");
+    }
+}
+
 #[test]
 fn command_lines_of_tmux() {
     insta::assert_snapshot!(session(&fleet("tmux", Some(SOCKET))));

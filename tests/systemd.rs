@@ -159,6 +159,27 @@ fn an_agent_that_comes_with_the_holder_is_waited_for() {
 }
 
 #[rstest]
+fn a_restart_of_the_whole_fleet_starts_each_agent_once(
+    #[values(Style::Plain, Style::Session)] style: Style,
+    #[values("1", "3")] jobs: &str,
+) {
+    let home = Sandbox::new();
+    let script = "echo begun >> ../$FLEET_AGENT.starts; exec sleep 1000";
+    let agents = [("a", script), ("b", script), ("c", script)];
+    let _manager = Manager::start(&home, style, &agents);
+    for starts in 1..4 {
+        let before = home.status()["agents"].clone();
+        let out = home.fleet(&["restart", "--settle", "50ms", "--jobs", jobs]).run();
+        assert_eq!(out.code(), 0, "{out}");
+        for (index, (agent, _)) in agents.into_iter().enumerate() {
+            assert_ne!(before[index]["pid"], home.pid(agent), "{agent} runs anew: {out}");
+            let begun = home.read(&format!("{agent}.starts")).lines().count();
+            assert_eq!(begun, starts, "{agent} is spared a second start: {out}");
+        }
+    }
+}
+
+#[rstest]
 #[case::one_by_one("1")]
 #[case::all_at_once("4")]
 fn every_agent_is_attempted_and_each_failure_is_named_with_the_last_words(#[case] jobs: &str) {

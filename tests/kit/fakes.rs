@@ -60,7 +60,9 @@ pub(crate) const PANES: &str = "#{pid}:#{pane_id}:#{pane_pid}:#{pane_dead}:#{pan
 /// What is asked about units.
 pub(crate) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,Job,\
                                      MainPID,ExecMainPID,ExecMainCode,ExecMainStatus,InvocationID,\
-                                     NeedDaemonReload,WorkingDirectory";
+                                     NeedDaemonReload,WorkingDirectory,Type,\
+                                     InactiveExitTimestampMonotonic,\
+                                     ActiveEnterTimestampMonotonic";
 
 /// No process has this number, so none is waited for or ended.
 const SYSTEMCTL: &str = r#"

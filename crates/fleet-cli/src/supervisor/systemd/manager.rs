@@ -15,7 +15,8 @@ pub(super) const PROGRAM: &str = "systemctl";
 /// What we ask about a unit.
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,Job,MainPID,\
                           ExecMainPID,ExecMainCode,ExecMainStatus,InvocationID,\
-                          NeedDaemonReload,WorkingDirectory";
+                          NeedDaemonReload,WorkingDirectory,Type,\
+                          InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
 /// What `ExecMainCode` is for a process that ended by itself.
 const CLD_EXITED: u32 = 1;
@@ -48,6 +49,12 @@ pub(super) struct Unit {
     pub(super) last: Option<Last>,
     /// Names its latest run.
     pub(super) invocation: String,
+    /// When its latest start began, and when it last became active, in microseconds of the
+    /// manager's clock.
+    pub(super) started: Option<u64>,
+    pub(super) active_since: Option<u64>,
+    /// Whether it becomes active when it is ready, and not when its process has been made.
+    pub(super) tells_when_ready: bool,
     /// Whether its file was changed since the manager read it.
     pub(super) is_outdated: bool,
     /// The directory that it starts in, if its file says so.
@@ -85,6 +92,34 @@ impl fmt::Display for Last {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.code == CLD_EXITED { "exit status" } else { "signal" };
         write!(f, "{kind}: {}", self.status)
+    }
+}
+
+impl Unit {
+    /// Itself, if there is something to be done with it.
+    pub(super) fn loaded(self) -> Result<Self, SupervisorError> {
+        match self.load.as_str() {
+            "loaded" => Ok(self),
+            _ => Err(SupervisorError::NoUnit { unit: self.name, load: self.load }),
+        }
+    }
+
+    /// Whether its agent, if it runs, is in a pane.
+    pub(super) fn may_have_a_pane(&self) -> bool {
+        self.main_pid.is_none() && self.phase != Phase::Inactive
+    }
+
+    /// Whether the manager has something to do with it, or is about to.
+    pub(super) fn is_at_work(&self) -> bool {
+        let is_between = self.phase == Phase::Deactivating
+            || self.phase == Phase::Activating && self.sub != "auto-restart";
+        self.has_job || is_between
+    }
+
+    /// When it was ready to be used, in the manager's microseconds. Of a unit that is active as
+    /// soon as its process has been made, the manager cannot tell.
+    pub(super) fn ready(&self) -> Option<u64> {
+        self.active_since.filter(|_| self.phase == Phase::Active && self.tells_when_ready)
     }
 }
 
@@ -242,6 +277,8 @@ fn parse_unit(block: &str) -> Unit {
         block.lines().filter_map(|line| line.split_once('=')).collect();
     let text = |key| properties.get(key).copied().unwrap_or_default();
     let number = |key| text(key).parse::<u32>().ok();
+    // Zero is never.
+    let moment = |key| text(key).parse::<u64>().ok().filter(|moment| *moment != 0);
     let last = || {
         let status = text("ExecMainStatus").parse().ok()?;
         Some(Last { pid: number("ExecMainPID")?, code: number("ExecMainCode")?, status })
@@ -262,6 +299,9 @@ fn parse_unit(block: &str) -> Unit {
         main_pid: number("MainPID").filter(|pid| *pid != 0),
         last: last().filter(|last| last.code != 0),
         invocation: text("InvocationID").to_owned(),
+        started: moment("InactiveExitTimestampMonotonic"),
+        active_since: moment("ActiveEnterTimestampMonotonic"),
+        tells_when_ready: !matches!(text("Type"), "" | "simple" | "exec" | "idle"),
         is_outdated: text("NeedDaemonReload") == "yes",
         // An exclamation mark says that it may be absent.
         directory: Some(text("WorkingDirectory").trim_start_matches('!').to_owned())

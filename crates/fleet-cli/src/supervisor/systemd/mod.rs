@@ -16,6 +16,7 @@ mod manager;
 mod together;
 
 use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) struct Units<'r> {
     /// Whether we have restarted the holder: then every agent has been stopped with it, and
     /// what a unit looks like says nothing about before.
     holder_restarted: AtomicBool,
+    /// When the holder that we have restarted was ready for agents, in the manager's microseconds.
+    holder_ready: OnceLock<u64>,
 }
 
 /// What a target looked like before its step.
@@ -94,6 +97,7 @@ impl<'r> Units<'r> {
             holder_session: session_name(&roster.tmux.holder_session),
             patience,
             holder_restarted: AtomicBool::new(false),
+            holder_ready: OnceLock::new(),
         })
     }
 
@@ -195,6 +199,11 @@ impl<'r> Units<'r> {
         self.holder_restarted.load(Ordering::SeqCst)
     }
 
+    /// Whether the holder's restart does for the agent what we would order.
+    fn leave_to_the_holder(&self, before: &Before<'_>) -> bool {
+        self.comes_with_the_holder(before) || self.has_come_with_the_holder(before)
+    }
+
     /// Whether the holder's restart has the manager start the agent anyway, at this moment. An
     /// order to restart would end that start halfway, and what the unit has made by then, its
     /// session, would be in the way of the next.
@@ -202,6 +211,13 @@ impl<'r> Units<'r> {
         self.has_restarted_the_holder()
             && before.unit.has_job
             && before.unit.phase != Phase::Deactivating
+    }
+
+    /// Whether the holder's restart has had the manager start the agent anew, once the holder was
+    /// ready. To restart it again would only cost it what it has begun.
+    fn has_come_with_the_holder(&self, before: &Before<'_>) -> bool {
+        let since = |ready: &u64| before.unit.started.is_some_and(|started| started >= *ready);
+        before.runs() && self.holder_ready.get().is_some_and(since)
     }
 
     /// Waits until what a unit is for runs; `ran` says whether it has before.
@@ -213,7 +229,13 @@ impl<'r> Units<'r> {
                 return Err(self.not_up(&unit));
             }
             let pid = match target {
-                Target::Holder => self.settle_holder(&unit, interrupt)?,
+                Target::Holder => {
+                    let pid = self.settle_holder(&unit, interrupt)?;
+                    if let Some(ready) = unit.ready().filter(|_| self.has_restarted_the_holder()) {
+                        self.holder_ready.get_or_init(|| ready);
+                    }
+                    pid
+                }
                 Target::Agent(agent) => self.settle(&unit, agent, interrupt)?,
             };
             Ok(if ran { Settled::Restarted { pid } } else { Settled::Started { pid } })
@@ -315,7 +337,7 @@ impl Supervisor for Units<'_> {
             Step::Start => self.start(&before, ticket),
             Step::Restart => {
                 before.refuse_if_inside()?;
-                match self.comes_with_the_holder(&before) {
+                match self.leave_to_the_holder(&before) {
                     true => Ok(self.await_up(&before, true)),
                     false => self.run_anew(RESTART, &before, ticket),
                 }
@@ -334,28 +356,6 @@ impl Supervisor for Units<'_> {
         ticket: BorrowedFd<'_>,
     ) -> WaitTogether<'a> {
         self.restart_together(agents, ticket)
-    }
-}
-
-impl Unit {
-    /// Itself, if there is something to be done with it.
-    fn loaded(self) -> Result<Self, SupervisorError> {
-        match self.load.as_str() {
-            "loaded" => Ok(self),
-            _ => Err(SupervisorError::NoUnit { unit: self.name, load: self.load }),
-        }
-    }
-
-    /// Whether its agent, if it runs, is in a pane.
-    fn may_have_a_pane(&self) -> bool {
-        self.main_pid.is_none() && self.phase != Phase::Inactive
-    }
-
-    /// Whether the manager has something to do with it, or is about to.
-    fn is_at_work(&self) -> bool {
-        let is_between = self.phase == Phase::Deactivating
-            || self.phase == Phase::Activating && self.sub != "auto-restart";
-        self.has_job || is_between
     }
 }
 

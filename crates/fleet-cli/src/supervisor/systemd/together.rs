@@ -89,7 +89,7 @@ impl Units<'_> {
             let before = unit.loaded().map(|unit| Before { target, unit, pane });
             match before.and_then(|before| before.refuse_if_inside().map(|()| before)) {
                 Ok(before) => {
-                    let comes = self.comes_with_the_holder(&before);
+                    let comes = self.leave_to_the_holder(&before);
                     if !comes {
                         orders.push(name.clone());
                     }
