@@ -1,6 +1,7 @@
 //! Agents as units of a real user manager, with a real tmux server for the holder.
 
 use std::fs;
+use std::time::Instant;
 
 use rstest::rstest;
 use rustix::process::Signal;
@@ -177,6 +178,22 @@ fn a_restart_of_the_whole_fleet_starts_each_agent_once(
             assert_eq!(begun, starts, "{agent} is spared a second start: {out}");
         }
     }
+}
+
+/// What lives while it waits for its turn need not be watched again from then on.
+#[test]
+fn agents_that_come_with_the_holder_settle_all_at_once() {
+    let home = Sandbox::new();
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let _manager = Manager::start(&home, Style::Plain, &names.map(|name| (name, IDLE)));
+    let out = home.fleet(&["start", "--settle", "0ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    let begun = Instant::now();
+    let out = home.fleet(&["restart", "--settle", "2s"]).run();
+    let took = begun.elapsed();
+    assert_eq!(out.code(), 0, "{out}");
+    // One after the other they would take 16 s. So much room is for a busy machine.
+    assert!((2..10).contains(&took.as_secs()), "{took:?}: {out}");
 }
 
 #[rstest]

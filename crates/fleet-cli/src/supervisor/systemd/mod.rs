@@ -273,7 +273,7 @@ impl<'r> Units<'r> {
         interrupt: &Interrupt,
     ) -> Result<u32, SupervisorError> {
         if let Some(pid) = unit.main_pid {
-            tmux::watch(pid, self.patience.settle, interrupt)?;
+            tmux::watch(pid, self.left_to_settle(pid), interrupt)?;
             let after = self.manager.look(&unit.name)?;
             let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
             if !goes_on {
@@ -289,12 +289,19 @@ impl<'r> Units<'r> {
             session: session.clone(),
         };
         let pane = self.pane(agent)?.ok_or_else(nothing)?;
-        tmux::watch(pane.pid, self.patience.settle, interrupt)?;
+        tmux::watch(pane.pid, self.left_to_settle(pane.pid), interrupt)?;
         match self.tmux.after(pane.pid)?.panes.into_iter().find(|now| now.id == pane.id) {
             Some(Pane { dead: None, .. }) => Ok(pane.pid),
             Some(pane) => Err(tmux::ended_at_once(&self.tmux, &pane)),
             None => Err(nothing()),
         }
+    }
+
+    /// How much longer a process has to live to count as started. One that came with the holder
+    /// may have done so while it waited for its turn.
+    fn left_to_settle(&self, pid: u32) -> Duration {
+        let lived = Process::find(pid).map_or(Duration::ZERO, |process| process.uptime());
+        self.patience.settle.saturating_sub(lived)
     }
 
     /// A unit was to run, and does not.

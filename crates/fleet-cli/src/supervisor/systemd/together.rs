@@ -201,8 +201,10 @@ impl Units<'_> {
                 return Err(self.not_up(&unit));
             }
             let pane = if unit.main_pid.is_none() { pane() } else { None };
+            let mut up = Up { unit: unit.clone(), pane, until: looked };
             // It was up when we looked, and that is enough for who has no patience.
-            one.up = Some(Up { unit: unit.clone(), pane, until: looked + self.patience.settle });
+            up.until += up.pid().map_or(Duration::ZERO, |pid| self.left_to_settle(pid));
+            one.up = Some(up);
         }
         let Some(up) = one.up.as_ref().filter(|up| up.until <= looked) else {
             return Ok(None);
