@@ -180,6 +180,23 @@ fn a_restart_of_the_whole_fleet_starts_each_agent_once(
     }
 }
 
+/// The manager refuses the whole order then, or carries out a part of it.
+#[test]
+fn one_unit_that_is_refused_costs_the_others_nothing() {
+    let home = Sandbox::new();
+    let manager = Manager::start(&home, Style::Plain, &["a", "b", "c"].map(|name| (name, IDLE)));
+    let out = home.fleet(&["start", "--settle", "0ms"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    manager.write_unit(&format!("{}.d/x.conf", unit("b")), "[Unit]\nRefuseManualStart=yes\n");
+    let before = ["a", "b", "c"].map(|agent| home.pid(agent));
+    let out = home.fleet(&["restart", "a", "b", "c", "--settle", "0ms", "--jobs", "3"]).run();
+    assert_eq!(out.code(), 1, "{out}");
+    assert!(out.stdout.contains("1/3 restarted a") && out.stdout.contains("3/3 restarted c"));
+    assert!(out.stderr.contains("2/3 cannot restart b: `systemctl --user --no-block restart"));
+    let after = ["a", "b", "c"].map(|agent| home.pid(agent));
+    assert!(before[0] != after[0] && before[1] == after[1] && before[2] != after[2], "{out}");
+}
+
 /// What lives while it waits for its turn need not be watched again from then on.
 #[test]
 fn agents_that_come_with_the_holder_settle_all_at_once() {

@@ -57,7 +57,8 @@ pub(crate) fn history(lock: &Utf8Path) -> Result<History, JournalError> {
 
 impl History {
     /// A line is written a moment after what it tells of, so the order is that of the boot
-    /// clock; boots stay in the order in which they were met.
+    /// clock, and within one millisecond that of the generations; boots stay in the order in which
+    /// they were met.
     fn sort(&mut self) {
         let mut boots: Vec<String> = Vec::new();
         for entry in &self.entries {
@@ -66,7 +67,7 @@ impl History {
             }
         }
         let boot = |entry: &Entry| boots.iter().position(|boot| *boot == entry.boot);
-        self.entries.sort_by_key(|entry| (boot(entry), entry.boot_ms));
+        self.entries.sort_by_key(|entry| (boot(entry), entry.boot_ms, entry.generation));
     }
 
     /// The processes of this boot that wait now, as far as the journal knows: each has said

@@ -61,6 +61,20 @@ fn what_is_written_can_be_read() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
+/// A waiter is woken by the release, and can write of its acquisition before the other does of that.
+#[test]
+fn what_happened_within_a_millisecond_is_in_the_order_of_the_generations() {
+    let (_directory, lock) = place();
+    let journal = journal(&lock, "a");
+    let (token, now) = (lock_fs::Token::new("0b7e").expect("a word"), journal.now());
+    journal.write(now, Some((&token, Generation(2))), What::Acquired { waited_ms: 2 });
+    journal.write(now, Some((&token, Generation(1))), What::Released { held_ms: 1, exit: None });
+    journal.write(now, None, What::Waiting { owner: None });
+    let history = history(&lock).expect("it can be read");
+    let generations: Vec<_> = history.entries.iter().map(|entry| entry.generation).collect();
+    assert_eq!(generations, [None, Some(1), Some(2)]);
+}
+
 #[test]
 fn no_journal_is_no_history() {
     let (_directory, lock) = place();
