@@ -10,6 +10,7 @@
 //!
 //! How long a unit may take to stop, and whether it is killed then, its own settings say.
 
+mod before;
 mod log;
 mod look;
 mod manager;
@@ -20,6 +21,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use self::before::Before;
 pub(crate) use self::manager::Manager;
 use self::manager::{Phase, Unit};
 use super::tmux::client::{self, Pane, Tmux, session_name};
@@ -47,6 +49,7 @@ pub(crate) struct Units<'r> {
     manager: Manager,
     tmux: Tmux,
     names: &'r roster::Units,
+    agents: &'r [Agent],
     holder_session: String,
     patience: Patience,
     /// Whether we have restarted the holder: then every agent has been stopped with it, and
@@ -54,14 +57,6 @@ pub(crate) struct Units<'r> {
     holder_restarted: AtomicBool,
     /// When the holder that we have restarted was ready for agents, in the manager's microseconds.
     holder_ready: OnceLock<u64>,
-}
-
-/// What a target looked like before its step.
-struct Before<'a> {
-    target: Target<'a>,
-    unit: Unit,
-    /// Where the agent is, if its unit does not run it.
-    pane: Option<Pane>,
 }
 
 impl<'r> Units<'r> {
@@ -94,6 +89,7 @@ impl<'r> Units<'r> {
             manager,
             tmux: Tmux::new(&roster.tmux, home.root()),
             names: &roster.units,
+            agents: &roster.agents,
             holder_session: session_name(&roster.tmux.holder_session),
             patience,
             holder_restarted: AtomicBool::new(false),
@@ -186,13 +182,24 @@ impl<'r> Units<'r> {
         before: &Before<'a>,
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
-        self.manager.forgive(&[&before.unit.name])?;
+        self.forgive(verb, before)?;
         self.manager.order(verb, &[&before.unit.name], ticket)?;
         let ran = before.runs() || self.has_restarted_the_holder();
         if verb == RESTART && matches!(before.target, Target::Holder) {
             self.holder_restarted.store(true, Ordering::SeqCst);
         }
         Ok(self.await_up(before, ran))
+    }
+
+    /// A restart of the holder is one of agents as well, which may have been as frequent lately.
+    fn forgive(&self, verb: &str, before: &Before<'_>) -> Result<(), SupervisorError> {
+        let agents = match before.target {
+            Target::Holder if verb == RESTART => self.agents,
+            _ => &[],
+        };
+        let agents: Vec<_> = agents.iter().map(|agent| self.names.agent(&agent.name)).collect();
+        let units = std::iter::once(&before.unit.name).chain(&agents).map(String::as_str);
+        self.manager.forgive(&units.collect::<Vec<_>>())
     }
 
     fn has_restarted_the_holder(&self) -> bool {
@@ -363,34 +370,5 @@ impl Supervisor for Units<'_> {
         ticket: BorrowedFd<'_>,
     ) -> WaitTogether<'a> {
         self.restart_together(agents, ticket)
-    }
-}
-
-impl Before<'_> {
-    /// Whether what its unit is for runs.
-    fn runs(&self) -> bool {
-        let has_process = match self.target {
-            Target::Holder => true,
-            Target::Agent(_) => {
-                let pane = self.pane.as_ref();
-                self.unit.main_pid.is_some() || pane.is_some_and(|pane| pane.dead.is_none())
-            }
-        };
-        self.unit.phase == Phase::Active && has_process
-    }
-
-    /// A unit takes its whole control group with it, and a session everyone in it.
-    fn refuse_if_inside(&self) -> Result<(), SupervisorError> {
-        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mut parts = groups.lines().flat_map(|line| line.split('/'));
-        let in_unit = parts.any(|part| part == self.unit.name);
-        if !in_unit && !self.pane.as_ref().is_some_and(tmux::is_our_session) {
-            return Ok(());
-        }
-        let instead = match self.target {
-            Target::Holder => "systemd-run --user fleet restart".to_owned(),
-            Target::Agent(agent) => format!("systemd-run --user fleet restart {}", agent.name),
-        };
-        Err(SupervisorError::Inside { instead })
     }
 }

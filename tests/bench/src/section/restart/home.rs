@@ -69,15 +69,19 @@ impl Home {
     }
 
     fn write_units(&self) -> Result<(), Error> {
-        let holder = "[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+        // Nobody restarts a fleet as often as we do.
+        let often = "[Unit]\nStartLimitIntervalSec=0\n";
+        let holder = format!(
+            "{often}[Service]\nType=oneshot\nRemainAfterExit=yes\n\
              ExecStart=/usr/bin/env tmux -L bench new-session -d -s _holder sleep infinity\n\
-             ExecStop=/usr/bin/env tmux -L bench kill-server\n";
+             ExecStop=/usr/bin/env tmux -L bench kill-server\n"
+        );
         let agent = format!(
-            "[Unit]\nRequires=mosaic-tmux-holder.service\nAfter=mosaic-tmux-holder.service\n\
+            "{often}Requires=mosaic-tmux-holder.service\nAfter=mosaic-tmux-holder.service\n\
              PartOf=mosaic-tmux-holder.service\n\
              [Service]\nExecStart=/bin/sh -c '{IDLE}'\nEnvironment=FLEET_AGENT=%i\n"
         );
-        self.write("user/.config/systemd/user/mosaic-tmux-holder.service", holder)?;
+        self.write("user/.config/systemd/user/mosaic-tmux-holder.service", &holder)?;
         self.write("user/.config/systemd/user/mosaic-agent@.service", &agent)
     }
 
