@@ -42,9 +42,9 @@ const HAIR: Duration = Duration::from_millis(1);
 /// How many times the fallback poll is the longest sleep behind the first.
 const LONGEST_NAP: u32 = 8;
 
-/// With more before us it is as many times as long, up to this: it is those right behind the first
-/// who have to notice soon that it does not take a lock that is to be had. No longer, since
-/// nobody tells of those who have left the queue since.
+/// Behind more than one, the longest sleep is as many times as long, up to this. Those right
+/// behind the first have to notice soon that it does not take a lock that is to be had, the others
+/// later; but nobody tells us of those further ahead who have left.
 const DEEPEST: u32 = 8;
 
 /// How often names may change under us before we sleep.
@@ -56,6 +56,8 @@ pub(crate) struct Turn {
     place: Place,
     /// Whose ticket is open in [`Slot::Ahead`].
     open: Option<u64>,
+    /// Which file that is, once we have looked.
+    file: Option<FileId>,
     /// How many were before us when we last counted.
     before: Option<u32>,
     wakes: Wakes,
@@ -110,8 +112,15 @@ enum At {
         until: Boot,
     },
     Look(Look),
-    CloseLock,
+    CloseLock(Next),
     CloseAhead(Then),
+}
+
+/// What follows when the lock file is closed that we have looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Next {
+    Sleep,
+    List,
 }
 
 /// What follows when the ticket before us is closed.
@@ -133,18 +142,13 @@ pub(crate) enum Ended {
 
 type Outcome = Flow<Turn, Result<Ended, Failure>>;
 
-impl Idle {
-    const fn now(first: u64, now: Now) -> Self {
-        Self { first, since: now.boot }
-    }
-}
-
 impl Turn {
     /// Behind this number, which was there a moment ago.
     pub(crate) const fn behind(place: Place, ahead: u64) -> Self {
         Self {
             place,
             open: None,
+            file: None,
             before: None,
             wakes: Wakes::Unset,
             nap: FIRST_NAP,
@@ -175,7 +179,7 @@ impl Turn {
             At::Watch => Effect::Watch(Slot::Ahead),
             At::Sleep { until } => Effect::Sleep { until: *until },
             At::Look(look) => look.effect(),
-            At::CloseLock => Effect::Close(Slot::Judged),
+            At::CloseLock(_) => Effect::Close(Slot::Judged),
             At::CloseAhead(_) => Effect::Close(Slot::Ahead),
         }
     }
@@ -209,7 +213,10 @@ impl Turn {
             (At::OpenAhead(_), Event::Absent) => self.changed(context, now),
             (At::OpenAhead(_), _) => self.ours(),
             (At::Stat(_), Event::Stat(stat)) if stat.links == 0 => self.close(Then::List),
-            (At::Stat(wake), Event::Stat(stat)) => self.go(At::Ask(wake, stat.id)),
+            (At::Stat(wake), Event::Stat(stat)) => {
+                self.file = Some(stat.id);
+                self.go(At::Ask(wake, stat.id))
+            }
             (At::Ask(_, id), Event::Done) => self.go(At::Check(id)),
             (At::Ask(wake, _), Event::Busy) => self.alive(context, now, wake),
             (At::Stat(_) | At::Ask(..), _) => self.ours(),
@@ -245,12 +252,8 @@ impl Turn {
                 Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
-            // While it is held, who is before us matters only for how long we sleep.
-            (At::CloseLock, _) if self.is_held() && self.before.is_some() => {
-                self.idle = None;
-                self.sleep(context, now)
-            }
-            (At::CloseLock, _) => self.go(At::Open),
+            (At::CloseLock(Next::List), _) => self.go(At::Open),
+            (At::CloseLock(Next::Sleep), _) => self.sleep(context, now),
             (At::CloseAhead(then), _) => match then {
                 Then::Open(number) => self.go(At::OpenAhead(number)),
                 Then::List => self.changed(context, now),
@@ -338,10 +341,13 @@ impl Turn {
             Decision::Wait { until } => Sight::Held(until),
             Decision::Take(_) | Decision::Signal(_) => Sight::Ripe,
         };
-        match snapshot {
-            Snapshot::Present(_) => self.go(At::CloseLock),
-            Snapshot::Absent => self.go(At::Open),
-        }
+        let is_held = matches!(self.sight, Sight::Held(_));
+        self.idle = self.idle.filter(|_| !is_held);
+        let Snapshot::Present(seen) = snapshot else { return self.go(At::Open) };
+        // While it is another's, who is before us matters only for how long we sleep. When it is
+        // the one's just before us, we may be the first.
+        let list = !is_held || self.file == Some(seen.id) || self.before.is_none();
+        self.go(At::CloseLock(if list { Next::List } else { Next::Sleep }))
     }
 
     /// The lock has been looked at, and the one before us is the same as before. While the lock is
@@ -349,20 +355,16 @@ impl Turn {
     /// first; then it is our turn before theirs. Not if another has become first meanwhile:
     /// the queue gets on.
     fn stay_or_pass(mut self, context: &Context, now: Now, line: Before) -> Outcome {
-        if self.is_held() {
-            self.idle = None;
+        if matches!(self.sight, Sight::Held(_)) {
             return self.sleep(context, now);
         }
         let idle = self.idle.filter(|idle| idle.first == line.first);
-        let Idle { since, .. } = *self.idle.insert(idle.unwrap_or(Idle::now(line.first, now)));
-        if now.boot.since(since) < context.policy.poll * line.count {
+        let idle = idle.unwrap_or(Idle { first: line.first, since: now.boot });
+        self.idle = Some(idle);
+        if now.boot.since(idle.since) < context.policy.poll * line.count {
             return self.sleep(context, now);
         }
         self.ours()
-    }
-
-    const fn is_held(&self) -> bool {
-        matches!(self.sight, Sight::Held(_))
     }
 
     /// The number of the one before us.
@@ -383,7 +385,7 @@ impl Turn {
     }
 
     fn close(mut self, then: Then) -> Outcome {
-        self.open = None;
+        (self.open, self.file) = (None, None);
         self.go(At::CloseAhead(then))
     }
 

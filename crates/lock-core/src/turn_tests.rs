@@ -87,6 +87,62 @@ fn each_of_those_before_has_its_own_time_to_take_a_free_lock() {
     assert!((2 * settings().poll..3 * settings().poll).contains(&idle), "{idle:?}");
 }
 
+/// It hears of that when the one just before it leaves.
+#[test]
+fn who_has_moved_up_looks_more_often() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let hour = Duration::from_secs(3_600);
+    let patient = Settings { max_wait: hour, stale_after: hour, ..settings() };
+    let [_a, b, c] = ["a", "b", "c"].map(|name| {
+        Worker::contender(&disk, process_with(name, patient)).until(&mut disk, "Sleep")
+    });
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    b.die(&mut disk);
+    let mut c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    for _ in 0..6 {
+        c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    }
+    let start = disk.now.boot;
+    c.after(&mut disk, "Sleep");
+    assert_eq!(disk.now.boot.since(start), Duration::from_secs(2));
+}
+
+/// It has to see what the new owner does, and to end it when its own patience is over.
+#[test]
+fn who_is_first_by_now_watches_the_owner() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b, c] = line(&mut disk, ["a", "b", "c"]);
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    release(&mut disk, &context, ownership);
+    acquired(a.run(&mut disk));
+    b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    assert!(disk.open_slots(process("b").pid).contains(&Slot::Judged));
+    assert!(!disk.open_slots(process("c").pid).contains(&Slot::Judged));
+}
+
+/// Two looks at a free lock tell nothing of the time between, if one in the middle found it held.
+#[test]
+fn a_lock_that_was_held_meanwhile_was_not_idle() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [_stopped, b] = line(&mut disk, ["stopped", "b"]);
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    release(&mut disk, &context, ownership);
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let hasty = process_with("hasty", Settings { no_wait: true, ..settings() });
+    let taken = acquired(Worker::contender(&disk, hasty.clone()).run(&mut disk));
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    release(&mut disk, &hasty, taken);
+    let b = b.after(&mut disk, "Sleep");
+    let seen = disk.now.boot;
+    acquired(b.run(&mut disk));
+    assert!(disk.now.boot.since(seen) >= settings().poll);
+}
+
 /// The first has chosen to wait for longer, and keeps its place.
 #[test]
 fn the_least_patient_takes_over_before_its_turn() {
