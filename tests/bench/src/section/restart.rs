@@ -48,9 +48,9 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section, Error> {
                 For `process` the same commands are: ask each agent to end, wait for it, start \
                 it anew with its log. For `systemd` they are the very command lines that `fleet \
                 restart` calls, as a first restart showed, called again one after the other. The \
-                user manager is a real one of the run's own. One call for all units has the \
-                manager restart them at once, so it is compared with `--jobs`, which does that \
-                too, once the holder answers. What is more than the bare commands \
+                user manager is a real one of the run's own. The agents' units are part of the \
+                holder's, so the manager restarts them with it, and `fleet` looks at each; with \
+                `--jobs` at all of them at once, so that is compared with one call for all units. What is more than the bare commands \
                 is all that `fleet` does beside them: starting itself, reading the roster, the \
                 lock, a fenced step for each command, the plan's standing, the journal."
         .to_owned();

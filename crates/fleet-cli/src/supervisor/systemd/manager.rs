@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
@@ -49,9 +52,9 @@ pub(super) struct Unit {
     pub(super) last: Option<Last>,
     /// Names its latest run.
     pub(super) invocation: String,
-    /// When its latest start began, and when it last became active, in microseconds of the
-    /// manager's clock.
+    /// When its latest start began, in microseconds of the manager's clock.
     pub(super) started: Option<u64>,
+    /// When it last became active, likewise.
     pub(super) active_since: Option<u64>,
     /// Whether it becomes active when it is ready, and not when its process has been made.
     pub(super) tells_when_ready: bool,
@@ -114,6 +117,13 @@ impl Unit {
         let is_between = self.phase == Phase::Deactivating
             || self.phase == Phase::Activating && self.sub != "auto-restart";
         self.has_job || is_between
+    }
+
+    /// For how long it has been active. The manager's clock is the monotonic one.
+    pub(super) fn active_for(&self) -> Duration {
+        let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+        let since = self.active_since.map(Duration::from_micros);
+        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// When it was ready to be used, in the manager's microseconds. Of a unit that is active as

@@ -206,11 +206,6 @@ impl<'r> Units<'r> {
         self.holder_restarted.load(Ordering::SeqCst)
     }
 
-    /// Whether the holder's restart does for the agent what we would order.
-    fn leave_to_the_holder(&self, before: &Before<'_>) -> bool {
-        self.comes_with_the_holder(before) || self.has_come_with_the_holder(before)
-    }
-
     /// Whether the holder's restart has the manager start the agent anyway, at this moment. An
     /// order to restart would end that start halfway, and what the unit has made by then, its
     /// session, would be in the way of the next.
@@ -249,6 +244,14 @@ impl<'r> Units<'r> {
         })
     }
 
+    /// Waits until an agent that runs anew has lived long enough.
+    fn await_settled<'a>(&'a self, unit: Unit, agent: &'a Agent) -> Wait<'a> {
+        Box::new(move |interrupt| {
+            let pid = self.settle(&unit, agent, interrupt)?;
+            Ok(Settled::Restarted { pid })
+        })
+    }
+
     /// Waits until the manager has no job for the unit any more.
     fn await_job(&self, name: &str, interrupt: &Interrupt) -> Result<Unit, SupervisorError> {
         let mut retry = FIRST_RETRY;
@@ -280,11 +283,15 @@ impl<'r> Units<'r> {
         interrupt: &Interrupt,
     ) -> Result<u32, SupervisorError> {
         if let Some(pid) = unit.main_pid {
-            tmux::watch(pid, self.left_to_settle(pid), interrupt)?;
-            let after = self.manager.look(&unit.name)?;
-            let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
-            if !goes_on {
-                return Err(self.ended_at_once(&after, pid));
+            let left = self.left_to_settle(unit, pid);
+            // Otherwise it is enough that it was up when we looked.
+            if !left.is_zero() {
+                tmux::watch(pid, left, interrupt)?;
+                let after = self.manager.look(&unit.name)?;
+                let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
+                if !goes_on {
+                    return Err(self.ended_at_once(&after, pid));
+                }
             }
             let in_pane = self.pane(agent)?.and_then(|pane| look::of_unit(unit, &pane));
             return Ok(in_pane.unwrap_or(pid));
@@ -296,7 +303,7 @@ impl<'r> Units<'r> {
             session: session.clone(),
         };
         let pane = self.pane(agent)?.ok_or_else(nothing)?;
-        tmux::watch(pane.pid, self.left_to_settle(pane.pid), interrupt)?;
+        tmux::watch(pane.pid, self.left_to_settle(unit, pane.pid), interrupt)?;
         match self.tmux.after(pane.pid)?.panes.into_iter().find(|now| now.id == pane.id) {
             Some(Pane { dead: None, .. }) => Ok(pane.pid),
             Some(pane) => Err(tmux::ended_at_once(&self.tmux, &pane)),
@@ -304,11 +311,13 @@ impl<'r> Units<'r> {
         }
     }
 
-    /// How much longer a process has to live to count as started. One that came with the holder
-    /// may have done so while it waited for its turn.
-    fn left_to_settle(&self, pid: u32) -> Duration {
-        let lived = Process::find(pid).map_or(Duration::ZERO, |process| process.uptime());
-        self.patience.settle.saturating_sub(lived)
+    /// How much longer a unit's process has to live to count as started. One that came with the
+    /// holder may have done so while it waited for its turn. What it did before the unit was
+    /// ready does not count.
+    fn left_to_settle(&self, unit: &Unit, pid: u32) -> Duration {
+        let process = Process::find(pid).filter(|process| !process.is_zombie());
+        let lived = process.map_or(Duration::ZERO, |process| process.uptime());
+        self.patience.settle.saturating_sub(lived.min(unit.active_for()))
     }
 
     /// A unit was to run, and does not.
@@ -351,9 +360,12 @@ impl Supervisor for Units<'_> {
             Step::Start => self.start(&before, ticket),
             Step::Restart => {
                 before.refuse_if_inside()?;
-                match self.leave_to_the_holder(&before) {
-                    true => Ok(self.await_up(&before, true)),
-                    false => self.run_anew(RESTART, &before, ticket),
+                match before.target {
+                    Target::Agent(agent) if self.has_come_with_the_holder(&before) => {
+                        Ok(self.await_settled(before.unit, agent))
+                    }
+                    _ if self.comes_with_the_holder(&before) => Ok(self.await_up(&before, true)),
+                    _ => self.run_anew(RESTART, &before, ticket),
                 }
             }
         }

@@ -89,7 +89,8 @@ impl Units<'_> {
             let before = unit.loaded().map(|unit| Before { target, unit, pane });
             match before.and_then(|before| before.refuse_if_inside().map(|()| before)) {
                 Ok(before) => {
-                    let comes = self.leave_to_the_holder(&before);
+                    let comes = self.comes_with_the_holder(&before)
+                        || self.has_come_with_the_holder(&before);
                     if !comes {
                         orders.push(name.clone());
                     }
@@ -201,10 +202,8 @@ impl Units<'_> {
                 return Err(self.not_up(&unit));
             }
             let pane = if unit.main_pid.is_none() { pane() } else { None };
-            let mut up = Up { unit: unit.clone(), pane, until: looked };
             // It was up when we looked, and that is enough for who has no patience.
-            up.until += up.pid().map_or(Duration::ZERO, |pid| self.left_to_settle(pid));
-            one.up = Some(up);
+            one.up = Some(Up { unit: unit.clone(), pane, until: looked + self.patience.settle });
         }
         let Some(up) = one.up.as_ref().filter(|up| up.until <= looked) else {
             return Ok(None);
