@@ -98,6 +98,24 @@ fn whoever_joins_gets_the_other_ones_exit_code() {
     assert_ne!(home.pid("a"), all[0], "nobody to join, so it did the work itself: {out}");
 }
 
+/// Behind another in line, a joiner hears of nobody but the owner that it met.
+#[test]
+fn whoever_joins_behind_others_joins_the_last_of_them() {
+    let (home, restart) = restart_at_b(&[]);
+    let mut second = home.fleet(&["restart", "--no-resume", "--grace", "50ms"]).spawn();
+    second.await_stderr("waiting for");
+    let mut joining = home.fleet(&["restart", "--join"]).spawn();
+    joining.await_stderr("waiting for");
+    home.kill_agent("b");
+    for each in [restart, second] {
+        let out = each.wait();
+        assert_eq!(out.code(), 0, "{out}");
+    }
+    let out = joining.wait();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stdout.contains("joined generation 3"), "{out}");
+}
+
 #[test]
 fn a_failed_restart_fails_for_whoever_joined_it() {
     let home = Sandbox::with_agents(&[("a", STUBBORN), ("b", "exit 3")]);

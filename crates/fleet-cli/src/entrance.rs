@@ -15,8 +15,8 @@ pub(crate) struct Entrance {
     begun: Boot,
     /// Whether its wait is written down.
     waits: bool,
-    /// Whom it has waited for.
-    seen: Vec<Generation>,
+    /// Whom it has waited for first; everyone who had the lock after that one as well.
+    since: Option<Generation>,
     /// Whom it took over from, and why.
     took_over: Option<(Reason, Option<Other>)>,
 }
@@ -25,15 +25,15 @@ impl Entrance {
     /// One that begins now.
     pub(crate) fn new(journal: Journal) -> Self {
         let begun = journal.now().boot;
-        Self { journal, begun, waits: false, seen: Vec::new(), took_over: None }
+        Self { journal, begun, waits: false, since: None, took_over: None }
     }
 
     /// Something happened on the way.
     pub(crate) fn note(&mut self, notice: &Notice) {
         match notice {
             Notice::Waiting { owner, .. } => {
-                self.seen.extend(owner.as_deref().and_then(Record::generation));
-                self.seen.dedup();
+                // In line behind others it hears of few of them; their generations are larger.
+                self.since = self.since.or(owner.as_deref().and_then(Record::generation));
                 // Once is enough, or many that wait for many would fill the journal.
                 if !std::mem::replace(&mut self.waits, true) {
                     let owner = owner.as_deref().map(Other::from);
@@ -61,7 +61,7 @@ impl Entrance {
             }
         };
         guard.begun(what);
-        Acquired { guard, seen: self.seen, from }
+        Acquired { guard, since: self.since, from }
     }
 
     /// It ends without the lock.

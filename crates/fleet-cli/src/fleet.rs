@@ -207,13 +207,13 @@ fn begin(
     let moment = Moment { boot, now: Clock::default().now().boot };
     if wish.join
         && let Some(last) = &last
-        && let Some(code) = last.joined(&request, &acquired.seen)
+        && let Some(code) = last.joined(&request, acquired.since)
     {
         screen.joined(plan.verb, last);
         return Start::Joined(if code == 0 { Exit::Done } else { Exit::SomeFailed });
     }
     // Whoever would have joined it may as well do the rest of it.
-    let joins = wish.join && last.as_ref().is_some_and(|last| last.was_seen(&acquired.seen));
+    let joins = wish.join && last.as_ref().is_some_and(|last| last.was_waited_for(acquired.since));
     let resume = match wish.resume {
         Resume::AfterTakeover if joins => Resume::Always,
         resume => resume,

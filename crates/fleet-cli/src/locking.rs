@@ -72,8 +72,8 @@ pub(crate) fn policy(options: &LockOptions) -> Result<Policy, Error> {
 pub(crate) struct Acquired {
     /// The lock.
     pub(crate) guard: Tenure,
-    /// Whom we have waited for.
-    pub(crate) seen: Vec<Generation>,
+    /// Whom we have waited for first.
+    pub(crate) since: Option<Generation>,
     /// Whom it was taken over from.
     pub(crate) from: Option<Generation>,
 }

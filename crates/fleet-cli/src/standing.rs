@@ -206,18 +206,18 @@ impl Standing {
             .filter(|earlier| self.holder.is_some() || !earlier.done.is_empty())
     }
 
-    /// The exit code that somebody who asked for `request`, and saw the owners `seen` while
-    /// waiting, may take for its own: the work came to its own end meanwhile, which is not
-    /// what a signal brings about.
-    pub(crate) fn joined(&self, request: &Request, seen: &[Generation]) -> Option<u8> {
+    /// The exit code that somebody who asked for `request`, and has waited for the owner `since`
+    /// and all after it, may take for its own: the work came to its own end meanwhile, which is
+    /// not what a signal brings about.
+    pub(crate) fn joined(&self, request: &Request, since: Option<Generation>) -> Option<u8> {
         let own_end = [Exit::Done.code(), Exit::SomeFailed.code()];
         let exit = self.exit.filter(|exit| own_end.contains(exit))?;
-        (self.was_seen(seen) && self.request == *request).then_some(exit)
+        (self.was_waited_for(since) && self.request == *request).then_some(exit)
     }
 
-    /// Whether its owner is among the `seen`.
-    pub(crate) fn was_seen(&self, seen: &[Generation]) -> bool {
-        seen.contains(&Generation(self.generation))
+    /// Whether its owner is `since` or came after that one.
+    pub(crate) fn was_waited_for(&self, since: Option<Generation>) -> bool {
+        since.is_some_and(|since| since <= Generation(self.generation))
     }
 
     /// Whether it stopped before its end, as far as anybody can see who knows whether its
@@ -357,21 +357,23 @@ mod tests {
     const ALL: [Mark; 3] = [Mark::Done, Mark::Failed, Mark::Done];
 
     #[rstest]
-    #[case::seen_to_its_end(&[6, 7], ALL, Some(1), Some(1))]
-    #[case::never_seen(&[6], ALL, Some(1), None)]
-    #[case::died(&[7], ALL, None, None)]
-    #[case::interrupted(&[7], HALF, Some(130), None)]
-    #[case::held_back(&[7], [Mark::Failed, Mark::Pending, Mark::Pending], Some(1), Some(1))]
+    #[case::waited_for(Some(7), ALL, Some(1), Some(1))]
+    #[case::came_while_we_waited_for_another(Some(6), ALL, Some(1), Some(1))]
+    #[case::was_before(Some(8), ALL, Some(1), None)]
+    #[case::nobody_was_waited_for(None, ALL, Some(1), None)]
+    #[case::died(Some(7), ALL, None, None)]
+    #[case::interrupted(Some(7), HALF, Some(130), None)]
+    #[case::held_back(Some(7), [Mark::Failed, Mark::Pending, Mark::Pending], Some(1), Some(1))]
     fn who_may_take_its_end_for_its_own(
-        #[case] seen: &[u64],
+        #[case] since: Option<u64>,
         #[case] marks: [Mark; 3],
         #[case] exit: Option<u8>,
         #[case] joined: Option<u8>,
     ) {
         let standing = left(0, Mark::Done, marks, exit);
-        let seen: Vec<_> = seen.iter().copied().map(Generation).collect();
-        assert_eq!(standing.joined(&request(&["a", "b", "c"], &[]), &seen), joined);
-        assert_eq!(standing.joined(&request(&["a", "b", "c"], &["a"]), &seen), None);
+        let since = since.map(Generation);
+        assert_eq!(standing.joined(&request(&["a", "b", "c"], &[]), since), joined);
+        assert_eq!(standing.joined(&request(&["a", "b", "c"], &["a"]), since), None);
     }
 
     #[test]
