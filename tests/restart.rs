@@ -33,6 +33,29 @@ fn nothing_happens_before_a_foreign_lock_clears(#[case] args: &[&str]) {
     assert!(!home.has(LOCK));
 }
 
+/// What runs is not known then, and two of one agent is what must not be.
+#[test]
+fn a_damaged_record_of_an_agent_starts_no_second_one() {
+    let home = Sandbox::with_idle_agents(&["a", "b"]);
+    let out = home.fleet(&["start"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    let record = home.read("fleet/run/agents/a.json");
+    home.write("fleet/run/agents/a.json", "{");
+    let out = home.fleet(&["status", "--json"]).run();
+    assert_eq!(out.code(), 74, "{out}");
+    assert_eq!(out.json()["agents"][0]["state"], "unknown", "{out}");
+    for verb in ["restart", "start", "stop"] {
+        let out = home.fleet(&[verb]).run();
+        assert_eq!(out.code(), 1, "{out}");
+        assert!(out.stderr.contains(&format!("cannot {verb} a: ")), "{out}");
+        assert!(out.stderr.contains("a.json is damaged; end what still runs"), "{out}");
+        assert_eq!(home.agent_processes("a").len(), 1, "{out}");
+    }
+    home.write("fleet/run/agents/a.json", &record);
+    let out = home.fleet(&["stop"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+}
+
 #[test]
 fn a_stale_foreign_lock_is_broken_in_one_line() {
     let home = Sandbox::with_idle_agents(&["a"]);

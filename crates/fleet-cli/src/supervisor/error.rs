@@ -24,6 +24,14 @@ pub(crate) enum SupervisorError {
         /// Why.
         source: io::Error,
     },
+    /// What is written down about an agent's run makes no sense, and it may run.
+    #[error("{path} is damaged; end what still runs of the agent, and remove that file")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// The command ran and ended before it could be called started.
     #[error("it ended at once, with {status}; {words}")]
     EndedAtOnce {

@@ -7,9 +7,11 @@ use std::ffi::CString;
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{Drift, State, SupervisorError};
@@ -86,15 +88,20 @@ impl Instance {
         }))
     }
 
-    /// Reads the record at `path`. A record that cannot be understood is as good as none:
-    /// nothing we could do to a process would be safe.
+    /// Reads the record at `path`. One of an earlier boot that cannot be understood, as a power
+    /// cut leaves it, is as good as none.
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be read.
+    /// When the file is there but cannot be read, or not be understood: then the agent may run,
+    /// and a second one beside it is what must not be.
     pub(super) fn read(path: &Utf8Path) -> Result<Option<Self>, SupervisorError> {
         match std::fs::read(path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(instance) => Ok(Some(instance)),
+                Err(_) if is_of_an_earlier_boot(path) => Ok(None),
+                Err(source) => Err(SupervisorError::Damaged { path: path.to_owned(), source }),
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed("read", path, source)),
         }
@@ -206,6 +213,13 @@ impl Instance {
     }
 }
 
+/// Whether a file was last written before this boot.
+fn is_of_an_earlier_boot(path: &Utf8Path) -> bool {
+    let up = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+    let written = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|ago| ago > up))
+}
+
 /// `/proc` cannot be read, which nothing can be done without.
 fn unreadable(source: io::Error) -> SupervisorError {
     SupervisorError::Io { action: "read", path: "/proc".into(), source }
@@ -231,7 +245,7 @@ pub(super) fn create_parent(path: &Utf8Path) -> Result<(), SupervisorError> {
 
 /// Unlike any other of this boot; a record of another boot is not looked at.
 pub(super) fn new_run() -> String {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = clock_gettime(ClockId::Boottime);
     format!("{}.{:09}-{}", now.tv_sec, now.tv_nsec, std::process::id())
 }
 
@@ -277,8 +291,19 @@ mod tests {
         assert_eq!(Instance::read(&path).expect("readable"), None);
         this().write(&path).expect("written");
         assert_eq!(Instance::read(&path).expect("readable"), Some(this()));
+    }
+
+    /// A power cut can leave it so, and then nothing of that boot runs any more.
+    #[test]
+    fn a_damaged_record_is_none_only_if_it_is_of_an_earlier_boot() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = Utf8Path::from_path(dir.path()).expect("UTF-8").join("a.json");
         std::fs::write(&path, "{\"pid\": 1").expect("written");
-        assert_eq!(Instance::read(&path).expect("readable"), None, "half a record is none");
+        let read = Instance::read(&path);
+        assert!(matches!(read, Err(SupervisorError::Damaged { .. })), "{read:?}");
+        let file = std::fs::File::options().write(true).open(&path).expect("it is there");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("it is ours");
+        assert_eq!(Instance::read(&path).expect("understood"), None);
     }
 
     #[test]
