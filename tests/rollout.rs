@@ -98,6 +98,22 @@ fn whoever_joins_gets_the_other_ones_exit_code() {
     assert_ne!(home.pid("a"), all[0], "nobody to join, so it did the work itself: {out}");
 }
 
+/// It was up when the signal came, but nobody has seen it live for long enough.
+#[rstest]
+fn who_was_not_watched_to_the_end_is_restarted_again(#[values("1", "2")] jobs: &str) {
+    let home = Sandbox::with_idle_agents(&["a", "b"]);
+    let restart = home.fleet(&["restart", "--settle", "10m", "--jobs", jobs]).spawn();
+    until("a to run", || !home.agent_processes("a").is_empty());
+    restart.signal(Signal::TERM);
+    let out = restart.wait();
+    assert_eq!(out.code(), 143, "{out}");
+    let a = home.pid("a");
+    let out = home.fleet(&["restart", "--resume", "--settle", "0ms", "--json"]).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert_eq!(out.json()["agents"][0]["result"], "restarted", "{out}");
+    assert_ne!(home.pid("a"), a, "{out}");
+}
+
 /// Behind another in line, a joiner hears of nobody but the owner that it met.
 #[test]
 fn whoever_joins_behind_others_joins_the_last_of_them() {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::args::Rollout;
 use crate::interrupt::Interrupt;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Turn};
-use crate::plan::{HolderTurn, Plan};
+use crate::plan::{HolderTurn, Plan, Verb};
 use crate::standing::{Earlier, Mark, Who};
 use crate::supervisor::{Step, Supervisor, SupervisorError, Target, Wait};
 
@@ -258,9 +258,17 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
                 }
             }
         }
-        let label = names.after(verb.done());
-        self.fenced(&label, &mut || self.work.marks.set(&[who], Mark::Done));
+        if !self.is_unwatched() {
+            let label = names.after(verb.done());
+            self.fenced(&label, &mut || self.work.marks.set(&[who], Mark::Done));
+        }
         Turn::Done(done)
+    }
+
+    /// Whether a signal has ended the watch over who was started. It was up when we looked; but
+    /// whoever goes on for us shall not count on that.
+    fn is_unwatched(&self) -> bool {
+        self.work.plan.verb != Verb::Stop && self.work.interrupt.signal().is_some()
     }
 
     /// Fires a step; `None` if the fence did not let us.

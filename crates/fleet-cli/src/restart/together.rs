@@ -62,7 +62,9 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
                 Err(_) => failed.push(*place),
             }
         }
-        self.mark(&done, self.work.plan.verb.done(), Mark::Done);
+        if !self.is_unwatched() {
+            self.mark(&done, self.work.plan.verb.done(), Mark::Done);
+        }
         self.mark(&failed, "failed", Mark::Failed);
         if self.work.pace.stop_on_failure && !failed.is_empty() {
             self.hold_back();
