@@ -234,6 +234,24 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
     assert!(!home.has("ran"));
 }
 
+/// A script that locks itself, as `flock` lets it, must not be cleared away as a dead one's lock.
+#[rstest]
+#[case::run(&["lock", "run", "--lock", "job.sh", "--", "touch", "ran"])]
+#[case::break_(&["lock", "break", "--lock", "job.sh"])]
+fn a_file_that_is_no_lock_is_kept(#[case] args: &[&str]) {
+    let home = Sandbox::new();
+    home.write("job.sh", "#!/bin/sh\nexit\n");
+    let out = home.fleet(args).run();
+    assert_eq!(out.code(), 73, "{out}");
+    assert!(out.stderr.contains("job.sh is no lock file, and would be lost"), "{out}");
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+    assert_eq!(home.read("job.sh"), "#!/bin/sh\nexit\n");
+    assert!(!home.has("ran") && !home.has("job.sh.journal"), "{out}");
+    home.write("job.sh", "");
+    let out = home.fleet(args).run();
+    assert_eq!(out.code(), 0, "an empty one can be a crash's: {out}");
+}
+
 /// The command has run; whoever called must hear that its lock is still there.
 #[test]
 fn a_lock_that_cannot_be_released_does_not_look_released() {

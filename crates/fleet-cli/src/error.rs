@@ -54,6 +54,12 @@ pub(crate) enum Error {
         /// What there is to know about the lock.
         explanation: Box<Explanation>,
     },
+    /// A file that was to be the lock is something else.
+    #[error("{path} is no lock file, and would be lost; choose another path, or remove it")]
+    NoLock {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// The lock's journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -132,6 +138,7 @@ impl Error {
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::Unreleased { source, .. } => release_exit(source),
+            Self::NoLock { .. } => Exit::CannotCreate,
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Picture { source, .. } => match io_exit(source) {
                 Exit::Permission => Exit::Permission,

@@ -8,8 +8,11 @@ mod history;
 mod relay;
 mod run;
 mod status;
+mod stranger;
 
-use self::args::LockCommand;
+use camino::Utf8PathBuf;
+
+use self::args::{LockCommand, LockPath};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::home;
@@ -28,7 +31,8 @@ pub(crate) fn dispatch(
 ) -> Result<Exit, Error> {
     match command {
         LockCommand::Run(args) => {
-            let ran = run::run(&find.lock(&args.lock)?, &args, screen);
+            let path = own_path(find, &args.lock)?;
+            let ran = run::run(&path, &args, screen);
             match (ran, args.conflict_exit_code) {
                 (Err(error), Some(code)) if error.exit() == Exit::LockNotAcquired => {
                     screen.error(&error);
@@ -50,7 +54,16 @@ pub(crate) fn dispatch(
             }
         },
         LockCommand::Break { lock, generation, .. } => {
-            evict::evict(&find.lock(&lock)?, generation, screen)
+            evict::evict(&own_path(find, &lock)?, generation, screen)
         }
     }
+}
+
+/// The lock that is to be taken or taken away; a path that was named by hand has to be a lock's.
+fn own_path(find: &Find, lock: &LockPath) -> Result<Utf8PathBuf, Error> {
+    let path = find.lock(lock)?;
+    if lock.lock.is_some() {
+        stranger::refuse(&path)?;
+    }
+    Ok(path)
 }
