@@ -67,7 +67,7 @@ impl<'a> Teller<'a> {
         let line = if self.screen.is_live() {
             // What matters most comes first: a terminal may be too narrow for all of it.
             let lock = self.path.file_name().unwrap_or("the lock");
-            format!("waiting up to {left} for {lock}{held} by {who}{at}")
+            format!("waiting up to {left} for {lock}{at}{held} by {who}")
         } else {
             format!("waiting for {}{held} by {who}{at}; in {left} {then}", self.path)
         };
