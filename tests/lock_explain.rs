@@ -126,6 +126,10 @@ fn an_owner_whose_work_outlives_it_is_recognised() {
     let out = home.fleet(&["lock", "explain"]).run();
     assert!(out.stdout.contains("process     gone, but work of it lives"), "{out}");
     assert!(!out.stdout.contains("kill "), "there is no such process to end: {out}");
+    assert!(out.stdout.contains("verdict     its owner is gone, but work of it lives: "), "{out}");
+    assert!(!out.stdout.contains("the owner is told"), "{out}");
+    let out = home.fleet(&["lock", "status"]).run();
+    assert!(out.stdout.contains("), gone, but work of it lives\n"), "{out}");
 }
 
 /// A process that is stopped in the middle of a transition holds everybody up.

@@ -107,12 +107,28 @@ impl Explanation {
 
     /// Whether the owner can still be asked, or ended.
     pub(crate) fn owner_lives(&self) -> bool {
-        match self.verdict() {
-            Verdict::Free => false,
-            Verdict::Stale(stale) => stale == Stale::Silent,
-            Verdict::TimedOut | Verdict::Wait { .. } => true,
-        }
+        is_owned(self.verdict())
     }
+
+    /// Whether the owner is gone, and only processes that it has started keep the lock.
+    pub(crate) fn only_work_lives(&self) -> bool {
+        self.owner_lives() && matches!(self.process, Seen::Gone)
+    }
+}
+
+/// Whether somebody keeps the lock with this verdict.
+fn is_owned(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Free => false,
+        Verdict::Stale(stale) => stale == Stale::Silent,
+        Verdict::TimedOut | Verdict::Wait { .. } => true,
+    }
+}
+
+/// As [`Explanation::only_work_lives`].
+pub(crate) fn only_work_lives(lock: &Lock, look: &Status) -> bool {
+    let is_gone = |record| matches!(find(record, lock.host()), Seen::Gone);
+    is_owned(look.verdict) && look.owner().is_some_and(is_gone)
 }
 
 /// Who waits for the lock at `path`: first those who stand in its queue, in order; then, where

@@ -19,14 +19,15 @@ use crate::report::Screen;
 /// When it cannot be looked at.
 pub(crate) fn status(path: &Utf8Path, screen: &mut Screen) -> Result<Exit, Error> {
     if !locking::directory_exists(path) {
-        screen.lock_status(path, None, Some(&[]));
+        screen.lock_status(path, None, Some(&[]), false);
         return Ok(Exit::Done);
     }
     let lock = Lock::open(path, Options::default())?;
     let look = lock.status()?;
     let waiters = explain::waiters(&lock, path, look.now);
+    let only_work_lives = explain::only_work_lives(&lock, &look);
     let look = (look.verdict != Verdict::Free).then_some(look);
-    screen.lock_status(path, look.as_ref(), waiters.as_deref());
+    screen.lock_status(path, look.as_ref(), waiters.as_deref(), only_work_lives);
     Ok(Exit::Done)
 }
 

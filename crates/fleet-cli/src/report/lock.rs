@@ -21,6 +21,7 @@ impl Screen {
         path: &Utf8Path,
         look: Option<&Status>,
         waiters: Option<&[Waiter]>,
+        gone: bool,
     ) {
         if self.json() {
             return self.data(&StatusData::new(path, look, waiters));
@@ -34,7 +35,8 @@ impl Screen {
         };
         let mut rows = Rows::default();
         if let Some(look) = look {
-            rows.owner(look, Some(alive(&look.lock)), None);
+            let alive = if gone { "gone, but work of it lives" } else { alive(&look.lock) };
+            rows.owner(look, Some(alive), None);
         }
         rows.waiting(waiters.unwrap_or_default());
         self.result(&format!("{path}: {head}{}", rows.text()));
@@ -70,9 +72,10 @@ fn explain(explanation: &Explanation) -> String {
             rows.add("kernel", says.to_owned());
         }
         rows.owner(look, None, Some(&explanation.policy));
-        let gone = matches!(explanation.process, Seen::Gone) && explanation.owner_lives();
         match owner_process(explanation) {
-            Some(doing) if gone => rows.add("process", format!("{doing}, but work of it lives")),
+            Some(doing) if explanation.only_work_lives() => {
+                rows.add("process", format!("{doing}, but work of it lives"))
+            }
             Some(doing) => rows.add("process", doing.to_owned()),
             None => {}
         }
@@ -97,10 +100,14 @@ fn says(explanation: &Explanation) -> String {
     let owner = explanation.owner();
     let peer = owner.is_some_and(|record| record.detail.is_none());
     let action = match policy.on_timeout {
-        OnTimeout::Break if peer => "takes it over",
+        OnTimeout::Break if peer || explanation.only_work_lives() => "takes it over",
         OnTimeout::Break => "takes it over, and the owner is told",
         OnTimeout::Stop => "ends its process, then takes it over",
         OnTimeout::Fail => "gives up",
+    };
+    let lives = match explanation.only_work_lives() {
+        true => "its owner is gone, but work of it lives",
+        false => "its owner lives",
     };
     match (explanation.verdict(), policy.on_timeout) {
         (Verdict::Free, _) => "nobody has it: a contender takes it at once".to_owned(),
@@ -114,13 +121,13 @@ fn says(explanation: &Explanation) -> String {
             format!("{}: a contender takes it over at once", owner::stale(why))
         }
         (Verdict::TimedOut, OnTimeout::Fail) => {
-            format!("its owner lives, after {patience} of waiting: a contender {action}")
+            format!("{lives}, after {patience} of waiting: a contender {action}")
         }
         (Verdict::TimedOut, _) => {
-            format!("its owner lives, and made no progress for {patience}: a contender {action}")
+            format!("{lives}, and made no progress for {patience}: a contender {action}")
         }
         (Verdict::Wait { .. }, _) if policy.no_wait => {
-            "its owner lives: a contender that will not wait gives up at once".to_owned()
+            format!("{lives}: a contender that will not wait gives up at once")
         }
         (Verdict::Wait { until }, _) if peer => {
             let now = explanation.look.as_ref().map_or(until, |look| look.now.boot);
@@ -129,7 +136,7 @@ fn says(explanation: &Explanation) -> String {
         }
         (Verdict::Wait { .. }, on_timeout) => {
             let unless = if on_timeout == OnTimeout::Fail { "" } else { " without progress" };
-            format!("its owner lives: a contender waits; after {patience}{unless} it {action}")
+            format!("{lives}: a contender waits; after {patience}{unless} it {action}")
         }
     }
 }
@@ -196,6 +203,7 @@ fn next(explanation: &Explanation) -> Vec<Next> {
     next.push(Next {
         command: format!("fleet lock break --lock {path}{which}"),
         does: match generation {
+            Some(_) if explanation.only_work_lives() => "take it away from the work that lives",
             Some(_) => "take it away: the owner is told",
             None => "take it away",
         },
