@@ -59,7 +59,7 @@ pub(crate) struct Request {
     /// To whom, in this order.
     agents: Vec<String>,
     /// Tells one state of the roster and the env files from another.
-    roster: u64,
+    roster: String,
 }
 
 /// How far one agent has come.
@@ -136,7 +136,7 @@ impl Request {
             verb: plan.verb,
             whole: plan.holder != HolderTurn::Never,
             agents: plan.agents.iter().map(|agent| agent.name.clone()).collect(),
-            roster: hasher.finish(),
+            roster: format!("{:016x}", hasher.finish()),
         }
     }
 }
