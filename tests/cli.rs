@@ -29,6 +29,8 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::no_dashes(&["lock", "run", "true"], "`-- true`")]
 #[case::no_jobs(&["restart", "--jobs", "0"], "--jobs <N>': expected a whole number, 1 or more")]
 #[case::no_number(&["lock", "break", "--generation", "x"], "expected a whole number")]
+#[case::resume_or_not(&["restart", "--resume", "--no-resume"], "cannot be used with '--no-resume'")]
+#[case::wait_or_not(&["restart", "--join", "--no-wait"], "cannot be used with '--no-wait'")]
 #[case::empty_home(&["status", "--home", ""], "a path is empty")]
 #[case::empty_lock(&["lock", "run", "--lock", "", "--", "true"], "a path is empty")]
 #[case::fraction(&["restart", "--grace", "1.5s"], "1s500ms")]
