@@ -1,5 +1,7 @@
 //! What a supervisor sees of its agents: for those who only look, without the lock.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::process::Command;
 use std::time::Duration;
 
@@ -201,7 +203,25 @@ pub(crate) enum LookError {
     Supervisor(#[from] SupervisorError),
 }
 
-/// The end of a file, and what is added to it.
+/// Whether a file is there.
+///
+/// # Errors
+///
+/// When it cannot be read, or it cannot even be seen whether there is one.
+pub(super) fn is_readable(path: &Utf8Path) -> Result<bool, SupervisorError> {
+    let opened = match path.metadata() {
+        // Opening a pipe would wait for somebody to write.
+        Ok(file) if file.is_file() => File::open(path).map(|_| true),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    let path = path.to_owned();
+    opened.map_err(|source| SupervisorError::Io { action: "read", path, source })
+}
+
+/// The end of a file, and what is added to it. See first that it [`is_readable`]: `tail` would
+/// say so in its own words, and wait for ever to be let in.
 pub(super) fn tail(path: &Utf8Path, lines: u32, follow: bool) -> View {
     let mut program = Command::new("tail");
     program.arg(format!("--lines={lines}"));

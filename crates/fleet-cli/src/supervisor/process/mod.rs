@@ -213,7 +213,7 @@ impl Look for Processes {
 
     fn view(&self, agent: &Agent, lines: u32, follow: bool) -> Result<View, LookError> {
         let path = self.home.log(&agent.name);
-        match path.is_file() || follow {
+        match look::is_readable(&path)? || follow {
             true => Ok(look::tail(&path, lines, follow)),
             false => Err(LookError::NoLog { name: agent.name.clone(), path }),
         }

@@ -58,7 +58,7 @@ impl Look for Units<'_> {
             pane.is_some_and(|pane| unit.main_pid.is_none() || of_unit(&unit, &pane).is_some());
         match writes_there {
             true => self.tmux.view(&agent.name, lines, follow),
-            false => Ok(log::view(&self.manager, &unit, lines, follow)),
+            false => Ok(log::view(&self.manager, &unit, lines, follow)?),
         }
     }
 

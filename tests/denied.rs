@@ -1,0 +1,51 @@
+//! Where the modes of files do not let `fleet` in: it says so, and takes it for nothing else.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rstest::rstest;
+
+use crate::kit::{Output, Sandbox};
+
+/// A path that nobody may use, until this is dropped.
+struct Closed {
+    path: PathBuf,
+    before: Permissions,
+}
+
+impl Closed {
+    fn new(home: &Sandbox, name: &str) -> Self {
+        let path = home.path(name);
+        let before = fs::metadata(&path).expect("it is there").permissions();
+        fs::set_permissions(&path, Permissions::from_mode(0)).expect("it is ours");
+        Self { path, before }
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        let _ = fs::set_permissions(&self.path, self.before.clone());
+    }
+}
+
+/// What a call says while nobody may use that path.
+fn run(home: &Sandbox, closed: &str, args: &[&str]) -> Output {
+    let _closed = Closed::new(home, closed);
+    home.fleet(args).bound_by_modes().run()
+}
+
+#[rstest]
+#[case::run("fleet/run", &[])]
+#[case::logs("fleet/run/logs", &[])]
+#[case::the_file("fleet/run/logs/a.log", &[])]
+#[case::for_ever("fleet/run/logs/a.log", &["--follow"])]
+fn a_log_that_cannot_be_read(#[case] closed: &str, #[case] options: &[&str]) {
+    let home = Sandbox::with_idle_agents(&["a"]);
+    home.write("fleet/run/logs/a.log", "line\n");
+    let out = run(&home, closed, &[&["logs", "a"], options].concat());
+    assert_eq!(out.code(), 77, "{out}");
+    let log = home.path("fleet/run/logs/a.log");
+    let says = format!("fleet: cannot read {}: Permission denied", log.display());
+    assert!(out.stderr.starts_with(&says), "{out}");
+}
