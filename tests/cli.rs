@@ -92,6 +92,19 @@ fn a_bad_env_file_exits_65_and_names_the_line() {
 }
 
 #[rstest]
+#[case::roster("fleet/roster.yaml", &["status"])]
+#[case::env_file("fleet/agents/alpha.env", &["restart"])]
+#[case::env_file_to_be("fleet/agents/b.env", &["add", "b", "--runtime", "r", "--", "true"])]
+fn what_is_no_text_exits_65_and_names_the_line(#[case] file: &str, #[case] args: &[&str]) {
+    let home = Sandbox::with_idle_agents(&["alpha"]);
+    std::fs::write(home.path(file), b"A=1\nB=caf\xe9\nC=\xff\n").expect("the file");
+    let out = home.fleet(args).run();
+    assert_eq!(out.code(), 65, "{out}");
+    let says = format!("{file}:2: this is not UTF-8 text; save the file as UTF-8\n");
+    assert!(out.stderr.ends_with(&says), "{out}");
+}
+
+#[rstest]
 #[case::by_default("", "tmux", "`systemd` needs the program `systemctl`")]
 #[case::systemd_without_tmux("", "systemctl", "`systemd` needs the program `tmux`")]
 #[case::tmux("supervisor: tmux\n", "systemctl", "`tmux` needs the program `tmux`")]

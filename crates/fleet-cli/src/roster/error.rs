@@ -23,6 +23,12 @@ pub(crate) enum RosterError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file that holds something else than text.
+    #[error("{place}: this is not UTF-8 text; save the file as UTF-8")]
+    NotText {
+        /// The first line that is none.
+        place: Place,
+    },
     /// A key that version 1 does not have.
     #[error("{place}: unknown key `{key}`{}", hint(.nearest.as_deref()))]
     UnknownKey {

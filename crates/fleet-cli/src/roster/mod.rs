@@ -16,10 +16,11 @@ mod tree;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::error::Place;
 pub(crate) use self::error::RosterError;
 pub(crate) use self::file::{SupervisorKind, nearest};
 pub(crate) use self::schema::schema;
@@ -125,17 +126,30 @@ pub(crate) struct Kept {
 /// Names the file and, where there is one, the line and column of the mistake.
 pub(crate) fn load(home: &Home) -> Result<Roster, RosterError> {
     let path = home.roster();
-    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => RosterError::Absent { path: path.clone() },
         _ => RosterError::Read { path: path.clone(), source },
     })?;
-    let mut roster = parse(home, &text)?;
+    let mut roster = parse(home, &text(&path, bytes)?)?;
     for agent in &mut roster.agents {
         let mut env = env_file::read(&home.env_file(&agent.name))?;
         env.append(&mut agent.env);
         agent.env = env;
     }
     Ok(roster)
+}
+
+/// What was read from the file at `path`, as text.
+///
+/// # Errors
+///
+/// Names the first line that is none.
+pub(crate) fn text(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, RosterError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = before.fold(1, |line, byte| line + u64::from(*byte == b'\n'));
+        RosterError::NotText { place: Place::line(path, line) }
+    })
 }
 
 /// Checks a roster of `home` that need not be on the disk, without the env files.
