@@ -49,3 +49,26 @@ fn a_log_that_cannot_be_read(#[case] closed: &str, #[case] options: &[&str]) {
     let says = format!("fleet: cannot read {}: Permission denied", log.display());
     assert!(out.stderr.starts_with(&says), "{out}");
 }
+
+#[test]
+fn an_agent_that_cannot_be_seen_is_not_dead() {
+    let home = Sandbox::with_idle_agents(&["a", "b"]);
+    let _ = home.fleet(&["start", "--settle", "0ms"]).run();
+    let record = "fleet/run/agents/a.json";
+    for command in ["status", "ps", "verify"] {
+        let out = run(&home, record, &[command]);
+        assert_eq!(out.code(), 77, "{out}");
+        let path = home.path(record);
+        let says = format!("cannot look at a: cannot read {}: Permission", path.display());
+        assert!(out.stderr.contains(&says) && !out.stderr.contains("not run"), "{out}");
+    }
+    let out = run(&home, record, &["verify", "--json"]);
+    assert_eq!(out.code(), 77, "{out}");
+    let seen = out.json();
+    assert!(seen["agents"][0].get("runs").is_none(), "{out}");
+    assert_eq!(seen["agents"][1]["runs"], true, "{out}");
+    let out = run(&home, record, &["verify", "b"]);
+    assert_eq!(out.code(), 0, "nobody asked about the other: {out}");
+    let out = run(&home, "fleet/run", &["verify"]);
+    assert_eq!(out.code(), run(&home, "fleet/run", &["status"]).code(), "{out}");
+}

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::SupervisorError;
+use crate::error;
 use crate::roster::Agent;
 
 /// Looks at agents.
@@ -74,7 +75,26 @@ pub(crate) enum State {
     Unknown {
         /// Why not.
         error: String,
+        /// Whether the system does not let us.
+        #[serde(skip)]
+        denied: bool,
     },
+}
+
+impl State {
+    /// It cannot be looked at.
+    pub(super) fn unknown(problem: &SupervisorError) -> Self {
+        let denied = match problem {
+            SupervisorError::Io { source, .. } => source.kind() == ErrorKind::PermissionDenied,
+            _ => false,
+        };
+        Self::Unknown { error: error::chain(problem), denied }
+    }
+
+    /// Whether it can.
+    pub(crate) const fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
 }
 
 /// Everything that a supervisor knows now.

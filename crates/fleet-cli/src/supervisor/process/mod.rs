@@ -24,7 +24,6 @@ use super::{
     Look, LookError, Patience, Settled, Sight, State, Step, Stranger, Supervisor, SupervisorError,
     Survey, Target, View, Wait, instance, look, stop,
 };
-use crate::error;
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
 use crate::processes;
@@ -146,9 +145,8 @@ impl Processes {
             Some(record) => Ok((record.state()?, record.drift(agent))),
             None => Ok((State::Stopped, Vec::new())),
         };
-        let (state, drift) = record.and_then(look).unwrap_or_else(|problem| {
-            (State::Unknown { error: error::chain(&problem) }, Vec::new())
-        });
+        let (state, drift) =
+            record.and_then(look).unwrap_or_else(|problem| (State::unknown(&problem), Vec::new()));
         let drift = if matches!(state, State::Running { .. }) { drift } else { Vec::new() };
         Sight { state, unit: None, pane: None, drift }
     }
