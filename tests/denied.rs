@@ -8,17 +8,17 @@ use rstest::rstest;
 
 use crate::kit::{Output, Sandbox};
 
-/// A path that nobody may use, until this is dropped.
+/// A path with another mode, until this is dropped.
 struct Closed {
     path: PathBuf,
     before: Permissions,
 }
 
 impl Closed {
-    fn new(home: &Sandbox, name: &str) -> Self {
+    fn new(home: &Sandbox, name: &str, mode: u32) -> Self {
         let path = home.path(name);
         let before = fs::metadata(&path).expect("it is there").permissions();
-        fs::set_permissions(&path, Permissions::from_mode(0)).expect("it is ours");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("it is ours");
         Self { path, before }
     }
 }
@@ -31,7 +31,7 @@ impl Drop for Closed {
 
 /// What a call says while nobody may use that path.
 fn run(home: &Sandbox, closed: &str, args: &[&str]) -> Output {
-    let _closed = Closed::new(home, closed);
+    let _closed = Closed::new(home, closed, 0);
     home.fleet(args).bound_by_modes().run()
 }
 
@@ -71,4 +71,16 @@ fn an_agent_that_cannot_be_seen_is_not_dead() {
     assert_eq!(out.code(), 0, "nobody asked about the other: {out}");
     let out = run(&home, "fleet/run", &["verify"]);
     assert_eq!(out.code(), run(&home, "fleet/run", &["status"]).code(), "{out}");
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_named() {
+    let home = Sandbox::with_idle_agents(&["a"]);
+    fs::create_dir_all(home.path("fleet/run/agents")).expect("a directory");
+    let _closed = Closed::new(&home, "fleet/run/agents", 0o500);
+    let out = home.fleet(&["start", "--settle", "0ms"]).bound_by_modes().run();
+    assert_eq!(out.code(), 1, "{out}");
+    let record = home.path("fleet/run/agents/a.json.new");
+    let says = format!("cannot start a: cannot write {}: Permission denied", record.display());
+    assert!(out.stderr.contains(&says), "{out}");
 }

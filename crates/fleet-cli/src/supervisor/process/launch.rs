@@ -11,7 +11,7 @@
 //! seen. The execution closes all but the three standard ones: the command gets `/dev/null`,
 //! its log and its log.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
@@ -60,10 +60,18 @@ pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorE
         Ok(child) => Ok(Launched { child, log_start }),
         Err(source) if draft(&path).exists() => Err(failed("write", &path, source)),
         Err(source) => {
+            can_begin(&draft(&path))?;
             let program = command.get_program().to_string_lossy().into_owned();
             Err(SupervisorError::NotLaunched { program, source })
         }
     }
+}
+
+/// Whether a record could be begun there. The process that was to write it could only say with
+/// which error it failed, and not in what.
+fn can_begin(draft: &Utf8Path) -> Result<(), SupervisorError> {
+    File::create(draft).map_err(|e| failed("write", draft, e))?;
+    fs::remove_file(draft).map_err(|e| failed("remove", draft, e))
 }
 
 fn command(home: &Home, agent: &Agent, run: &str) -> Command {
