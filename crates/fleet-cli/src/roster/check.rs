@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 use super::error::{Place, RosterError};
 use super::file::{AgentEntry, Argv, RosterFile, Runtime, SupervisorKind};
 use super::template::Template;
-use super::{Agent, Kept, Roster, env_file, names};
+use super::{Agent, Kept, NAME_LIMIT, Roster, env_file, names};
 use crate::home::Home;
 
 const DEFAULT_CLASS: &str = "worker";
@@ -115,6 +115,10 @@ fn check_names(path: &Utf8Path, entries: &[AgentEntry]) -> Result<(), RosterErro
         if !is_name(name) {
             let place = place(path, &entry.name);
             return Err(RosterError::BadName { place, name: name.clone() });
+        }
+        if name.len() > NAME_LIMIT {
+            let place = place(path, &entry.name);
+            return Err(RosterError::LongName { place, length: name.len() });
         }
         let line = entry.name.referenced.line();
         if let Some(first) = lines.insert(name, line) {

@@ -108,6 +108,18 @@ pub(crate) enum RosterError {
         /// As written.
         name: String,
     },
+    /// A name that is too long for the file that is called after it.
+    #[error(
+        "{place}: this name of an agent is {length} characters long, and the limit is {}; \
+         choose a shorter one",
+        super::NAME_LIMIT
+    )]
+    LongName {
+        /// Where the name stands.
+        place: Place,
+        /// How long it is.
+        length: usize,
+    },
     /// Two agents that nobody could tell apart.
     #[error("{place}: the agent name `{name}` is already taken on line {first}")]
     SameName {

@@ -118,7 +118,12 @@ pub(super) struct Runtime {
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentEntry {
     /// Unique in the roster: it names files, a session and a unit.
-    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9_.-]+$"), extend("not" = { "enum": [".", ".."] }))]
+    #[schemars(
+        with = "String",
+        length(max = super::NAME_LIMIT),
+        regex(pattern = r"^[A-Za-z0-9_.-]+$"),
+        extend("not" = { "enum": [".", ".."] })
+    )]
     pub(super) name: Spanned<String>,
     /// The program family, as `claude` or `codex`.
     pub(super) runtime: String,

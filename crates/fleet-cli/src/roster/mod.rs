@@ -80,6 +80,10 @@ impl Units {
 /// What stands for an agent's name in the name of a unit.
 const NAME: &str = "{name}";
 
+/// How long an agent's name may be. Files and systemd's units have at most 255 characters, and
+/// theirs are longer than the agent's.
+pub(crate) const NAME_LIMIT: usize = 200;
+
 /// One agent, with every default filled in.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Agent {

@@ -111,6 +111,7 @@ pub(super) fn mistakes() -> Vec<(&'static str, String)> {
         ("no agents", format!("{HEAD}agents: []\n")),
         ("bad name", agents("{name: a/b, runtime: r}")),
         ("name that leads out", agents("{name: .., runtime: r}")),
+        ("long name", agents(&format!("{{name: {}, runtime: r}}", "a".repeat(201)))),
         ("same name", agents("{name: a, runtime: r}\n- {name: a, runtime: r}")),
         ("same session", tmux("", "{name: a.b, runtime: r}, {name: a_b, runtime: r}")),
         ("the holder's session", tmux("holder_session: a.b", "{name: a_b, runtime: r}")),
