@@ -97,10 +97,46 @@ pub(crate) struct Agent {
     pub(crate) command: Vec<String>,
     /// Where it starts.
     pub(crate) working_directory: Utf8PathBuf,
+    /// Whether that is so because the roster does not say where.
+    pub(crate) default_directory: bool,
     /// Its variables: the env file's, then the roster's over them.
     pub(crate) env: BTreeMap<String, String>,
     /// What the roster says that fleet itself does not use.
     pub(crate) kept: Kept,
+}
+
+impl Agent {
+    /// Whether there is a directory to start in.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn check_directory(&self) -> Result<(), NoDirectory> {
+        if self.working_directory.is_dir() {
+            return Ok(());
+        }
+        Err(NoDirectory {
+            path: self.working_directory.clone(),
+            is_default: self.default_directory,
+        })
+    }
+}
+
+/// The directory that an agent starts in is not there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the working directory {path} is not a directory; create it, or {}",
+    if *.is_default {
+        "set `defaults.working_directory` in the roster, which does not say where agents start"
+    } else {
+        "change the roster"
+    }
+)]
+pub(crate) struct NoDirectory {
+    /// The directory.
+    path: Utf8PathBuf,
+    /// Whether the roster does not say where.
+    is_default: bool,
 }
 
 /// Keys that other tools put in the roster; read, and handed on in `status --json`.

@@ -82,6 +82,23 @@ fn a_working_directory_comes_from(#[case] own: &str, #[case] fleet: &str, #[case
     assert_eq!(roster(&text).expect("valid").agents[0].working_directory, dir);
 }
 
+/// Nobody finds a directory in the roster that is not written there.
+#[rstest]
+#[case::default("", "/u/src", "set `defaults.working_directory` in the roster, which does not say")]
+#[case::written("defaults: {working_directory: ~/x}", "/u/x", "change the roster")]
+fn a_working_directory_that_is_not_there(
+    #[case] defaults: &str,
+    #[case] path: &str,
+    #[case] says: &str,
+) {
+    let text =
+        format!("version: 1\ntransport: tmux\nagents: [{{name: a, runtime: r}}]\n{defaults}\n");
+    let agent = &roster(&text).expect("valid").agents[0];
+    let error = agent.check_directory().expect_err("nobody is called u").to_string();
+    let says = format!("the working directory {path} is not a directory; create it, or {says}");
+    assert!(error.starts_with(&says), "{error}");
+}
+
 /// Rosters with one mistake each, by what it is.
 pub(super) fn mistakes() -> Vec<(&'static str, String)> {
     const HEAD: &str = "version: 1\ntransport: tmux\n";

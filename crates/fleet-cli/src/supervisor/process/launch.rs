@@ -41,10 +41,7 @@ pub(super) struct Launched {
 ///
 /// Why it does not run.
 pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorError> {
-    let directory = &agent.working_directory;
-    if !directory.is_dir() {
-        return Err(SupervisorError::NoDirectory { path: directory.clone() });
-    }
+    agent.check_directory()?;
     let log_path = home.log(&agent.name);
     create_parent(&log_path)?;
     let log = open_log(&log_path)?;
@@ -52,7 +49,7 @@ pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorE
     let copy = log.try_clone().map_err(|e| failed("copy the descriptor of", &log_path, e))?;
 
     let (path, run) = (home.instance(&agent.name), new_run());
-    let real = directory.canonicalize_utf8().ok();
+    let real = agent.working_directory.canonicalize_utf8().ok();
     let record = Instance::to_be_written(run.clone(), agent.command.clone(), real, &path)?;
     let mut command = command(home, agent, &run);
     command.stdin(Stdio::null()).stdout(log).stderr(copy);
