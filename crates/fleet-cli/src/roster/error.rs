@@ -29,6 +29,12 @@ pub(crate) enum RosterError {
         /// The first line that is none.
         place: Place,
     },
+    /// A file with nothing in it.
+    #[error("{path} is empty; remove it, and `fleet init` writes one")]
+    Empty {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// A key that version 1 does not have.
     #[error("{place}: unknown key `{key}`{}", hint(.nearest.as_deref()))]
     UnknownKey {

@@ -179,7 +179,16 @@ pub(super) struct Argv(pub(super) Vec<String>);
 /// Names the line and column; an unknown key comes with the nearest known one.
 pub(super) fn parse(path: &Utf8Path, text: &str) -> Result<RosterFile, RosterError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(path, &error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
+        _ if is_empty(text) => RosterError::Empty { path: path.to_owned() },
+        error => explain(path, &error),
+    })
+}
+
+/// Whether a text has nothing in it but comments.
+fn is_empty(text: &str) -> bool {
+    let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
+    text.lines().map(str::trim).all(is_nothing)
 }
 
 fn explain(path: &Utf8Path, error: &Error) -> RosterError {
@@ -220,7 +229,15 @@ fn problem(error: &Error) -> String {
             "string scalar" => "expected one word or quoted text".to_owned(),
             other => format!("expected {other}"),
         },
+        Error::InvalidScalar { ty: "u64", .. } => "expected a whole number".to_owned(),
+        Error::InvalidScalar { ty: "boolean", .. } => "expected true or false".to_owned(),
         Error::InvalidScalar { ty, .. } => format!("expected a value of type {ty}"),
+        Error::MultipleDocuments { .. } => {
+            "a second document begins here, and a roster is one; remove the `---`".to_owned()
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "this alias stands inside of what it stands for; write out what is meant".to_owned()
+        }
         Error::SerdeInvalidLength { expected, .. } => format!("expected {expected}"),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key `{key}` is here twice")
