@@ -42,7 +42,7 @@ pub(crate) enum RosterError {
         place: Place,
         /// As written.
         key: String,
-        /// The known key that looks most like it.
+        /// The known key that it may stand for.
         nearest: Option<String>,
     },
     /// A required key is not there.

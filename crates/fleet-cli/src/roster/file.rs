@@ -176,7 +176,7 @@ pub(super) struct Argv(pub(super) Vec<String>);
 ///
 /// # Errors
 ///
-/// Names the line and column; an unknown key comes with the nearest known one.
+/// Names the line and column; an unknown key comes with the known one that it may stand for.
 pub(super) fn parse(path: &Utf8Path, text: &str) -> Result<RosterFile, RosterError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
@@ -212,9 +212,19 @@ fn explain(path: &Utf8Path, error: &Error) -> RosterError {
     }
 }
 
-/// The known word that `word` most likely stands for.
+/// The known word that `word` can be, mistyped or cut short: no more than a third of it is
+/// wrong, or it is a beginning.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known.iter().copied().min_by_key(|k| strsim::damerau_levenshtein(word, k))
+    let length = word.chars().count();
+    let far = |known: &&str| strsim::damerau_levenshtein(word, known);
+    let begins = |known: &str| length >= 3 && plain(known).starts_with(&plain(word));
+    let near = |known: &&str| far(known) <= length / 3 || begins(known);
+    known.iter().copied().filter(near).min_by_key(far)
+}
+
+/// A word without what its spelling may differ in.
+fn plain(word: &str) -> String {
+    word.replace('_', "").to_lowercase()
 }
 
 /// What is wrong, for people: without the place, which we put in front ourselves, and

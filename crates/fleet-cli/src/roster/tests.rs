@@ -112,6 +112,8 @@ pub(super) fn mistakes() -> Vec<(&'static str, String)> {
     vec![
         ("unknown key", agents("{name: a, runtime: r, modle_hint: x}")),
         ("unknown camelCase key", agents("{name: a, runtime: r, workinDirectory: x}")),
+        ("key cut short", agents("{name: a, runtime: r, workingdir: x}")),
+        ("key like no other", agents("{name: a, runtime: r, colour: red}")),
         ("unknown key at the top", format!("{HEAD}agnets: []\n")),
         ("missing key", agents("{name: a}")),
         ("missing version", "transport: tmux\nagents: [{name: a, runtime: r}]\n".into()),
