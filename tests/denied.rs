@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rstest::rstest;
+use serde_json::json;
 
-use crate::kit::{Output, Sandbox};
+use crate::kit::{Fakes, IDLE, Output, Sandbox};
 
 /// A path with another mode, until this is dropped.
 struct Closed {
@@ -48,6 +49,23 @@ fn a_log_that_cannot_be_read(#[case] closed: &str, #[case] options: &[&str]) {
     let log = home.path("fleet/run/logs/a.log");
     let says = format!("fleet: cannot read {}: Permission denied", log.display());
     assert!(out.stderr.starts_with(&says), "{out}");
+}
+
+#[test]
+fn a_units_log_that_cannot_be_read() {
+    let home = Sandbox::new();
+    home.write_roster("systemd", json!({}), &[("a", IDLE)]);
+    home.write("a.log", "line\n");
+    let log = home.path("a.log");
+    let fakes = Fakes::new(&home);
+    let script = home.read("bin/systemctl");
+    let output = format!("StandardOutput=append:{}", log.display());
+    let cat = format!("case $* in *' cat '*) echo {output}; exit ;; esac\n");
+    fakes.install("systemctl", &format!("{cat}{script}"));
+    let _closed = Closed::new(&home, "a.log", 0);
+    let out = fakes.fleet(&["logs", "a", "--follow"]).bound_by_modes().run();
+    let says = format!("fleet: cannot read {}: Permission denied", log.display());
+    assert!(out.code() == 77 && out.stderr.starts_with(&says), "{out}");
 }
 
 #[test]
