@@ -29,6 +29,8 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::no_dashes(&["lock", "run", "true"], "`-- true`")]
 #[case::no_jobs(&["restart", "--jobs", "0"], "--jobs <N>': expected a whole number, 1 or more")]
 #[case::no_number(&["lock", "break", "--generation", "x"], "expected a whole number")]
+#[case::resume_or_not(&["restart", "--resume", "--no-resume"], "cannot be used with '--no-resume'")]
+#[case::wait_or_not(&["restart", "--join", "--no-wait"], "cannot be used with '--no-wait'")]
 #[case::empty_home(&["status", "--home", ""], "a path is empty")]
 #[case::empty_lock(&["lock", "run", "--lock", "", "--", "true"], "a path is empty")]
 #[case::fraction(&["restart", "--grace", "1.5s"], "1s500ms")]
@@ -87,6 +89,19 @@ fn a_bad_env_file_exits_65_and_names_the_line() {
     let out = home.fleet(&["restart"]).run();
     assert_eq!(out.code(), 65, "{out}");
     assert!(out.stderr.contains("alpha.env:2: there is no `=`"), "{out}");
+}
+
+#[rstest]
+#[case::roster("fleet/roster.yaml", &["status"])]
+#[case::env_file("fleet/agents/alpha.env", &["restart"])]
+#[case::env_file_to_be("fleet/agents/b.env", &["add", "b", "--runtime", "r", "--", "true"])]
+fn what_is_no_text_exits_65_and_names_the_line(#[case] file: &str, #[case] args: &[&str]) {
+    let home = Sandbox::with_idle_agents(&["alpha"]);
+    std::fs::write(home.path(file), b"A=1\nB=caf\xe9\nC=\xff\n").expect("the file");
+    let out = home.fleet(args).run();
+    assert_eq!(out.code(), 65, "{out}");
+    let says = format!("{file}:2: this is not UTF-8 text; save the file as UTF-8\n");
+    assert!(out.stderr.ends_with(&says), "{out}");
 }
 
 #[rstest]

@@ -11,6 +11,7 @@ mod cli;
 mod command_lines;
 mod completions;
 mod conformance;
+mod denied;
 mod fleet;
 mod kit;
 mod lock_doctor;

@@ -158,6 +158,21 @@ fn an_agent_can_be_started_as_it_is_added() {
     assert_eq!(holder.wait().code(), 0);
 }
 
+#[test]
+fn the_longest_name_is_of_use_and_a_longer_one_is_refused() {
+    let home = Sandbox::with_idle_agents(&["a"]);
+    let add = |name: &str| {
+        let start = ["--write", "--start", "--settle", "0ms", "--", "sleep", "1000"];
+        home.fleet(&[&["add", name, "--runtime", "sh"], &start[..]].concat()).run()
+    };
+    let out = add(&"b".repeat(201));
+    assert_eq!(out.code(), 64, "{out}");
+    let says = "its name is 201 characters long, and the limit is 200";
+    assert!(out.stderr.contains(says), "{out}");
+    let out = add(&"b".repeat(200));
+    assert_eq!(out.code(), 0, "{out}");
+}
+
 #[rstest]
 #[case::taken(&["a", "--runtime", "sh"], 64, "already has an agent called `a`")]
 #[case::bad_name(&["../x", "--runtime", "sh"], 64, "cannot add `../x`: a name has letters")]

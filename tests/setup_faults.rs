@@ -107,11 +107,7 @@ fn without_permission_nothing_changes() {
     fs::create_dir(home.path("fleet/run")).expect("for the lock");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o555);
     fs::set_permissions(home.path("fleet"), mode).expect("ours");
-    // Root without its right to overlook modes.
-    let fleet = env!("CARGO_BIN_EXE_fleet");
-    let args = ["--bounding-set", "-dac_override,-dac_read_search", fleet];
-    let args = [&args[..], &["add", "b", "--runtime", "sh", "--write"]].concat();
-    let out = home.fleet(&[]).instead("setpriv", &args).run();
+    let out = home.fleet(&["add", "b", "--runtime", "sh", "--write"]).bound_by_modes().run();
     assert_eq!(out.code(), 77, "{out}");
     let says = "fleet/agents; nothing was changed: Permission denied";
     assert!(out.stderr.contains(says), "{out}");

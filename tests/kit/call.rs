@@ -62,6 +62,19 @@ impl Call {
         self.instead("strace", &args)
     }
 
+    /// Makes the call as somebody for whom the modes of files hold, which they do not for root.
+    pub(crate) fn bound_by_modes(self) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        let own = [self.command.get_program()].into_iter().chain(self.command.get_args());
+        let own: Vec<_> = own.map(|arg| arg.to_str().expect("UTF-8").to_owned()).collect();
+        let own = own.iter().map(String::as_str);
+        let without = ["--bounding-set=-dac_override,-dac_read_search"];
+        let args: Vec<_> = without.into_iter().chain(own).collect();
+        self.instead("setpriv", &args)
+    }
+
     /// Runs a script that may mount what it likes: nobody else sees it, and it goes with it.
     pub(crate) fn with_own_mounts(self, script: &str) -> Self {
         let how = if rustix::process::geteuid().is_root() { "-m" } else { "-rm" };

@@ -227,7 +227,7 @@ pub(crate) struct Others {
     pub(crate) no_resume: bool,
 
     /// If a restart that asked for the same runs already, wait for it and exit with its code
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_wait")]
     pub(crate) join: bool,
 }
 

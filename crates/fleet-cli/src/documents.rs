@@ -19,7 +19,7 @@ pub(crate) struct ManArgs {
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 
-    /// Write all pages to files in this directory, as in `man1/fleet-lock-run.1`
+    /// Write all pages to files in this directory; man finds them in ~/.local/share/man/man1
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     dir: Option<Utf8PathBuf>,
 }

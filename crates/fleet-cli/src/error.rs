@@ -14,7 +14,7 @@ use crate::lock::doctor::DoctorError;
 use crate::plan::UnknownAgent;
 use crate::roster::RosterError;
 use crate::setup::SetupError;
-use crate::supervisor::{LookError, SupervisorMissing};
+use crate::supervisor::{LookError, SupervisorError, SupervisorMissing};
 
 /// Whatever ends a command before its work is done.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,9 @@ impl Error {
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Look(LookError::NoTerminal { .. } | LookError::NotOnATerminal { .. }) => {
                 Exit::Usage
+            }
+            Self::Look(LookError::Supervisor(SupervisorError::Io { source, .. })) => {
+                io_exit(source)
             }
             Self::Look(LookError::Supervisor(_)) => Exit::Io,
             Self::Look(LookError::NoSession { .. } | LookError::NoLog { .. }) => Exit::SomeFailed,

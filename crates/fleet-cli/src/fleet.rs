@@ -13,13 +13,13 @@ use crate::home::Home;
 use crate::interrupt::Interrupt;
 use crate::locking::{self, Acquired, Held};
 use crate::logbook::{self, Logbook};
-use crate::look::NO_PATIENCE;
+use crate::look::{self, NO_PATIENCE};
 use crate::outcome::{Ending, Outcome};
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
 use crate::restart::{Fence, Pace, Work};
 use crate::standing::{Earlier, Moment, Request, Resume, Standing};
-use crate::supervisor::{self, Patience, State};
+use crate::supervisor::{self, Patience};
 use crate::{processes, roster, signals, spawn};
 
 /// What is wished for beside the verb.
@@ -243,8 +243,7 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
     let left = logbook::read(&home.plan()).ok().flatten();
     let left = left.filter(|left| left.is_unfinished(held, boot));
     screen.status(home, &path, lock.as_ref(), left.as_ref(), &roster, &states);
-    let all_known = !states.iter().any(|state| matches!(state, State::Unknown { .. }));
-    Ok(if all_known { Exit::Done } else { Exit::Io })
+    Ok(look::blind(&states).unwrap_or(Exit::Done))
 }
 
 /// Adds what the release showed, and finds the exit code.

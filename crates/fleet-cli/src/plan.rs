@@ -41,12 +41,14 @@ pub(crate) struct Plan<'r> {
 
 /// A name on the command line that the roster does not have.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no agent `{name}` in the roster{}", hint(.nearest.as_deref()))]
+#[error("there is no agent `{name}` in the roster; {}", hint(.nearest.as_deref(), .known))]
 pub(crate) struct UnknownAgent {
     /// As typed.
     pub(crate) name: String,
-    /// The agent whose name looks most like it.
+    /// The agent whose name it may stand for.
     pub(crate) nearest: Option<String>,
+    /// The agents that there are.
+    pub(crate) known: Vec<String>,
 }
 
 impl<'r> Plan<'r> {
@@ -116,12 +118,20 @@ pub(crate) fn agent<'r>(roster: &'r Roster, name: &str) -> Result<&'r Agent, Unk
     found.ok_or_else(|| {
         let known: Vec<&str> = roster.agents.iter().map(|agent| agent.name.as_str()).collect();
         let nearest = roster::nearest(name, &known).map(str::to_owned);
-        UnknownAgent { name: name.to_owned(), nearest }
+        let known = known.into_iter().map(str::to_owned).collect();
+        UnknownAgent { name: name.to_owned(), nearest, known }
     })
 }
 
-fn hint(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!("; the nearest name is `{name}`"))
+/// How many agents still fit into a sentence.
+const FEW: usize = 10;
+
+fn hint(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(name) => format!("the nearest name is `{name}`"),
+        None if known.len() <= FEW => format!("there are: {}", known.join(", ")),
+        None => format!("`fleet status` lists the {} that there are", known.len()),
+    }
 }
 
 #[cfg(test)]
@@ -152,13 +162,23 @@ mod tests {
         assert_eq!((plan.holder, planned.as_slice()), (holder, order));
     }
 
-    #[test]
-    fn an_unknown_name_comes_with_the_nearest() {
-        let roster = fleet_of(&["coder", "reviewer"]);
-        let error = Plan::new(&roster, Verb::Restart, &["codre".into()]).expect_err("unknown");
+    #[rstest]
+    #[case::mistyped("codre", 2, "the nearest name is `coder`")]
+    #[case::cut_short("cod", 2, "the nearest name is `coder`")]
+    #[case::like_none("tester", 2, "there are: coder, a1")]
+    #[case::too_short_to_be_like_any("b1", 2, "there are: coder, a1")]
+    #[case::among_many("tester", 12, "`fleet status` lists the 12 that there are")]
+    fn an_unknown_name_comes_with_advice(
+        #[case] name: &str,
+        #[case] count: usize,
+        #[case] advice: &str,
+    ) {
+        let names = ["coder", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b10", "b11"];
+        let roster = fleet_of(&names[..count]);
+        let error = Plan::new(&roster, Verb::Restart, &[name.into()]).expect_err("unknown");
         assert_eq!(
             error.to_string(),
-            "there is no agent `codre` in the roster; the nearest name is `coder`"
+            format!("there is no agent `{name}` in the roster; {advice}")
         );
     }
 }

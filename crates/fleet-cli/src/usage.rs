@@ -53,7 +53,7 @@ pub(crate) fn advised(mut error: Error, args: impl IntoIterator<Item = OsString>
         ErrorKind::InvalidSubcommand => {
             if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) {
                 let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-                if let Some(nearest) = roster::nearest(typed, &names).filter(|n| near(typed, n)) {
+                if let Some(nearest) = roster::nearest(typed, &names) {
                     let nearest = ContextValue::Strings(vec![nearest.to_owned()]);
                     error.insert(ContextKind::SuggestedSubcommand, nearest);
                 }
@@ -71,11 +71,6 @@ pub(crate) fn advised(mut error: Error, args: impl IntoIterator<Item = OsString>
         _ => {}
     }
     error
-}
-
-/// Whether one word can be the other, mistyped.
-fn near(typed: &str, known: &str) -> bool {
-    strsim::damerau_levenshtein(typed, known) <= typed.chars().count().div_ceil(2)
 }
 
 /// The command that the words lead to, as far as they are known.

@@ -19,7 +19,7 @@ pub(crate) enum LookCommand {
     /// Check that every agent really runs: its process is alive, its pane not dead
     ///
     /// An agent whose unit is merely "active (exited)" does not run. Exits with 1 if one does
-    /// not, or if the holder does not answer.
+    /// not, or if the holder does not answer; with 74 or 77 if one cannot be looked at.
     Verify {
         /// The agents [default: the whole fleet]
         #[arg(value_name = "AGENT")]

@@ -14,10 +14,20 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::report::Screen;
 use crate::run::Find;
-use crate::supervisor::Patience;
+use crate::supervisor::{Patience, State};
 
 /// How long it waits for agents does not matter to one who only looks.
 pub(crate) const NO_PATIENCE: Patience = Patience { grace: Duration::ZERO, settle: Duration::ZERO };
+
+/// With which code it ends that some of these could not be looked at; `None` if all could.
+pub(crate) fn blind<'s>(states: impl IntoIterator<Item = &'s State>) -> Option<Exit> {
+    let denied = states.into_iter().filter_map(|state| match state {
+        State::Unknown { denied, .. } => Some(*denied),
+        _ => None,
+    });
+    let any_denied = denied.reduce(|one, other| one || other)?;
+    Some(if any_denied { Exit::Permission } else { Exit::Io })
+}
 
 /// Carries out one of them.
 ///

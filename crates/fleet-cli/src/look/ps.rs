@@ -1,14 +1,14 @@
 //! `ps`: the fleet from all sides, once or again and again.
 
-use super::NO_PATIENCE;
 use super::args::Ps;
 use super::panorama::Panorama;
+use super::{NO_PATIENCE, blind};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::report::Screen;
 use crate::roster;
-use crate::supervisor::{self, State};
+use crate::supervisor;
 
 /// Shows the fleet.
 ///
@@ -23,9 +23,8 @@ pub(super) fn ps(home: &Home, args: &Ps, screen: &mut Screen) -> Result<Exit, Er
         let panorama = Panorama::new(home, &roster, &*supervisor)?;
         screen.panorama(home, &roster, &panorama, args.watch);
         if !args.watch {
-            let is_known = |state: &State| !matches!(state, State::Unknown { .. });
-            let all_known = panorama.rows.iter().all(|row| is_known(&row.sight.state));
-            return Ok(if all_known { Exit::Done } else { Exit::Io });
+            let states = panorama.rows.iter().map(|row| &row.sight.state);
+            return Ok(blind(states).unwrap_or(Exit::Done));
         }
         if screen.is_broken() {
             return Ok(Exit::Done);

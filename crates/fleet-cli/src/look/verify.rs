@@ -1,7 +1,7 @@
 //! `verify`: does every agent really run?
 
-use super::NO_PATIENCE;
 use super::panorama::is_suspended;
+use super::{NO_PATIENCE, blind};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -23,12 +23,23 @@ pub(crate) struct Checked {
 /// Why an agent does not really run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// It does not even look as if it did.
+    /// It does not even look as if it did, or cannot be looked at.
     State(State),
     /// Its process is stopped.
     Suspended(u32),
     /// Its supervisor takes it to run, but there is no such process.
     Gone(u32),
+}
+
+impl Checked {
+    /// Whether it really runs, if that could be seen.
+    pub(crate) const fn runs(&self) -> Option<bool> {
+        match &self.result {
+            Ok(_) => Some(true),
+            Err(Wrong::State(state)) if !state.is_known() => None,
+            Err(_) => Some(false),
+        }
+    }
 }
 
 /// Checks the agents named, or all.
@@ -47,6 +58,14 @@ pub(super) fn verify(home: &Home, names: &[String], screen: &mut Screen) -> Resu
         .map(|(agent, sight)| Checked { agent: agent.name.clone(), result: check(sight.state) })
         .collect();
     screen.verified(survey.holder.as_ref(), &checked);
+    let states = checked.iter().filter_map(|checked| match &checked.result {
+        Err(Wrong::State(state)) => Some(state),
+        _ => None,
+    });
+    // Whoever acts on this must not take for dead what was not seen.
+    if let Some(exit) = blind(states) {
+        return Ok(exit);
+    }
     let holder_is_well = !matches!(survey.holder, Some(Err(_)));
     let all_run = checked.iter().all(|checked| checked.result.is_ok());
     Ok(if holder_is_well && all_run { Exit::Done } else { Exit::SomeFailed })

@@ -231,7 +231,7 @@ impl Screen {
         states: &[State],
     ) {
         for (agent, state) in roster.agents.iter().zip(states) {
-            if let State::Unknown { error } = state {
+            if let State::Unknown { error, .. } = state {
                 self.complain(&format!("cannot look at {}: {error}", agent.name));
             }
         }

@@ -33,7 +33,7 @@ impl Screen {
             return if watched { self.data_line(&data) } else { self.data(&data) };
         }
         for row in &panorama.rows {
-            if let State::Unknown { error } = &row.sight.state
+            if let State::Unknown { error, .. } = &row.sight.state
                 && !watched
             {
                 self.complain(&format!("cannot look at {}: {error}", row.agent.name));
@@ -103,11 +103,14 @@ impl Screen {
             self.complain(&format!("the holder does not answer: {}", printable(why)));
         }
         let mut failed = Vec::new();
-        for Checked { agent, result } in checked {
+        for it @ Checked { agent, result } in checked {
             match result {
                 Ok(pid) => {
                     let agent = self.paint(Paint::Strong, agent);
                     self.result(&format!("{agent} runs (pid {pid})"));
+                }
+                Err(wrong) if it.runs().is_none() => {
+                    self.complain(&format!("cannot look at {agent}: {}", describe(wrong)));
                 }
                 Err(wrong) => {
                     self.complain(&format!("{agent} does not really run: {}", describe(wrong)));
@@ -178,7 +181,7 @@ fn describe(wrong: &Wrong) -> String {
             State::Stopped => "it is stopped".to_owned(),
             State::Dead { how: Some(how), .. } => format!("it ended ({how})"),
             State::Dead { how: None, .. } => "it ended by itself".to_owned(),
-            State::Unknown { error } => error.clone(),
+            State::Unknown { error, .. } => error.clone(),
         },
     }
 }
@@ -279,8 +282,9 @@ pub(crate) struct VerifyData<'a> {
 struct CheckedData<'a> {
     /// Its name.
     name: &'a str,
-    /// Whether it really runs.
-    runs: bool,
+    /// Whether it really runs; absent if it cannot be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runs: Option<bool>,
     /// Its process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
@@ -291,9 +295,9 @@ struct CheckedData<'a> {
 
 impl<'a> VerifyData<'a> {
     fn new(holder: Option<&'a Result<(), String>>, checked: &'a [Checked]) -> Self {
-        let agents = checked.iter().map(|Checked { agent, result }| CheckedData {
+        let agents = checked.iter().map(|it @ Checked { agent, result }| CheckedData {
             name: agent,
-            runs: result.is_ok(),
+            runs: it.runs(),
             pid: result.as_ref().ok().copied(),
             problem: result.as_ref().err().map(describe),
         });

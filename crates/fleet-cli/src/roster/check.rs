@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 use super::error::{Place, RosterError};
 use super::file::{AgentEntry, Argv, RosterFile, Runtime, SupervisorKind};
 use super::template::Template;
-use super::{Agent, Kept, Roster, env_file, names};
+use super::{Agent, Kept, NAME_LIMIT, Roster, env_file, names};
 use crate::home::Home;
 
 const DEFAULT_CLASS: &str = "worker";
@@ -39,7 +39,7 @@ pub(super) fn check(path: &Utf8Path, file: RosterFile, home: &Home) -> Result<Ro
         names::check_sessions(path, &tmux, &file.agents.value)?;
     }
     let directory = file.defaults.working_directory;
-    let directory = directory.as_deref().unwrap_or(DEFAULT_WORKING_DIRECTORY);
+    let directory = directory.as_deref();
     let context = Context { path, home, supervisor, runtimes: &file.runtimes, directory };
     let agents = file.agents.value.into_iter().map(|entry| context.agent(entry));
     Ok(Roster { supervisor, tmux, units, agents: agents.collect::<Result<_, _>>()? })
@@ -51,15 +51,16 @@ struct Context<'a> {
     home: &'a Home,
     supervisor: SupervisorKind,
     runtimes: &'a BTreeMap<String, Runtime>,
-    directory: &'a str,
+    directory: Option<&'a str>,
 }
 
 impl Context<'_> {
     fn agent(&self, entry: AgentEntry) -> Result<Agent, RosterError> {
         let command = self.command(&entry)?;
         self.check_env(&entry)?;
-        let directory = entry.working_directory.as_deref().unwrap_or(self.directory);
-        let working_directory = self.home.expand(directory);
+        let directory = entry.working_directory.as_deref().or(self.directory);
+        let working_directory = self.home.expand(directory.unwrap_or(DEFAULT_WORKING_DIRECTORY));
+        let default_directory = directory.is_none();
         let template = Template {
             name: &entry.name.value,
             runtime: &entry.runtime,
@@ -68,6 +69,7 @@ impl Context<'_> {
         };
         Ok(Agent {
             command: command.iter().map(|argument| template.fill(argument)).collect(),
+            default_directory,
             working_directory,
             name: entry.name.value,
             runtime: entry.runtime,
@@ -115,6 +117,10 @@ fn check_names(path: &Utf8Path, entries: &[AgentEntry]) -> Result<(), RosterErro
         if !is_name(name) {
             let place = place(path, &entry.name);
             return Err(RosterError::BadName { place, name: name.clone() });
+        }
+        if name.len() > NAME_LIMIT {
+            let place = place(path, &entry.name);
+            return Err(RosterError::LongName { place, length: name.len() });
         }
         let line = entry.name.referenced.line();
         if let Some(first) = lines.insert(name, line) {

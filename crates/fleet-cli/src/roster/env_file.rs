@@ -12,10 +12,10 @@ use super::error::{Place, RosterError};
 ///
 /// # Errors
 ///
-/// Names the line that is not `KEY=VALUE`.
+/// Names the line that is not `KEY=VALUE`, or no text.
 pub(super) fn read(path: &Utf8Path) -> Result<BTreeMap<String, String>, RosterError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
+    match std::fs::read(path) {
+        Ok(bytes) => parse(path, &super::text(path, bytes)?),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(source) => Err(RosterError::Read { path: path.to_owned(), source }),
     }

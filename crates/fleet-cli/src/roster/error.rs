@@ -23,6 +23,18 @@ pub(crate) enum RosterError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file that holds something else than text.
+    #[error("{place}: this is not UTF-8 text; save the file as UTF-8")]
+    NotText {
+        /// The first line that is none.
+        place: Place,
+    },
+    /// A file with nothing in it.
+    #[error("{path} is empty; remove it, and `fleet init` writes one")]
+    Empty {
+        /// The file.
+        path: Utf8PathBuf,
+    },
     /// A key that version 1 does not have.
     #[error("{place}: unknown key `{key}`{}", hint(.nearest.as_deref()))]
     UnknownKey {
@@ -30,7 +42,7 @@ pub(crate) enum RosterError {
         place: Place,
         /// As written.
         key: String,
-        /// The known key that looks most like it.
+        /// The known key that it may stand for.
         nearest: Option<String>,
     },
     /// A required key is not there.
@@ -101,6 +113,18 @@ pub(crate) enum RosterError {
         place: Place,
         /// As written.
         name: String,
+    },
+    /// A name that is too long for the file that is called after it.
+    #[error(
+        "{place}: this name of an agent is {length} characters long, and the limit is {}; \
+         choose a shorter one",
+        super::NAME_LIMIT
+    )]
+    LongName {
+        /// Where the name stands.
+        place: Place,
+        /// How long it is.
+        length: usize,
     },
     /// Two agents that nobody could tell apart.
     #[error("{place}: the agent name `{name}` is already taken on line {first}")]

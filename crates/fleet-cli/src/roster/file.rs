@@ -118,7 +118,12 @@ pub(super) struct Runtime {
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentEntry {
     /// Unique in the roster: it names files, a session and a unit.
-    #[schemars(with = "String", regex(pattern = r"^[A-Za-z0-9_.-]+$"), extend("not" = { "enum": [".", ".."] }))]
+    #[schemars(
+        with = "String",
+        length(max = super::NAME_LIMIT),
+        regex(pattern = r"^[A-Za-z0-9_.-]+$"),
+        extend("not" = { "enum": [".", ".."] })
+    )]
     pub(super) name: Spanned<String>,
     /// The program family, as `claude` or `codex`.
     pub(super) runtime: String,
@@ -171,10 +176,19 @@ pub(super) struct Argv(pub(super) Vec<String>);
 ///
 /// # Errors
 ///
-/// Names the line and column; an unknown key comes with the nearest known one.
+/// Names the line and column; an unknown key comes with the known one that it may stand for.
 pub(super) fn parse(path: &Utf8Path, text: &str) -> Result<RosterFile, RosterError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(path, &error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
+        _ if is_empty(text) => RosterError::Empty { path: path.to_owned() },
+        error => explain(path, &error),
+    })
+}
+
+/// Whether a text has nothing in it but comments.
+fn is_empty(text: &str) -> bool {
+    let is_nothing = |line: &str| line.is_empty() || line.starts_with('#') || line == "---";
+    text.lines().map(str::trim).all(is_nothing)
 }
 
 fn explain(path: &Utf8Path, error: &Error) -> RosterError {
@@ -198,9 +212,19 @@ fn explain(path: &Utf8Path, error: &Error) -> RosterError {
     }
 }
 
-/// The known word that `word` most likely stands for.
+/// The known word that `word` can be, mistyped or cut short: no more than a third of it is
+/// wrong, or it is a beginning.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known.iter().copied().min_by_key(|k| strsim::damerau_levenshtein(word, k))
+    let length = word.chars().count();
+    let far = |known: &&str| strsim::damerau_levenshtein(word, known);
+    let begins = |known: &str| length >= 3 && plain(known).starts_with(&plain(word));
+    let near = |known: &&str| far(known) <= length / 3 || begins(known);
+    known.iter().copied().filter(near).min_by_key(far)
+}
+
+/// A word without what its spelling may differ in.
+fn plain(word: &str) -> String {
+    word.replace('_', "").to_lowercase()
 }
 
 /// What is wrong, for people: without the place, which we put in front ourselves, and
@@ -215,7 +239,15 @@ fn problem(error: &Error) -> String {
             "string scalar" => "expected one word or quoted text".to_owned(),
             other => format!("expected {other}"),
         },
+        Error::InvalidScalar { ty: "u64", .. } => "expected a whole number".to_owned(),
+        Error::InvalidScalar { ty: "boolean", .. } => "expected true or false".to_owned(),
         Error::InvalidScalar { ty, .. } => format!("expected a value of type {ty}"),
+        Error::MultipleDocuments { .. } => {
+            "a second document begins here, and a roster is one; remove the `---`".to_owned()
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            "this alias stands inside of what it stands for; write out what is meant".to_owned()
+        }
         Error::SerdeInvalidLength { expected, .. } => format!("expected {expected}"),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key `{key}` is here twice")

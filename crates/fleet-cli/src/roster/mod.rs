@@ -16,10 +16,11 @@ mod tree;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::error::Place;
 pub(crate) use self::error::RosterError;
 pub(crate) use self::file::{SupervisorKind, nearest};
 pub(crate) use self::schema::schema;
@@ -79,6 +80,10 @@ impl Units {
 /// What stands for an agent's name in the name of a unit.
 const NAME: &str = "{name}";
 
+/// How long an agent's name may be. Files and systemd's units have at most 255 characters, and
+/// theirs are longer than the agent's.
+pub(crate) const NAME_LIMIT: usize = 200;
+
 /// One agent, with every default filled in.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Agent {
@@ -92,10 +97,46 @@ pub(crate) struct Agent {
     pub(crate) command: Vec<String>,
     /// Where it starts.
     pub(crate) working_directory: Utf8PathBuf,
+    /// Whether that is so because the roster does not say where.
+    pub(crate) default_directory: bool,
     /// Its variables: the env file's, then the roster's over them.
     pub(crate) env: BTreeMap<String, String>,
     /// What the roster says that fleet itself does not use.
     pub(crate) kept: Kept,
+}
+
+impl Agent {
+    /// Whether there is a directory to start in.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn check_directory(&self) -> Result<(), NoDirectory> {
+        if self.working_directory.is_dir() {
+            return Ok(());
+        }
+        Err(NoDirectory {
+            path: self.working_directory.clone(),
+            is_default: self.default_directory,
+        })
+    }
+}
+
+/// The directory that an agent starts in is not there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the working directory {path} is not a directory; create it, or {}",
+    if *.is_default {
+        "set `defaults.working_directory` in the roster, which does not say where agents start"
+    } else {
+        "change the roster"
+    }
+)]
+pub(crate) struct NoDirectory {
+    /// The directory.
+    path: Utf8PathBuf,
+    /// Whether the roster does not say where.
+    is_default: bool,
 }
 
 /// Keys that other tools put in the roster; read, and handed on in `status --json`.
@@ -125,17 +166,30 @@ pub(crate) struct Kept {
 /// Names the file and, where there is one, the line and column of the mistake.
 pub(crate) fn load(home: &Home) -> Result<Roster, RosterError> {
     let path = home.roster();
-    let text = std::fs::read_to_string(&path).map_err(|source| match source.kind() {
+    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
         ErrorKind::NotFound => RosterError::Absent { path: path.clone() },
         _ => RosterError::Read { path: path.clone(), source },
     })?;
-    let mut roster = parse(home, &text)?;
+    let mut roster = parse(home, &text(&path, bytes)?)?;
     for agent in &mut roster.agents {
         let mut env = env_file::read(&home.env_file(&agent.name))?;
         env.append(&mut agent.env);
         agent.env = env;
     }
     Ok(roster)
+}
+
+/// What was read from the file at `path`, as text.
+///
+/// # Errors
+///
+/// Names the first line that is none.
+pub(crate) fn text(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, RosterError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = before.fold(1, |line, byte| line + u64::from(*byte == b'\n'));
+        RosterError::NotText { place: Place::line(path, line) }
+    })
 }
 
 /// Checks a roster of `home` that need not be on the disk, without the env files.

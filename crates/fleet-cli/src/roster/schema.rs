@@ -118,7 +118,16 @@ mod tests {
     #[test]
     fn what_does_not_load_is_refused() {
         let inexpressible = ["same name", "same session", "the holder's session", "no command"];
-        let no_yaml = ["no YAML at all", "a tab", "duplicate key", "empty file"];
+        let no_yaml = [
+            "no YAML at all",
+            "a tab",
+            "duplicate key",
+            "empty file",
+            "only comments",
+            "two documents",
+            "a list in itself",
+            "a value in itself",
+        ];
         for (what, text) in mistakes() {
             if no_yaml.contains(&what) {
                 continue;

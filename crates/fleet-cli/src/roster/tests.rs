@@ -82,6 +82,23 @@ fn a_working_directory_comes_from(#[case] own: &str, #[case] fleet: &str, #[case
     assert_eq!(roster(&text).expect("valid").agents[0].working_directory, dir);
 }
 
+/// Nobody finds a directory in the roster that is not written there.
+#[rstest]
+#[case::default("", "/u/src", "set `defaults.working_directory` in the roster, which does not say")]
+#[case::written("defaults: {working_directory: ~/x}", "/u/x", "change the roster")]
+fn a_working_directory_that_is_not_there(
+    #[case] defaults: &str,
+    #[case] path: &str,
+    #[case] says: &str,
+) {
+    let text =
+        format!("version: 1\ntransport: tmux\nagents: [{{name: a, runtime: r}}]\n{defaults}\n");
+    let agent = &roster(&text).expect("valid").agents[0];
+    let error = agent.check_directory().expect_err("nobody is called u").to_string();
+    let says = format!("the working directory {path} is not a directory; create it, or {says}");
+    assert!(error.starts_with(&says), "{error}");
+}
+
 /// Rosters with one mistake each, by what it is.
 pub(super) fn mistakes() -> Vec<(&'static str, String)> {
     const HEAD: &str = "version: 1\ntransport: tmux\n";
@@ -95,10 +112,17 @@ pub(super) fn mistakes() -> Vec<(&'static str, String)> {
     vec![
         ("unknown key", agents("{name: a, runtime: r, modle_hint: x}")),
         ("unknown camelCase key", agents("{name: a, runtime: r, workinDirectory: x}")),
+        ("key cut short", agents("{name: a, runtime: r, workingdir: x}")),
+        ("key like no other", agents("{name: a, runtime: r, colour: red}")),
         ("unknown key at the top", format!("{HEAD}agnets: []\n")),
         ("missing key", agents("{name: a}")),
         ("missing version", "transport: tmux\nagents: [{name: a, runtime: r}]\n".into()),
         ("empty file", String::new()),
+        ("only comments", "# agents: []\n---\n".into()),
+        ("two documents", agents("{name: a, runtime: r, command: [x]}\n---\nversion: 1")),
+        ("a list in itself", agents("{name: a, runtime: r, command: &c [*c]}")),
+        ("a value in itself", format!("{HEAD}agents: &a\n- *a\n")),
+        ("a flag as a word", agents("{name: a, runtime: r, reset_between_tasks: maybe}")),
         ("not a mapping", "- a\n- b\n".into()),
         ("no YAML at all", "version: [1\n".into()),
         ("a tab", "version: 1\n\ttransport: tmux\n".into()),
@@ -111,6 +135,7 @@ pub(super) fn mistakes() -> Vec<(&'static str, String)> {
         ("no agents", format!("{HEAD}agents: []\n")),
         ("bad name", agents("{name: a/b, runtime: r}")),
         ("name that leads out", agents("{name: .., runtime: r}")),
+        ("long name", agents(&format!("{{name: {}, runtime: r}}", "a".repeat(201)))),
         ("same name", agents("{name: a, runtime: r}\n- {name: a, runtime: r}")),
         ("same session", tmux("", "{name: a.b, runtime: r}, {name: a_b, runtime: r}")),
         ("the holder's session", tmux("holder_session: a.b", "{name: a_b, runtime: r}")),

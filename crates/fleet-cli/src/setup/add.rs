@@ -74,6 +74,10 @@ fn refused(agent: &NewAgent, error: &RosterError) -> SetupError {
         RosterError::BadName { .. } => {
             "a name has letters, digits and . _ -, and is not just `.` or `..`".to_owned()
         }
+        RosterError::LongName { length, .. } => {
+            let limit = roster::NAME_LIMIT;
+            format!("its name is {length} characters long, and the limit is {limit}")
+        }
         RosterError::BadVariable { key, .. } => {
             format!("`{key}` is not the name of an environment variable")
         }

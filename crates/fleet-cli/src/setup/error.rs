@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use camino::Utf8PathBuf;
 
 use crate::exit::Exit;
+use crate::roster::RosterError;
 use crate::roster::edit::{self, NewAgent};
 use crate::supervisor::SupervisorError;
 
@@ -19,6 +20,9 @@ pub(crate) enum SetupError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file holds something else than text.
+    #[error(transparent)]
+    NotText(RosterError),
     /// The new text of a file cannot be stored beside it.
     #[error("cannot {action} {path}; nothing was changed")]
     Stage {
@@ -201,7 +205,8 @@ impl SetupError {
             },
             Self::Exists { .. } | Self::UnitExists { .. } => Exit::CannotCreate,
             Self::Changed { .. } => Exit::Io,
-            Self::NoPlace { .. }
+            Self::NotText(_)
+            | Self::NoPlace { .. }
             | Self::NoWayOut { .. }
             | Self::NotALine { .. }
             | Self::SameSession { .. }

@@ -25,6 +25,7 @@ use rustix::io::Errno;
 use tempfile::{Builder, NamedTempFile};
 
 use super::error::SetupError;
+use crate::roster;
 
 /// A file as it is and as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,11 +79,11 @@ impl Change {
 ///
 /// # Errors
 ///
-/// When there is one that cannot be read.
+/// When there is one that cannot be read, or is no text.
 pub(super) fn read(path: &Utf8Path) -> Result<Option<String>, SetupError> {
     let refused = |source| SetupError::Read { path: path.to_owned(), source };
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+    match fs::read(path) {
+        Ok(bytes) => roster::text(path, bytes).map(Some).map_err(SetupError::NotText),
         Err(error) if error.kind() == ErrorKind::NotFound => match path.symlink_metadata() {
             Ok(_) => Err(refused(io::Error::other("it is a symlink that leads nowhere"))),
             Err(_) => Ok(None),

@@ -6,16 +6,14 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use super::words::Words;
+use crate::roster::NoDirectory;
 
 /// Why a step failed, or an agent cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SupervisorError {
     /// The directory to start in is not there.
-    #[error("the working directory {path} is not a directory; create it, or change the roster")]
-    NoDirectory {
-        /// The directory.
-        path: Utf8PathBuf,
-    },
+    #[error(transparent)]
+    NoDirectory(#[from] NoDirectory),
     /// The command cannot be run at all.
     #[error("cannot run `{program}`")]
     NotLaunched {

@@ -1,5 +1,7 @@
 //! What a supervisor sees of its agents: for those who only look, without the lock.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::SupervisorError;
+use crate::error;
 use crate::roster::Agent;
 
 /// Looks at agents.
@@ -72,7 +75,26 @@ pub(crate) enum State {
     Unknown {
         /// Why not.
         error: String,
+        /// Whether the system does not let us.
+        #[serde(skip)]
+        denied: bool,
     },
+}
+
+impl State {
+    /// It cannot be looked at.
+    pub(super) fn unknown(problem: &SupervisorError) -> Self {
+        let denied = match problem {
+            SupervisorError::Io { source, .. } => source.kind() == ErrorKind::PermissionDenied,
+            _ => false,
+        };
+        Self::Unknown { error: error::chain(problem), denied }
+    }
+
+    /// Whether it can.
+    pub(crate) const fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
 }
 
 /// Everything that a supervisor knows now.
@@ -201,7 +223,25 @@ pub(crate) enum LookError {
     Supervisor(#[from] SupervisorError),
 }
 
-/// The end of a file, and what is added to it.
+/// Whether a file is there.
+///
+/// # Errors
+///
+/// When it cannot be read, or it cannot even be seen whether there is one.
+pub(super) fn is_readable(path: &Utf8Path) -> Result<bool, SupervisorError> {
+    let opened = match path.metadata() {
+        // Opening a pipe would wait for somebody to write.
+        Ok(file) if file.is_file() => File::open(path).map(|_| true),
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    };
+    let path = path.to_owned();
+    opened.map_err(|source| SupervisorError::Io { action: "read", path, source })
+}
+
+/// The end of a file, and what is added to it. See first that it [`is_readable`]: `tail` would
+/// say so in its own words, and wait for ever to be let in.
 pub(super) fn tail(path: &Utf8Path, lines: u32, follow: bool) -> View {
     let mut program = Command::new("tail");
     program.arg(format!("--lines={lines}"));

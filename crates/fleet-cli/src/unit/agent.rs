@@ -42,9 +42,7 @@ pub(super) fn mind(roster: &Roster, agent: &Agent) -> Result<Exit, UnitError> {
         let (name, runtime) = (agent.name.clone(), agent.runtime.clone());
         return Err(UnitError::NoCommand { name, runtime });
     }
-    if !agent.working_directory.is_dir() {
-        return Err(UnitError::NoDirectory(agent.working_directory.clone()));
-    }
+    agent.check_directory()?;
     let interrupt = Arc::new(Interrupt::new().map_err(failed("make a descriptor"))?);
     let tripped = Arc::clone(&interrupt);
     signals::listen(&signals::ENDING, move |signal| tripped.trip(signal.number))

@@ -15,13 +15,11 @@ mod tmux;
 
 use std::ffi::OsString;
 
-use camino::Utf8PathBuf;
-
 use crate::error;
 use crate::exit::Exit;
 use crate::home::{Environment, Home, HomeError};
 use crate::report;
-use crate::roster::{self, Agent, Roster, RosterError};
+use crate::roster::{self, Agent, NoDirectory, Roster, RosterError};
 
 /// The first argument of what units run. No command line for people, so clap does not know
 /// it.
@@ -43,8 +41,8 @@ enum UnitError {
          give it a `command`, or give one to its runtime as `runtimes.{runtime}.command`"
     )]
     NoCommand { name: String, runtime: String },
-    #[error("the working directory {0} is not a directory; create it, or change the roster")]
-    NoDirectory(Utf8PathBuf),
+    #[error(transparent)]
+    NoDirectory(#[from] NoDirectory),
     #[error(
         "a tmux server that is not this unit's answers on {0}; \
          end it, or give the fleet its own with `tmux.socket_name` in the roster"

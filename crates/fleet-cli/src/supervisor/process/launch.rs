@@ -11,7 +11,7 @@
 //! seen. The execution closes all but the three standard ones: the command gets `/dev/null`,
 //! its log and its log.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
@@ -41,10 +41,7 @@ pub(super) struct Launched {
 ///
 /// Why it does not run.
 pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorError> {
-    let directory = &agent.working_directory;
-    if !directory.is_dir() {
-        return Err(SupervisorError::NoDirectory { path: directory.clone() });
-    }
+    agent.check_directory()?;
     let log_path = home.log(&agent.name);
     create_parent(&log_path)?;
     let log = open_log(&log_path)?;
@@ -52,7 +49,7 @@ pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorE
     let copy = log.try_clone().map_err(|e| failed("copy the descriptor of", &log_path, e))?;
 
     let (path, run) = (home.instance(&agent.name), new_run());
-    let real = directory.canonicalize_utf8().ok();
+    let real = agent.working_directory.canonicalize_utf8().ok();
     let record = Instance::to_be_written(run.clone(), agent.command.clone(), real, &path)?;
     let mut command = command(home, agent, &run);
     command.stdin(Stdio::null()).stdout(log).stderr(copy);
@@ -60,10 +57,18 @@ pub(super) fn launch(home: &Home, agent: &Agent) -> Result<Launched, SupervisorE
         Ok(child) => Ok(Launched { child, log_start }),
         Err(source) if draft(&path).exists() => Err(failed("write", &path, source)),
         Err(source) => {
+            can_begin(&draft(&path))?;
             let program = command.get_program().to_string_lossy().into_owned();
             Err(SupervisorError::NotLaunched { program, source })
         }
     }
+}
+
+/// Whether a record could be begun there. The process that was to write it could only say with
+/// which error it failed, and not in what.
+fn can_begin(draft: &Utf8Path) -> Result<(), SupervisorError> {
+    File::create(draft).map_err(|e| failed("write", draft, e))?;
+    fs::remove_file(draft).map_err(|e| failed("remove", draft, e))
 }
 
 fn command(home: &Home, agent: &Agent, run: &str) -> Command {

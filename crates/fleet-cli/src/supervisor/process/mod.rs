@@ -24,7 +24,6 @@ use super::{
     Look, LookError, Patience, Settled, Sight, State, Step, Stranger, Supervisor, SupervisorError,
     Survey, Target, View, Wait, instance, look, stop,
 };
-use crate::error;
 use crate::home::Home;
 use crate::interrupt::{Interrupt, Woken};
 use crate::processes;
@@ -146,9 +145,8 @@ impl Processes {
             Some(record) => Ok((record.state()?, record.drift(agent))),
             None => Ok((State::Stopped, Vec::new())),
         };
-        let (state, drift) = record.and_then(look).unwrap_or_else(|problem| {
-            (State::Unknown { error: error::chain(&problem) }, Vec::new())
-        });
+        let (state, drift) =
+            record.and_then(look).unwrap_or_else(|problem| (State::unknown(&problem), Vec::new()));
         let drift = if matches!(state, State::Running { .. }) { drift } else { Vec::new() };
         Sight { state, unit: None, pane: None, drift }
     }
@@ -213,7 +211,7 @@ impl Look for Processes {
 
     fn view(&self, agent: &Agent, lines: u32, follow: bool) -> Result<View, LookError> {
         let path = self.home.log(&agent.name);
-        match path.is_file() || follow {
+        match look::is_readable(&path)? || follow {
             true => Ok(look::tail(&path, lines, follow)),
             false => Err(LookError::NoLog { name: agent.name.clone(), path }),
         }

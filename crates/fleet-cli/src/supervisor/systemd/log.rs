@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use super::manager::{Manager, Unit};
 use crate::error;
 use crate::supervisor::words::Words;
-use crate::supervisor::{View, look, tool};
+use crate::supervisor::{SupervisorError, View, look, tool};
 
 const PROGRAM: &str = "journalctl";
 
@@ -31,11 +31,22 @@ pub(super) fn last_words(manager: &Manager, unit: &Unit) -> Words {
 }
 
 /// How to see the last lines of a unit, and those to come.
-pub(super) fn view(manager: &Manager, unit: &Unit, lines: u32, follow: bool) -> View {
+///
+/// # Errors
+///
+/// When they are in a file that cannot be read.
+pub(super) fn view(
+    manager: &Manager,
+    unit: &Unit,
+    lines: u32,
+    follow: bool,
+) -> Result<View, SupervisorError> {
     let settings = manager.settings(&unit.name).unwrap_or_default();
     let home = std::env::var("HOME").ok();
     if let Some(file) = output_file(&settings, &unit.name, home.as_deref()) {
-        return look::tail(Utf8Path::new(&file), lines, follow);
+        let file = Utf8Path::new(&file);
+        look::is_readable(file)?;
+        return Ok(look::tail(file, lines, follow));
     }
     let mut program = Command::new(PROGRAM);
     program.args(["--no-pager", "--output=short-iso"]);
@@ -43,7 +54,7 @@ pub(super) fn view(manager: &Manager, unit: &Unit, lines: u32, follow: bool) -> 
     if follow {
         program.arg("--follow");
     }
-    View::Program(program)
+    Ok(View::Program(program))
 }
 
 /// What the journal has about one run of a unit.

@@ -58,7 +58,7 @@ impl Look for Units<'_> {
             pane.is_some_and(|pane| unit.main_pid.is_none() || of_unit(&unit, &pane).is_some());
         match writes_there {
             true => self.tmux.view(&agent.name, lines, follow),
-            false => Ok(log::view(&self.manager, &unit, lines, follow)),
+            false => Ok(log::view(&self.manager, &unit, lines, follow)?),
         }
     }
 
@@ -120,7 +120,7 @@ impl Units<'_> {
 fn seen(unit: &Result<Unit, String>, agent: &Agent, found: Result<&Panes, &String>) -> State {
     match unit {
         Ok(unit) => state(unit, agent, found),
-        Err(error) => State::Unknown { error: error.clone() },
+        Err(error) => State::Unknown { error: error.clone(), denied: false },
     }
 }
 
@@ -138,7 +138,7 @@ fn drift(unit: &Unit, agent: &Agent) -> Vec<Drift> {
 /// What an agent is doing, by its unit and, where the unit does not run it, by its pane.
 fn state(unit: &Unit, agent: &Agent, found: Result<&Panes, &String>) -> State {
     let uptime = |pid| Process::find(pid).map(|process| process.uptime()).unwrap_or_default();
-    let unknown = |error: &str| State::Unknown { error: error.to_owned() };
+    let unknown = |error: &str| State::Unknown { error: error.to_owned(), denied: false };
     let dead = |how: String| State::Dead {
         pid: unit.last.map(|last| last.pid),
         how: Some(how),

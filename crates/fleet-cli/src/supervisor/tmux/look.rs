@@ -16,7 +16,7 @@ impl Look for Sessions {
     fn states(&self, agents: &[Agent]) -> Vec<State> {
         match self.tmux.panes() {
             Ok(found) => agents.iter().map(|agent| self.sight(agent, &found).state).collect(),
-            Err(problem) => vec![unknown(&problem); agents.len()],
+            Err(problem) => vec![State::unknown(&problem); agents.len()],
         }
     }
 
@@ -25,7 +25,7 @@ impl Look for Sessions {
             Ok(found) => found,
             Err(problem) => {
                 let lost = |_| Sight {
-                    state: unknown(&problem),
+                    state: State::unknown(&problem),
                     unit: None,
                     pane: None,
                     drift: Vec::new(),
@@ -64,7 +64,7 @@ impl Sessions {
         let pane = found.of(&session).next();
         let (state, drift) = match self.look_at(agent, pane) {
             Ok(seen) => seen,
-            Err(problem) => (unknown(&problem), Vec::new()),
+            Err(problem) => (State::unknown(&problem), Vec::new()),
         };
         Sight { state, unit: None, pane: pane.map(Pane::sight), drift }
     }
@@ -119,8 +119,4 @@ pub(in crate::supervisor) fn strangers(
     let strange = |name: &&str| *name != holder && !known.contains(*name);
     let stranger = |name: &str| Stranger { name: name.to_owned(), kind: "session" };
     sessions.into_iter().filter(strange).map(stranger).collect()
-}
-
-fn unknown(problem: &SupervisorError) -> State {
-    State::Unknown { error: error::chain(problem) }
 }

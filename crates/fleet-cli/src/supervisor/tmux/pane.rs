@@ -45,9 +45,7 @@ pub(super) fn make(
     session: &str,
     ticket: BorrowedFd<'_>,
 ) -> Result<u32, SupervisorError> {
-    if !agent.working_directory.is_dir() {
-        return Err(SupervisorError::NoDirectory { path: agent.working_directory.clone() });
-    }
+    agent.check_directory()?;
     let run = new_run();
     let fleet = this_program()?;
     let directory = unexpanded(&agent.working_directory);
