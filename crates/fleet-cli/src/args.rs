@@ -226,7 +226,8 @@ pub(crate) struct Others {
     #[arg(long)]
     pub(crate) no_resume: bool,
 
-    /// If a restart that asked for the same runs already, wait for it and exit with its code
+    /// If a restart that asked for the same runs already, wait for it and exit with its code; do the
+    /// rest of one that stops before its end
     #[arg(long, conflicts_with = "no_wait")]
     pub(crate) join: bool,
 }
