@@ -36,6 +36,7 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
             ..Rules::default()
         },
         merged: false,
+        unclaimed_frees: true,
         symmetric: false,
         torn: true,
         skewed: dice.once_in(2),

@@ -28,6 +28,7 @@ impl Case {
             abilities: Abilities::ALL,
             rules: Rules::default(),
             merged: true,
+            unclaimed_frees: false,
             symmetric: true,
             torn: false,
             skewed: false,

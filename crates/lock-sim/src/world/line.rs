@@ -52,7 +52,9 @@ impl World {
     /// looks to those behind as if it were paused itself.
     pub(super) fn pause_line(&mut self, universe: &Universe) {
         let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
-        let blocked = self.files.file(Name::Mutex, 0).is_some();
+        let is_unclaimed = self.files.file(Name::Lock, 0).is_none();
+        let blocked = self.files.file(Name::Mutex, 0).is_some()
+            || is_unclaimed && universe.scope.unclaimed_frees;
         let paused =
             placed.filter(|(pid, process)| blocked || self.could_go_on(universe, *pid, process));
         for pid in paused.map(|(pid, _)| pid).collect::<Vec<_>>() {
