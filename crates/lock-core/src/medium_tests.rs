@@ -1,14 +1,18 @@
 //! Scripted runs where the file system lacks something: the fallbacks, each of which must
 //! hand the lock on, clear what crashes left, and leave nothing of its own.
 
+use rstest::rstest;
+
 use super::*;
 use crate::acquire::{Acquire, Acquired};
+use crate::effect::Errno;
 use crate::hold::{Held, Hold};
 use crate::machine::{Ownership, Reason};
 use crate::policy::Settings;
-use crate::testing::disk::{Disk, Lack};
+use crate::testing::disk::{Disk, Inode, Lack};
 use crate::testing::worker::Worker;
 use crate::testing::{corpse, process, process_with, settings};
+use crate::time::Wall;
 use crate::verdict::Stale;
 
 const LINKED: &[Lack] = &[Lack::Anonymous];
@@ -122,6 +126,63 @@ fn a_dead_owner_is_replaced_on_every_medium() {
         let waited = disk.now.boot.since(start).as_millis();
         let expected = if stale == Stale::Expired { 1_000 } else { 0 };
         assert_eq!(waited, expected, "{lacks:?}");
+    }
+}
+
+/// A rename goes by names. Without links there is one for a free lock as well.
+#[rstest]
+#[case::anonymous(&[], true)]
+#[case::linked(LINKED, true)]
+#[case::separate(SEPARATE, true)]
+#[case::separate_and_free(SEPARATE, false)]
+#[case::unarbitrated(UNARBITRATED, true)]
+fn what_a_stranger_slipped_under_the_takeover_name_is_no_ownership(
+    #[case] lacks: &[Lack],
+    #[case] has_dead: bool,
+) {
+    let mut disk = Disk::without(lacks);
+    if has_dead {
+        own(&mut disk, "dead");
+        disk.let_go(process("dead").pid);
+    }
+    let breaker = contender(&disk, "a").until(&mut disk, "Rename(Takeover, Lock)");
+    disk.remove(Name::Takeover);
+    let written_long_ago = Wall(disk.now.wall.0 - 100_000);
+    disk.put(&[Name::Takeover], Inode::file("", written_long_ago));
+    let acquired = breaker.run(&mut disk).expect("because an empty file is no lock");
+    let reason = acquired.takeover.map(|takeover| takeover.reason);
+    assert_eq!(reason, Some(Reason::Stale(Stale::Corrupt)));
+    settled(&disk, "a");
+    release(&mut disk, "a", acquired.ownership);
+}
+
+/// The name goes again before its maker has made sure of it.
+#[test]
+fn a_lock_that_vanishes_as_it_is_taken_is_taken_again() {
+    for lacks in [&[], LINKED, SEPARATE, UNARBITRATED] {
+        let mut disk = Disk::without(lacks);
+        own(&mut disk, "dead");
+        disk.let_go(process("dead").pid);
+        let breaker = contender(&disk, "a").after(&mut disk, "Rename(Takeover, Lock)");
+        disk.remove(Name::Lock);
+        let acquired = breaker.run(&mut disk).expect("because the lock is free");
+        assert_eq!(acquired.takeover, None, "{lacks:?}");
+        settled(&disk, "a");
+    }
+}
+
+/// Its maker is told nothing of what it may own by now.
+#[test]
+fn a_lock_that_its_taker_cannot_make_sure_of_is_removed() {
+    for lacks in [&[], LINKED, SEPARATE, UNARBITRATED] {
+        let mut disk = Disk::without(lacks);
+        own(&mut disk, "dead");
+        disk.let_go(process("dead").pid);
+        let mut breaker = contender(&disk, "a").after(&mut disk, "Rename(Takeover, Lock)");
+        breaker.feed(&mut disk, Event::Failed(Errno(5)));
+        assert!(matches!(breaker.run(&mut disk), Err(Failure::System { .. })), "{lacks:?}");
+        assert_eq!(disk.names(), ["Generation"], "{lacks:?}");
+        assert_eq!(disk.complaints(), [""; 0]);
     }
 }
 

@@ -37,6 +37,11 @@ enum At {
     Lock,
     Stat,
     Rename(FileId),
+    /// A rename goes by names, and moves whatever has this one: who follows no rule may have put
+    /// another file there since we did. No call replaces a name by an open file, so look.
+    Confirm(FileId),
+    /// It was another file: ours has no part in the lock.
+    Drop(Chores),
     Undo(Chores, Failure),
 }
 
@@ -45,7 +50,8 @@ enum At {
 pub(crate) enum Published {
     /// The lock is ours.
     Owned(Ownership),
-    /// The name that was free is not.
+    /// The name that was free is not, or what was put there is not ours: it has to be looked at
+    /// again. Nothing is open any more that was not before the look.
     Taken,
 }
 
@@ -76,7 +82,8 @@ impl Publish {
             At::Lock => Effect::Lock(Slot::Ticket, Share::Exclusive),
             At::Stat => Effect::Stat(Slot::Ticket),
             At::Rename(_) => Effect::Rename { from: Name::Takeover, to: Name::Lock },
-            At::Undo(chores, _) => chores.effect(context),
+            At::Confirm(_) => Effect::Look(Name::Lock),
+            At::Drop(chores) | At::Undo(chores, _) => chores.effect(context),
         }
     }
 
@@ -100,24 +107,61 @@ impl Publish {
             (At::Create, Event::Done) if self.medium.has_kernel_locks() => At::Lock,
             (At::Create | At::Lock, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => At::Write(stat.id),
-            (At::LinkLock(ticket) | At::Rename(ticket), Event::Done) => {
+            (At::LinkLock(ticket), Event::Done) => {
                 let ticket = *ticket;
-                let Self { medium, record, text, .. } = self;
-                let written = text.len();
-                let ownership = Ownership { ticket, record, written, medium };
-                return Flow::Done(Ok(Published::Owned(ownership)));
+                return Flow::Done(Ok(self.owned(ticket)));
             }
+            (At::Rename(ticket), Event::Done) => At::Confirm(*ticket),
+            (At::Confirm(ticket), event) if event.leads_to(*ticket) => {
+                let ticket = *ticket;
+                return Flow::Done(Ok(self.owned(ticket)));
+            }
+            (At::Confirm(_), Event::Stat(_) | Event::Absent) => {
+                let chores = self.drop();
+                match chores.is_empty() {
+                    true => return Flow::Done(Ok(Published::Taken)),
+                    false => At::Drop(chores),
+                }
+            }
+            (At::Drop(chores), event) => match chores.clone().step(context, now, event.clone()) {
+                Flow::Go(chores) => At::Drop(chores),
+                // What cannot be let go of harms nobody: it has no name.
+                Flow::Done(_) => return Flow::Done(Ok(Published::Taken)),
+            },
             (At::Undo(chores, failure), event) => {
                 match chores.clone().step(context, now, event.clone()) {
                     Flow::Go(chores) => At::Undo(chores, failure.clone()),
                     Flow::Done(_) => return Flow::Done(Err(failure.clone())),
                 }
             }
+            // It may be ours, and must not be left so by one who does not know.
+            (At::Confirm(ticket), event) => {
+                At::Undo(Chores::new().vacate(Name::Lock, *ticket), failed(event))
+            }
             (At::Rename(_) | At::Lock | At::Stat, event) => undo(failed(event)),
             (At::Write(_), event) if !self.medium.has_links() => undo(failed(event)),
             (_, event) => return Flow::Done(Err(failed(event))),
         };
         Flow::Go(self)
+    }
+
+    fn owned(self, ticket: FileId) -> Published {
+        let Self { medium, record, text, .. } = self;
+        let written = text.len();
+        Published::Owned(Ownership { ticket, record, written, medium })
+    }
+
+    /// Lets go of what the next attempt opens anew: the file under judgement, and a ticket that
+    /// had no name but the one it has lost.
+    fn drop(&self) -> Chores {
+        let judged = match self.replaces {
+            true => Chores::new().close(Slot::Judged),
+            false => Chores::new(),
+        };
+        match self.medium.has_links() {
+            true => judged,
+            false => judged.let_go(Slot::Ticket, self.medium),
+        }
     }
 }
 

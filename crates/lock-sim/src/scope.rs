@@ -45,10 +45,6 @@ pub struct Scope {
     /// Whether calls that no other process can tell from the one before are made in one
     /// step with it.
     pub merged: bool,
-    /// Whether those in line are freed from their order by a tick that passes while nobody has
-    /// the lock. The protocol lets everybody behind a first that does not take it come before
-    /// its turn; where few take part, the order is kept even so, and that is checked.
-    pub unclaimed_frees: bool,
     /// Whether one state stands for those that differ in who of the interchangeable is who.
     pub symmetric: bool,
     /// Whether an unlink is two moments: watchers are told a hair before the name is gone.

@@ -36,7 +36,6 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
             ..Rules::default()
         },
         merged: false,
-        unclaimed_frees: true,
         symmetric: false,
         torn: true,
         skewed: dice.once_in(2),

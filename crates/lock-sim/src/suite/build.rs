@@ -28,7 +28,6 @@ impl Case {
             abilities: Abilities::ALL,
             rules: Rules::default(),
             merged: true,
-            unclaimed_frees: false,
             symmetric: true,
             torn: false,
             skewed: false,

@@ -99,8 +99,14 @@ impl World {
         }
     }
 
-    /// Becomes owner; whoever's lock it judged has been taken over from.
+    /// Becomes owner; whoever's lock it judged has been taken over from. Only that, if by a
+    /// stranger's doing what it put there is not its own.
     fn takes(&mut self, universe: &Universe, pid: Pid, process: &mut Process) {
+        let file = self.files.file(Name::Lock, pid);
+        if file.and_then(|inode| inode.maker) != Some(process.maker(pid)) {
+            self.break_owner(process.truth.judged);
+            return;
+        }
         if process.truth.behind != Those::default() {
             self.cry(universe, Property::FirstComeFirstServed);
         }
@@ -161,6 +167,9 @@ impl World {
     pub(super) fn noted(&mut self, universe: &Universe, process: &mut Process, note: &Note) {
         match note {
             Note::Acquired(reason) => {
+                if process.truth.reign.is_none() {
+                    self.cry(universe, Property::OwnFile);
+                }
                 if let (Some(reason), Some(facts)) = (reason, process.truth.broke.take()) {
                     self.check_takeover(universe, *reason, facts);
                 }

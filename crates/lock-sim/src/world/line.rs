@@ -3,6 +3,7 @@
 use lock_core::effect::{Effect, Event, Name, Slot};
 
 use super::World;
+use super::directory::is_queued;
 use super::files::Pid;
 use super::process::{Process, Stand, Those};
 use crate::scope::Universe;
@@ -46,21 +47,36 @@ impl World {
         });
     }
 
-    /// A long time passes: whoever could have made a call meanwhile was paused. While somebody
-    /// has the mutex, paused there, not quite dead or a stranger, the first in the queue waits
-    /// for that, and
-    /// looks to those behind as if it were paused itself.
+    /// A long time passes: whoever could have made a call meanwhile was paused, and those behind
+    /// it may pass it over, all at once after so long. While somebody has the mutex, paused there,
+    /// not quite dead or a stranger, the first in the queue waits for that, and looks to those
+    /// behind as if it were paused itself.
     pub(super) fn pause_line(&mut self, universe: &Universe) {
+        let is_blocked = self.files.file(Name::Mutex, 0).is_some();
+        let was_paused = |pid: Pid| {
+            let process = self.process(pid);
+            process.is_some_and(|process| self.could_go_on(universe, pid, process))
+        };
+        let passing: Vec<_> = self.line().skip_while(|pid| !was_paused(*pid)).collect();
         let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
-        let is_unclaimed = self.files.file(Name::Lock, 0).is_none();
-        let blocked = self.files.file(Name::Mutex, 0).is_some()
-            || is_unclaimed && universe.scope.unclaimed_frees;
-        let paused =
-            placed.filter(|(pid, process)| blocked || self.could_go_on(universe, *pid, process));
-        for pid in paused.map(|(pid, _)| pid).collect::<Vec<_>>() {
+        let freed: Vec<_> = placed
+            .map(|(pid, _)| pid)
+            .filter(|pid| is_blocked || passing.contains(pid) || was_paused(*pid))
+            .collect();
+        for pid in freed {
             self.is_served(pid);
             self.change(pid, |process| process.truth.stand = Stand::Freed);
         }
+    }
+
+    /// Those whose tickets have numbers, in order.
+    fn line(&self) -> impl Iterator<Item = Pid> + '_ {
+        let queued = self.files.names().filter(|(name, ..)| is_queued(*name));
+        queued.filter_map(|(_, _, ino)| {
+            let maker = self.files.inode(ino)?.maker?;
+            self.process(maker.pid).filter(|process| process.round == maker.round)?;
+            Some(maker.pid)
+        })
     }
 
     fn could_go_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {

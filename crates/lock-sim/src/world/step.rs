@@ -294,6 +294,7 @@ impl World {
         let process = self.process(pid).filter(|process| process.life == Life::Dying)?;
         let mut process = Process::clone(process);
         let mut notices = Vec::new();
+        self.leave_to_the_dead(pid, &process);
         self.close_all(pid, &mut process, &mut notices, None);
         // The watchers have been told already.
         notices.retain(|notice| matches!(notice, Notice::Unlocked | Notice::Freed(_)));
@@ -301,6 +302,15 @@ impl World {
         self.put(pid, process);
         self.notify(pid, &notices);
         Some(())
+    }
+
+    /// A reclaim lock that this one had locked in order to remove it is its own litter now: its
+    /// maker, taken for dead while it was slow, has left it to this one.
+    fn leave_to_the_dead(&mut self, pid: Pid, process: &Process) {
+        let rival = process.fd(Slot::Rival).and_then(|fd| self.files.inode_mut(fd.ino));
+        if let Some(inode) = rival.filter(|inode| inode.exclusive == Some((pid, Slot::Rival))) {
+            inode.maker = Some(process.maker(pid));
+        }
     }
 
     pub(super) fn put(&mut self, pid: Pid, process: Process) {

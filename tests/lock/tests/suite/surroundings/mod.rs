@@ -11,7 +11,7 @@ use camino::Utf8Path;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::kit::{Child, Mount, NOBODY, Scene, is_root, needs};
+use crate::kit::{Child, Leftovers, Mount, NOBODY, Scene, is_root, needs};
 
 #[test]
 fn a_directory_that_anyone_may_write_is_refused() {
@@ -188,6 +188,31 @@ fn a_run_directory_that_vanishes_under_its_owner_is_a_loss() {
     owner.must("acquire");
     owner.release();
     scene.assert_clean("the same owner");
+}
+
+/// Somebody puts a file in the place of the one that is about to be renamed: it gets the lock's
+/// name, and whoever renamed it does not take it for its own.
+#[test]
+fn a_file_slipped_under_the_takeover_name_makes_nobody_owner() {
+    let scene = Leftovers::DEAD_OWNER.scene();
+    let mut breaker = Child::contender(&scene.arena, &[]);
+    breaker.must("trap stop Rename(Takeover,Lock) 1");
+    breaker.say("acquire");
+    breaker.event("trap");
+    breaker.wait_stopped();
+    let takeover = scene.arena.beside(".takeover");
+    fs::remove_file(&takeover).expect("because it is the breaker's");
+    fs::write(&takeover, "a stranger's\n").expect("because the name is free");
+    breaker.go_on();
+    let acquired = breaker.reply();
+    assert_eq!(acquired["ok"], true, "{acquired}");
+    assert_eq!(acquired["notices"]["takeover"], "Corrupt", "{acquired}");
+    let mut asker = Child::contender(&scene.arena, &["--no-wait"]);
+    let busy = asker.must_fail("acquire", "Busy");
+    assert_eq!(busy["who"]["pid"], breaker.pid(), "{busy}");
+    breaker.must("step alone 0");
+    breaker.release();
+    scene.assert_clean("the breaker");
 }
 
 /// A generation that was given out must never be given out again; better no lock than that.
