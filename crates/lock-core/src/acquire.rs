@@ -15,6 +15,7 @@
 //! Outside the mutex a look only decides whether it is worth entering; whatever is done
 //! about the lock rests on a second look inside.
 
+use alloc::boxed::Box;
 use core::mem;
 use core::time::Duration;
 
@@ -41,7 +42,8 @@ pub struct Acquire {
     medium: Medium,
     mind: Mind,
     queue: Queue,
-    at: At,
+    /// Apart, because a machine is moved several times with each call that it makes.
+    at: Box<At>,
 }
 
 /// How a contender stands to the queue.
@@ -117,7 +119,7 @@ impl Acquire {
                 (Queue::Without, At::Enter(enter))
             }
         };
-        Self { medium: *medium, mind: Mind::new(now), queue, at }
+        Self { medium: *medium, mind: Mind::new(now), queue, at: Box::new(at) }
     }
 
     /// Whom it waits for, while it does.
@@ -319,11 +321,11 @@ impl Acquire {
 
     /// Takes the state out, for a step that puts the next one there.
     fn take(&mut self) -> At {
-        mem::replace(&mut self.at, At::Line(Line::arriving(self.medium)))
+        mem::replace(&mut *self.at, At::Line(Line::arriving(self.medium)))
     }
 
     fn go(mut self, at: At) -> Outcome {
-        self.at = at;
+        *self.at = at;
         Flow::Go(self)
     }
 }
@@ -332,7 +334,7 @@ impl Machine for Acquire {
     type Output = Result<Acquired, Failure>;
 
     fn effect(&self, context: &Context) -> Effect {
-        match &self.at {
+        match &*self.at {
             At::Line(line) => line.effect(context),
             At::Enter(enter) => enter.effect(context),
             At::Attempt(attempt) => attempt.effect(context),

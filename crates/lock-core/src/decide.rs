@@ -14,7 +14,8 @@ use crate::verdict::{Patience, Verdict, judge};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Mind {
     patience: Patience,
-    sentence: Option<Sentence>,
+    /// Seldom any, and a contender's state is moved with every call that it makes.
+    sentence: Option<Box<Sentence>>,
     waiting: Option<Waiting>,
 }
 
@@ -61,7 +62,7 @@ impl Mind {
     /// A signal was sent, or found nobody: the lock is then held by something that the
     /// owner left behind, or by a process that we cannot see. Wait and see, then try harder.
     pub(crate) fn signalled(&mut self, sentence: Sentence) {
-        self.sentence = Some(sentence);
+        self.sentence = Some(Box::new(sentence));
     }
 
     /// The verdict, and what this contender's policy makes of it.

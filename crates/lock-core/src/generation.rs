@@ -8,7 +8,6 @@
 //! skipped, never reused. For the same reason a reservation names its boot only once the
 //! directory is synced. All of this runs under the mutex.
 
-use alloc::format;
 use alloc::string::String;
 
 use crate::chores::Chores;
@@ -19,6 +18,9 @@ use crate::time::Now;
 
 /// How many numbers one sync pays for.
 pub const BLOCK: u64 = 4096;
+
+/// The longest number's.
+const DIGITS: usize = 20;
 
 /// Draws the next generation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -137,7 +139,17 @@ impl Counter {
 
     /// Fixed width, so that a number is overwritten in place within one sector.
     fn encode(&self) -> String {
-        format!("{:020} {:020} {}\n", self.last, self.reserved, self.boot)
+        let mut line = String::with_capacity(2 * (DIGITS + 1) + self.boot.len() + 1);
+        let mut digits = itoa::Buffer::new();
+        for number in [self.last, self.reserved] {
+            let digits = digits.format(number);
+            (digits.len()..DIGITS).for_each(|_| line.push('0'));
+            line.push_str(digits);
+            line.push(' ');
+        }
+        line.push_str(&self.boot);
+        line.push('\n');
+        line
     }
 
     /// As it stands until the file and its name are durable: of no boot at all, so that

@@ -25,7 +25,8 @@ use crate::time::Now;
 pub struct Hold {
     ownership: Ownership,
     intent: Intent,
-    at: At,
+    /// Apart, because a machine is moved several times with each call that it makes.
+    at: Box<At>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,24 +125,23 @@ impl Hold {
         patience: Duration,
     ) -> Self {
         let enter = Enter::with(Own::owning(&ownership), context, now, patience);
-        Self { ownership, intent, at: At::Enter(enter) }
+        Self { ownership, intent, at: Box::new(At::Enter(enter)) }
     }
 
     /// The lock is ours, and we are in the mutex.
-    fn proved(mut self, now: Now, inside: Inside) -> Outcome {
+    fn proved(self, now: Now, inside: Inside) -> Outcome {
         let record = match &self.intent {
             Intent::Release => return self.go(At::Unlink(inside)),
             Intent::Renew => self.ownership.record.clone().renewed(now),
             Intent::Step(label) => self.ownership.record.clone().advanced(label, now),
         };
         let record = Box::new(record);
-        let text = record.encode(self.ownership.written);
-        self.ownership.written = text.len();
+        let text = record.encode(self.ownership.text.len());
         self.go(At::Write { inside, record, text })
     }
 
-    fn written(mut self, inside: &Inside, record: Box<Record>) -> Outcome {
-        self.ownership.record = record;
+    fn written(mut self, inside: &Inside, record: Box<Record>, text: String) -> Outcome {
+        (self.ownership.record, self.ownership.text) = (record, text);
         let ownership = self.ownership.clone();
         match self.intent {
             Intent::Step(_) => Flow::Done(Ok(Held::Stepping { ownership, leave: inside.leave() })),
@@ -170,11 +170,11 @@ impl Hold {
 
     /// Takes the state out, for a step that puts the next one there.
     fn take(&mut self) -> At {
-        mem::replace(&mut self.at, At::LookWhose(Look::new(self.ownership.medium)))
+        mem::replace(&mut *self.at, At::LookWhose(Look::new(self.ownership.medium)))
     }
 
     fn go(mut self, at: At) -> Outcome {
-        self.at = at;
+        *self.at = at;
         Flow::Go(self)
     }
 }
@@ -211,16 +211,15 @@ impl Machine for Hold {
             (At::LookPath(inside), event) if event.leads_to(self.ownership.ticket) => {
                 self.go(At::ReadToken(inside))
             }
-            (At::LookPath(inside), Event::Stat(_) | Event::Absent)
-            | (At::Unlink(inside), Event::Absent) => self.leave(inside.leave(), Then::Lost),
-            (At::ReadToken(inside), Event::Bytes(bytes)) => {
-                let token = Record::parse(&bytes).map(|record| record.token);
-                if token.as_ref() == Ok(&self.ownership.record.token) {
-                    return self.proved(now, inside);
-                }
-                self.leave(inside.leave(), Then::Lost)
+            (At::ReadToken(inside), Event::Bytes(bytes)) if self.ownership.is_said_by(&bytes) => {
+                self.proved(now, inside)
             }
-            (At::Write { inside, record, .. }, Event::Done) => self.written(&inside, record),
+            (At::LookPath(inside), Event::Stat(_) | Event::Absent)
+            | (At::ReadToken(inside), Event::Bytes(_))
+            | (At::Unlink(inside), Event::Absent) => self.leave(inside.leave(), Then::Lost),
+            (At::Write { inside, record, text }, Event::Done) => {
+                self.written(&inside, record, text)
+            }
             (At::Unlink(inside), Event::Done) => {
                 let chores = inside.leave().let_go(Slot::Ticket, inside.medium);
                 self.leave(chores, Then::Done(Ok(Held::Released)))

@@ -168,6 +168,18 @@ fn a_peer_that_overwrote_the_record_in_place_has_the_lock() {
     insta::assert_snapshot!(disk.story());
 }
 
+/// What was written last is the usual case, but only the token counts.
+#[test]
+fn a_record_with_a_line_more_and_our_token_is_ours() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let text = disk.text(Name::Lock).expect("because the lock is owned");
+    let lock = disk.at(Name::Lock).expect("because the lock is owned");
+    lock.content = Ok((text + "note=by hand\n").into());
+    assert_eq!(release(&disk, &context, &ownership).run(&mut disk), Ok(Held::Released));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 #[test]
 fn a_lock_that_was_replaced_while_our_ticket_kept_a_name_is_lost() {
     let mut disk = Disk::new();

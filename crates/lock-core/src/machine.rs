@@ -82,8 +82,9 @@ pub struct Ownership {
     pub ticket: FileId,
     /// What the lock file says now.
     pub record: Box<Record>,
-    /// How long the file is, so that a rewrite never gets shorter.
-    pub written: usize,
+    /// The same as it was last written: a file that still says so needs no reading of its lines,
+    /// and a rewrite never gets shorter.
+    pub text: String,
     /// How roles are taken here.
     pub medium: Medium,
 }
@@ -209,6 +210,12 @@ impl Ownership {
     #[must_use]
     pub fn generation(&self) -> Generation {
         self.record.generation().unwrap_or_default()
+    }
+
+    /// Whether a lock file that says this is ours.
+    pub(crate) fn is_said_by(&self, bytes: &[u8]) -> bool {
+        let is_ours = |record: Record| record.token == self.record.token;
+        bytes == self.text.as_bytes() || Record::parse(bytes).is_ok_and(is_ours)
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Reaping grants no ownership: only what is then seen under the mutex does.
 
+use alloc::boxed::Box;
 use core::mem;
 use core::time::Duration;
 
@@ -52,7 +53,7 @@ enum At {
     Watch { until: Boot },
     ClaimAgain { claim: Claim, until: Boot },
     Nap { until: Boot, guard_is_open: bool },
-    Reap(Reap),
+    Reap(Box<Reap>),
     Tidy { chores: Chores, then: Then },
 }
 
@@ -166,7 +167,7 @@ impl Enter {
                 self.woken(guard_is_open, touch, &event)
             }
             At::Reap(reap) => match reap.step(context, now, event) {
-                Flow::Go(reap) => self.go(At::Reap(reap)),
+                Flow::Go(reap) => self.go(At::Reap(Box::new(reap))),
                 Flow::Done(outcome) => self.reaped(context, now, outcome),
             },
             At::Tidy { chores, then } => match chores.step(context, now, event) {
@@ -263,8 +264,9 @@ impl Enter {
                 self.tidy(guard, Then::Nap { until })
             }
             Ok(Examined::Dead(dead)) => {
+                // Apart: the largest of the states, all of which are moved with each call, is rare.
                 let reap = Reap::new(self.own.medium, self.own.linkable(), dead);
-                self.go(At::Reap(reap))
+                self.go(At::Reap(Box::new(reap)))
             }
             Err(failure) => self.fail(Chores::new(), failure),
         }

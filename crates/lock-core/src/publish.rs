@@ -147,8 +147,7 @@ impl Publish {
 
     fn owned(self, ticket: FileId) -> Published {
         let Self { medium, record, text, .. } = self;
-        let written = text.len();
-        Published::Owned(Ownership { ticket, record, written, medium })
+        Published::Owned(Ownership { ticket, record, text, medium })
     }
 
     /// Lets go of what the next attempt opens anew: the file under judgement, and a ticket that

@@ -85,7 +85,7 @@ fn a_phrase_cannot_smuggle_in_a_key_or_grow_past_a_record() {
 fn each_step_counts() {
     let record = ours().advanced("a", at(6)).advanced("b", at(8));
     let detail = record.detail.expect("because the record is ours");
-    assert_eq!(detail.progress.to_string(), "2 b");
+    assert_eq!(detail.progress, Progress { count: 2, phrase: "b".into() });
     assert_eq!((detail.since, detail.renewed), (at(5).boot, at(8).boot));
 }
 

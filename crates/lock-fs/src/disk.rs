@@ -5,6 +5,7 @@
 //! something about is said here, next to the call that gives them.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
@@ -13,12 +14,12 @@ use lock_core::effect::{Effect, Errno, Event, Name, Share, Slot};
 use lock_core::record::MAX_RECORD_BYTES;
 use lock_core::snapshot::{FileId, Kind, Stat};
 use lock_core::time::Wall;
-use rustix::buffer::spare_capacity;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RawDir, Timespec, Timestamps,
 };
 use rustix::io::{self, Errno as Os, retry_on_intr};
+use rustix::path::DecInt;
 
 use crate::paths::Directory;
 
@@ -180,9 +181,12 @@ impl Disk {
     }
 
     fn read(&self, slot: Slot) -> io::Result<Event> {
-        let mut bytes = Vec::with_capacity(MAX_RECORD_BYTES + 1);
-        retry_on_intr(|| io::pread(self.fd(slot)?, spare_capacity(&mut bytes), 0))?;
-        Ok(Event::Bytes(bytes))
+        // Most files are a tenth as long.
+        let mut buffer = [const { MaybeUninit::uninit() }; MAX_RECORD_BYTES + 1];
+        retry_on_intr(|| {
+            let (bytes, _) = io::pread(self.fd(slot)?, &mut buffer[..], 0)?;
+            Ok(Event::Bytes(bytes.to_vec()))
+        })
     }
 
     fn write(&self, slot: Slot, text: &str) -> io::Result<()> {
@@ -194,7 +198,8 @@ impl Disk {
     fn link(&self, slot: Slot, name: Name) -> io::Result<()> {
         // By way of /proc, because naming a bare descriptor (AT_EMPTY_PATH) wants a
         // capability on kernels before 6.10.
-        let ticket = format!("/proc/self/fd/{}", self.fd(slot)?.as_raw_fd());
+        let number = DecInt::from_fd(self.fd(slot)?);
+        let ticket = ["/proc/self/fd/", number.as_str()].concat();
         let path = self.name(name);
         let follow = AtFlags::SYMLINK_FOLLOW;
         retry_on_intr(|| {

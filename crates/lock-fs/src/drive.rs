@@ -47,6 +47,7 @@ impl Driver<'_> {
         disk: &mut Disk,
         mut before_sleep: impl FnMut(&M),
     ) -> M::Output {
+        let mut now = self.clock.now();
         loop {
             let effect = machine.effect(context);
             if let Some(Tracer(show)) = self.tracer {
@@ -68,7 +69,8 @@ impl Driver<'_> {
                 Effect::Signal { pid, since, signal } => process::signal(pid, since, signal),
                 file => disk.perform(&file),
             };
-            machine = match machine.step(context, self.clock.now(), event) {
+            now = self.clock.since(now);
+            machine = match machine.step(context, now, event) {
                 Flow::Go(machine) => machine,
                 Flow::Done(output) => return output,
             };

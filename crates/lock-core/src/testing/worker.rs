@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::effect::{Effect, Event};
 use crate::evict::Evicted;
 use crate::machine::{Context, Failure, Flow, Machine, Reason};
-use crate::record::Record;
+use crate::record::{Detail, Record};
 use crate::snapshot::Snapshot;
 use crate::testing::disk::Disk;
 use crate::{Acquire, Acquired, Glimpse, Held};
@@ -175,7 +175,9 @@ impl Tell for Held {
             Self::Renewed(_) => "renewed".to_string(),
             Self::Stepping { ownership, .. } => {
                 let detail = ownership.record.detail.as_ref();
-                let progress = detail.map_or("none".to_string(), |it| it.progress.to_string());
+                let progress = detail.map_or("none".to_string(), |Detail { progress, .. }| {
+                    format!("{} {}", progress.count, progress.phrase)
+                });
                 format!("stepping, progress {progress}")
             }
             Self::Released => "released".to_string(),
