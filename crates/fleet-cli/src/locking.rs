@@ -64,7 +64,7 @@ pub(crate) fn policy(options: &LockOptions) -> Result<Policy, Error> {
         },
         ..Settings::with_stale_after(options.stale_after)
     };
-    Ok(Policy::new(settings)?)
+    Policy::new(settings).map_err(Error::Policy)
 }
 
 /// A lock that we have, and what came before.
