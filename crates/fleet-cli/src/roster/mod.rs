@@ -110,22 +110,25 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When there is none, or it cannot be entered.
     pub(crate) fn check_directory(&self) -> Result<(), NoDirectory> {
-        if self.working_directory.is_dir() {
-            return Ok(());
-        }
-        Err(NoDirectory {
-            path: self.working_directory.clone(),
-            is_default: self.default_directory,
-        })
+        // The name in it is found only by whoever may enter it.
+        let problem = match std::fs::metadata(self.working_directory.join(".")) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                "cannot be entered: Permission denied; let this user in with chmod"
+            }
+            Err(_) => "is not a directory; create it",
+        };
+        let (path, is_default) = (self.working_directory.clone(), self.default_directory);
+        Err(NoDirectory { path, problem, is_default })
     }
 }
 
-/// The directory that an agent starts in is not there.
+/// An agent cannot start in its directory.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the working directory {path} is not a directory; create it, or {}",
+    "the working directory {path} {problem}, or {}",
     if *.is_default {
         "set `defaults.working_directory` in the roster, which does not say where agents start"
     } else {
@@ -135,6 +138,8 @@ impl Agent {
 pub(crate) struct NoDirectory {
     /// The directory.
     path: Utf8PathBuf,
+    /// What is wrong with it, and what to do.
+    problem: &'static str,
     /// Whether the roster does not say where.
     is_default: bool,
 }
