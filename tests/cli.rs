@@ -94,6 +94,33 @@ fn a_bad_env_file_exits_65_and_names_the_line() {
     assert!(out.stderr.contains("alpha.env:2: there is no `=`"), "{out}");
 }
 
+/// Only who starts an agent needs its variables.
+#[test]
+fn a_bad_env_file_keeps_nobody_from_other_agents() {
+    let home = Sandbox::with_idle_agents(&["alpha", "beta"]);
+    assert_eq!(home.fleet(&["start", "--settle", "0ms"]).run().code(), 0);
+    home.write("fleet/agents/alpha.env", "A=1\nB\n");
+    let fine = [
+        &["status"][..],
+        &["ps"],
+        &["verify"],
+        &["logs", "alpha"],
+        &["restart", "beta", "--settle", "0ms"],
+        &["stop"],
+        &["start", "beta", "--settle", "0ms"],
+        &["remove", "beta", "--write"],
+    ];
+    for args in fine {
+        let out = home.fleet(args).run();
+        assert_eq!(out.code(), 0, "{out}");
+    }
+    for args in [&["start"][..], &["restart", "alpha"]] {
+        let out = home.fleet(args).run();
+        assert_eq!(out.code(), 65, "{out}");
+        assert!(out.stderr.contains("alpha.env:2: there is no `=`"), "{out}");
+    }
+}
+
 #[rstest]
 #[case::roster("fleet/roster.yaml", &["status"])]
 #[case::env_file("fleet/agents/alpha.env", &["restart"])]
