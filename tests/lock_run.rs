@@ -232,6 +232,7 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
     assert_eq!(out.code(), code, "{out}");
     assert!(out.stderr.contains(says) && out.stderr.lines().count() == 1, "{out}");
     assert!(!home.has("ran"));
+    assert!(!home.has(&format!("{path}.journal")), "no lock was ever there");
 }
 
 /// A script that locks itself, as `flock` lets it, must not be cleared away as a dead one's lock.

@@ -68,10 +68,14 @@ impl Entrance {
     pub(crate) fn failed(self, reason: GaveUp, owner: Option<&Record>) -> Option<Problem> {
         let now = self.journal.now();
         let waited_ms = self.waited_ms(now);
-        let owner = owner.map(Other::from);
-        self.journal.write(now, None, What::GaveUp { waited_ms, reason, owner });
-        // Where the lock itself could not be made, the journal's trouble is no news.
-        self.journal.problem().filter(|_| reason != GaveUp::Error)
+        let gave_up = What::GaveUp { waited_ms, reason, owner: owner.map(Other::from) };
+        if reason == GaveUp::Error {
+            // Where the lock itself could not be made, the journal's trouble is no news.
+            self.journal.add(now, gave_up);
+            return None;
+        }
+        self.journal.write(now, None, gave_up);
+        self.journal.problem()
     }
 
     /// For how long it has tried.
