@@ -55,6 +55,17 @@ pub(crate) enum Error {
         /// The lock.
         path: Utf8PathBuf,
     },
+    /// The lock is kept for us already, and we want it once more.
+    #[error(
+        "{path} is held by the `fleet lock run` that this runs in (pid {pid}), and would not come \
+         free before this ends; do without the inner lock, or run this outside"
+    )]
+    Nested {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// Who has it.
+        pid: u32,
+    },
     /// The lock is another's, and stays so.
     #[error("{cause}")]
     NotAcquired {
@@ -145,7 +156,7 @@ impl Error {
             Self::Roster(_) => Exit::RosterInvalid,
             Self::Document(DocumentError::Write { source, .. }) => io_exit(source),
             Self::Document(DocumentError::NoPage { .. }) => Exit::Usage,
-            Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
+            Self::UnknownAgent(_) | Self::Policy(_) | Self::Nested { .. } => Exit::Usage,
             Self::Setup(error) => error.exit(),
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Look(LookError::NoTerminal { .. } | LookError::NotOnATerminal { .. }) => {
