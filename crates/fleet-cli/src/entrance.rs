@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lock_fs::{Boot, Generation, Guard, Notice, Now, Record};
 
-use crate::journal::{GaveUp, Journal, Other, Problem, Reason, What};
+use crate::journal::{GaveUp, Journal, Other, Problem, Reason, Signal, What};
 use crate::locking::Acquired;
 use crate::tenure::{Tenure, millis};
 
@@ -39,6 +39,11 @@ impl Entrance {
                     let owner = owner.as_deref().map(Other::from);
                     self.journal.write(self.journal.now(), None, What::Waiting { owner });
                 }
+            }
+            Notice::Signalled { pid, owner, signal } => {
+                let owner = owner.as_deref().map(Other::from);
+                let ends = What::Ends { target: *pid, signal: Signal::from(*signal), owner };
+                self.journal.write(self.journal.now(), None, ends);
             }
             Notice::TookOver(takeover) => {
                 let from = takeover.from.as_deref().map(Other::from);
