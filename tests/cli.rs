@@ -37,7 +37,10 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::no_unit(&["restart", "--max-wait", "30"], "30s")]
 #[case::unknown_unit(&["restart", "--max-wait", "3w"], "unknown unit `w`")]
 #[case::no_such_policy(&["lock", "run", "--on-timeout", "wait", "--", "true"], "[possible values: break, stop, fail]")]
-#[case::impossible_policy(&["lock", "run", "--stale-after", "0s", "--", "true"], "stale_after")]
+#[case::no_time(&["lock", "run", "--stale-after", "0s", "--", "true"], ": --stale-after must be at least 1 ms")]
+#[case::no_third(&["restart", "--stale-after", "2ms"], ": a third of --stale-after, how often an owner renews, must be at least 1 ms")]
+#[case::no_wait(&["restart", "--max-wait", "0s"], ": --max-wait must be at least 1 ms")]
+#[case::for_ever(&["restart", "--max-wait", "99999d"], ": --max-wait must be at most 3650 days")]
 #[case::no_such_signal(&["lock", "run", "--kill-on-loss", "NOPE", "--", "true"], "there is no signal `NOPE`")]
 #[case::no_command(&["lock", "run"], "<CMD>")]
 #[case::no_such_page(&["man", "lock", "rnu"], "no manual page `fleet-lock-rnu`")]
@@ -89,6 +92,33 @@ fn a_bad_env_file_exits_65_and_names_the_line() {
     let out = home.fleet(&["restart"]).run();
     assert_eq!(out.code(), 65, "{out}");
     assert!(out.stderr.contains("alpha.env:2: there is no `=`"), "{out}");
+}
+
+/// Only who starts an agent needs its variables.
+#[test]
+fn a_bad_env_file_keeps_nobody_from_other_agents() {
+    let home = Sandbox::with_idle_agents(&["alpha", "beta"]);
+    assert_eq!(home.fleet(&["start", "--settle", "0ms"]).run().code(), 0);
+    home.write("fleet/agents/alpha.env", "A=1\nB\n");
+    let fine = [
+        &["status"][..],
+        &["ps"],
+        &["verify"],
+        &["logs", "alpha"],
+        &["restart", "beta", "--settle", "0ms"],
+        &["stop"],
+        &["start", "beta", "--settle", "0ms"],
+        &["remove", "beta", "--write"],
+    ];
+    for args in fine {
+        let out = home.fleet(args).run();
+        assert_eq!(out.code(), 0, "{out}");
+    }
+    for args in [&["start"][..], &["restart", "alpha"]] {
+        let out = home.fleet(args).run();
+        assert_eq!(out.code(), 65, "{out}");
+        assert!(out.stderr.contains("alpha.env:2: there is no `=`"), "{out}");
+    }
 }
 
 #[rstest]

@@ -102,3 +102,15 @@ fn a_record_that_cannot_be_written_is_named() {
     let says = format!("cannot start a: cannot write {}: Permission denied", record.display());
     assert!(out.stderr.contains(&says), "{out}");
 }
+
+/// What cannot be entered is there, and its program is not what was denied.
+#[test]
+fn a_working_directory_that_cannot_be_entered_is_named() {
+    let home = Sandbox::with_idle_agents(&["a"]);
+    let _closed = Closed::new(&home, "work", 0o600);
+    let out = home.fleet(&["start", "--settle", "0ms"]).bound_by_modes().run();
+    assert_eq!(out.code(), 1, "{out}");
+    let work = home.path("work");
+    let says = format!("the working directory {} cannot be entered: ", work.display());
+    assert!(out.stderr.contains(&says) && out.stderr.contains("Permission denied"), "{out}");
+}

@@ -215,6 +215,10 @@ fn an_owner_that_will_not_end_is_killed() {
     let out = home.under_lock(&options, "exit 5").wait();
     assert_eq!(out.code(), 5, "{out}");
     assert!(begun.elapsed() >= Duration::from_secs(5), "it was given its time");
+    for signal in ["SIGTERM", "SIGKILL"] {
+        let says = format!("sent {signal} to pid {} on ", first.pid());
+        assert_eq!(out.stderr.matches(&says).count(), 1, "{out}");
+    }
     assert_eq!(first.wait().code(), -9);
     assert!(!is_alive(command));
 }

@@ -8,6 +8,8 @@ use rustix::process::Signal;
 
 use crate::kit::{LOCK, Sandbox, is_alive, kill, until};
 
+const FLEET: &str = env!("CARGO_BIN_EXE_fleet");
+
 #[rstest]
 #[case::success("exit 0", 0)]
 #[case::failure("exit 3", 3)]
@@ -73,6 +75,52 @@ fn a_lock_can_be_anywhere() {
     assert_eq!(out.code(), 0, "{out}");
     assert_eq!(out.stdout.trim_end(), home.path("some/where/x.lock").to_str().expect("UTF-8"));
     assert!(!home.has("some/where/x.lock") && !home.has("fleet/run"));
+}
+
+/// It would wait for its own end.
+#[rstest]
+#[case::in_the_foreground("FLEET lock run -- touch ran; echo $? > code")]
+#[case::by_another_path("FLEET lock run --lock link/run/restart.lock -- touch ran; echo $? > code")]
+#[case::in_a_group_of_its_own("timeout 60 FLEET lock run -- touch ran; echo $? > code")]
+#[case::left_behind("(FLEET lock run -- touch ran; echo $? > code) & exit")]
+#[case::a_verb("FLEET restart; echo $? > code")]
+fn a_command_does_not_wait_for_the_lock_that_it_runs_under(#[case] script: &str) {
+    let home = Sandbox::with_idle_agents(&["a"]);
+    std::os::unix::fs::symlink(home.path("fleet"), home.path("link")).expect("linked");
+    let out = home.under_lock(&[], &script.replace("FLEET", FLEET)).wait();
+    assert_eq!((out.code(), home.read("code").as_str()), (0, "64\n"), "{out}");
+    assert!(out.stderr.contains("is held by the `fleet lock run` that this runs in"), "{out}");
+    assert_eq!(out.stderr.lines().count(), 1, "{out}");
+    assert!(!home.has("ran") && !home.has("fleet/run/agents"), "{out}");
+}
+
+#[test]
+fn a_command_may_ask_for_its_own_lock_and_wait_for_another() {
+    let home = Sandbox::new();
+    // Who does not wait hears what everybody hears.
+    let script = format!("{FLEET} lock run --no-wait -- touch ran; echo $? > code");
+    let out = home.under_lock(&[], &script).wait();
+    assert_eq!((out.code(), home.read("code").as_str()), (0, "75\n"), "{out}");
+    assert!(out.stderr.contains("is held by pid") && !home.has("ran"), "{out}");
+    let script = format!("{FLEET} lock run --lock other.lock -- touch ran");
+    assert_eq!(home.under_lock(&[], &script).wait().code(), 0);
+    assert!(home.has("ran"));
+}
+
+/// Nobody waits for it, so the lock will be released.
+#[test]
+fn what_has_left_the_session_may_wait_for_the_lock() {
+    let home = Sandbox::new();
+    let gate = home.gate("gate");
+    let script = format!(
+        "setsid {FLEET} lock run -- sh -c 'echo $$ > ran' 2> said & read x < {}",
+        gate.path().display()
+    );
+    let first = home.under_lock(&[], &script);
+    until("the other to wait", || home.read("said").contains("waiting for"));
+    gate.open();
+    assert_eq!(first.wait().code(), 0);
+    home.await_pid("ran");
 }
 
 /// The command has ended before anybody would have looked.
@@ -232,6 +280,7 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
     assert_eq!(out.code(), code, "{out}");
     assert!(out.stderr.contains(says) && out.stderr.lines().count() == 1, "{out}");
     assert!(!home.has("ran"));
+    assert!(!home.has(&format!("{path}.journal")), "no lock was ever there");
 }
 
 /// A script that locks itself, as `flock` lets it, must not be cleared away as a dead one's lock.

@@ -82,10 +82,22 @@ fn an_owner_can_be_ended_first() {
     let home = Sandbox::new();
     let (first, _gate) = home.holder(&[]);
     let command = home.await_pid("held");
+    let owner = first.pid();
     let options = ["--max-wait", "50ms", "--on-timeout", "stop"];
     let out = home.under_lock(&options, "exit 0").wait();
     assert_eq!(out.code(), 0, "{out}");
     assert!(!is_alive(command), "its work ended before ours began");
+    let says = format!("sent SIGTERM to pid {owner} on ");
+    assert_eq!(out.stderr.matches(&says).count(), 1, "{out}");
+    let history = home.fleet(&["lock", "history"]).run();
+    let ended = history.stdout.lines().find(|line| line.contains("  ends "));
+    let ended = ended.unwrap_or_else(|| panic!("nothing of an end in {history}"));
+    assert!(ended.contains(&format!("#1 pid {owner} with SIGTERM")), "{history}");
+    let history = home.fleet(&["lock", "history", "--json"]).run().json();
+    let entries = history["entries"].as_array().expect("a list");
+    let ends = entries.iter().find(|entry| entry["event"] == "ends").expect("written down");
+    assert_eq!((&ends["target"], &ends["signal"]), (&owner.into(), &"term".into()), "{ends}");
+    assert_eq!(ends["owner"]["generation"], 1, "{ends}");
     // SIGTERM is forwarded, and the status is the command's.
     assert_eq!(first.wait().code(), 143);
     assert_eq!(home.lock_files(), ["restart.lock.generation"]);

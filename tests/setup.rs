@@ -154,6 +154,8 @@ fn an_agent_can_be_started_as_it_is_added() {
     assert_eq!(out.code(), 75, "{out}");
     assert!(out.stdout.contains("changed ") && out.stdout.contains("roster.yaml"), "{out}");
     assert!(home.read("fleet/roster.yaml").contains("name: d\n"));
+    let says = "fleet: d was added but not started; `fleet start d` starts it\n";
+    assert!(out.stderr.starts_with(says), "{out}");
     gate.open();
     assert_eq!(holder.wait().code(), 0);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lock_fs::{Boot, Generation, Guard, Notice, Now, Record};
 
-use crate::journal::{GaveUp, Journal, Other, Problem, Reason, What};
+use crate::journal::{GaveUp, Journal, Other, Problem, Reason, Signal, What};
 use crate::locking::Acquired;
 use crate::tenure::{Tenure, millis};
 
@@ -40,6 +40,11 @@ impl Entrance {
                     self.journal.write(self.journal.now(), None, What::Waiting { owner });
                 }
             }
+            Notice::Signalled { pid, owner, signal } => {
+                let owner = owner.as_deref().map(Other::from);
+                let ends = What::Ends { target: *pid, signal: Signal::from(*signal), owner };
+                self.journal.write(self.journal.now(), None, ends);
+            }
             Notice::TookOver(takeover) => {
                 let from = takeover.from.as_deref().map(Other::from);
                 self.took_over = Some((Reason::from(takeover), from));
@@ -68,10 +73,14 @@ impl Entrance {
     pub(crate) fn failed(self, reason: GaveUp, owner: Option<&Record>) -> Option<Problem> {
         let now = self.journal.now();
         let waited_ms = self.waited_ms(now);
-        let owner = owner.map(Other::from);
-        self.journal.write(now, None, What::GaveUp { waited_ms, reason, owner });
-        // Where the lock itself could not be made, the journal's trouble is no news.
-        self.journal.problem().filter(|_| reason != GaveUp::Error)
+        let gave_up = What::GaveUp { waited_ms, reason, owner: owner.map(Other::from) };
+        if reason == GaveUp::Error {
+            // Where the lock itself could not be made, the journal's trouble is no news.
+            self.journal.add(now, gave_up);
+            return None;
+        }
+        self.journal.write(now, None, gave_up);
+        self.journal.problem()
     }
 
     /// For how long it has tried.

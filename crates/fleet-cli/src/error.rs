@@ -41,11 +41,31 @@ pub(crate) enum Error {
     #[error(transparent)]
     Look(#[from] LookError),
     /// The lock options do not fit together.
-    #[error("the lock options do not fit together (renew_every is a third of --stale-after)")]
-    Policy(#[from] PolicyError),
+    #[error("the lock options cannot be used: {}", with_flags(.0))]
+    Policy(PolicyError),
     /// The lock.
     #[error(transparent)]
-    Lock(#[from] lock_fs::Error),
+    Lock(lock_fs::Error),
+    /// The lock's file system cannot be trusted, and that was asked for.
+    #[error(
+        "{path} is on a file system without trustworthy kernel locks; choose a local one, or do \
+         without --require-kernel-lock"
+    )]
+    NoKernelLock {
+        /// The lock.
+        path: Utf8PathBuf,
+    },
+    /// The lock is kept for us already, and we want it once more.
+    #[error(
+        "{path} is held by the `fleet lock run` that this runs in (pid {pid}), and would not come \
+         free before this ends; do without the inner lock, or run this outside"
+    )]
+    Nested {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// Who has it.
+        pid: u32,
+    },
     /// The lock is another's, and stays so.
     #[error("{cause}")]
     NotAcquired {
@@ -114,6 +134,16 @@ pub(crate) enum Error {
     },
 }
 
+/// Where the lock would name one of its options, ours names the flag.
+impl From<lock_fs::Error> for Error {
+    fn from(error: lock_fs::Error) -> Self {
+        match error {
+            lock_fs::Error::NoKernelLock { path } => Self::NoKernelLock { path },
+            error => Self::Lock(error),
+        }
+    }
+}
+
 impl Error {
     /// The code that the command ends with.
     pub(crate) fn exit(&self) -> Exit {
@@ -126,7 +156,7 @@ impl Error {
             Self::Roster(_) => Exit::RosterInvalid,
             Self::Document(DocumentError::Write { source, .. }) => io_exit(source),
             Self::Document(DocumentError::NoPage { .. }) => Exit::Usage,
-            Self::UnknownAgent(_) | Self::Policy(_) => Exit::Usage,
+            Self::UnknownAgent(_) | Self::Policy(_) | Self::Nested { .. } => Exit::Usage,
             Self::Setup(error) => error.exit(),
             Self::SupervisorMissing(_) => Exit::SupervisorMissing,
             Self::Look(LookError::NoTerminal { .. } | LookError::NotOnATerminal { .. }) => {
@@ -141,7 +171,7 @@ impl Error {
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::Unreleased { source, .. } => release_exit(source),
-            Self::NoLock { .. } => Exit::CannotCreate,
+            Self::NoLock { .. } | Self::NoKernelLock { .. } => Exit::CannotCreate,
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Picture { source, .. } => match io_exit(source) {
                 Exit::Permission => Exit::Permission,
@@ -152,6 +182,23 @@ impl Error {
             }
             Self::Run { source, .. } => run_exit(source),
         }
+    }
+}
+
+/// What is wrong with a setting of the lock, by the name of the flag that it comes from.
+fn with_flags(error: &PolicyError) -> String {
+    let flag = |setting| match setting {
+        // Nobody sets it: it follows from the other.
+        "renew_every" => "a third of --stale-after, how often an owner renews,".to_owned(),
+        setting => format!("--{}", setting.replace('_', "-")),
+    };
+    let text = error.to_string();
+    match error {
+        PolicyError::TooShort { setting } | PolicyError::TooLong { setting } => {
+            text.replace(setting, &flag(setting))
+        }
+        // No flags lead to it.
+        PolicyError::RenewsTooSeldom { .. } => text,
     }
 }
 
@@ -240,6 +287,14 @@ mod tests {
         #[case] exit: Exit,
     ) {
         assert_eq!(lock_exit(&refused(verb, kind)), exit);
+    }
+
+    #[test]
+    fn a_lock_that_insists_in_vain_names_the_flag() {
+        let error = Error::from(lock_fs::Error::NoKernelLock { path: "/net/x.lock".into() });
+        assert_eq!(error.exit(), Exit::CannotCreate);
+        let text = error.to_string();
+        assert!(text.ends_with("do without --require-kernel-lock"), "{text}");
     }
 
     /// Whoever releases has had the lock: 75 would say the contrary.

@@ -75,7 +75,7 @@ Exit codes:
 pub(crate) const LOCK_RUN_HELP: &str = "\
 Exit codes:
   The status of CMD; 128+n if signal n ended it. Otherwise:
-   64  the command line is wrong
+   64  the command line is wrong, or this runs under that very lock and would wait for itself
    73  a file or directory cannot be created
    74  reading or writing failed
    75  the lock was not acquired: busy with --no-wait, or --on-timeout fail;

@@ -18,9 +18,10 @@ use crate::outcome::{Ending, Outcome};
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
 use crate::restart::{Fence, Pace, Work};
+use crate::roster::{self, Roster, RosterError};
 use crate::standing::{Earlier, Moment, Request, Resume, Standing};
 use crate::supervisor::{self, Patience};
-use crate::{processes, roster, signals, spawn};
+use crate::{processes, signals, spawn};
 
 /// What is wished for beside the verb.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +117,7 @@ pub(crate) fn carry_out(
     // We may have been given the descriptor of another lock, and a tmux server that we start
     // would hold that lock for as long as it lives.
     spawn::close_inherited_on_exec().map_err(Error::Descriptors)?;
-    let roster = roster::load(home)?;
+    let roster = load(verb, home, &change.agents)?;
     Plan::new(&roster, verb, &change.agents)?;
     supervisor::open(&roster, home, patience)?;
     let path = home.restart_lock();
@@ -128,7 +129,7 @@ pub(crate) fn carry_out(
     let (token, generation) = (acquired.guard.token().clone(), acquired.guard.generation());
 
     // Read again: whoever had the lock before us may have removed an agent.
-    let roster = roster::load(home)?;
+    let roster = load(verb, home, &change.agents)?;
     let plan = Plan::new(&roster, verb, &change.agents)?;
     let supervisor = supervisor::open(&roster, home, patience)?;
     let start = begin(home, &plan, wish, &acquired, screen);
@@ -174,6 +175,16 @@ pub(crate) fn carry_out(
     screen.journal(problem);
     let exit = settle(&mut outcome, &path, released);
     Ok(Carried::Out(Shift { path, token, generation, outcome, exit }))
+}
+
+/// The roster, with all that the verb needs of the agents named.
+fn load(verb: Verb, home: &Home, agents: &[String]) -> Result<Roster, RosterError> {
+    let mut roster = roster::load(home)?;
+    match verb {
+        Verb::Restart | Verb::Start => roster.read_env_files(home, agents)?,
+        Verb::Stop => {}
+    }
+    Ok(roster)
 }
 
 /// Has the signals that ask us to end trip an interrupt.

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::explain::Explanation;
 use crate::interrupt::Interrupt;
 use crate::journal::{GaveUp, Journal};
+use crate::nested;
 use crate::report::{Screen, Teller};
 use crate::restart::Fence;
 use crate::tenure::Tenure;
@@ -64,7 +65,7 @@ pub(crate) fn policy(options: &LockOptions) -> Result<Policy, Error> {
         },
         ..Settings::with_stale_after(options.stale_after)
     };
-    Ok(Policy::new(settings)?)
+    Policy::new(settings).map_err(Error::Policy)
 }
 
 /// A lock that we have, and what came before.
@@ -86,7 +87,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// When it is not to be had, or a signal ends the wait.
+/// When it is not to be had, a signal ends the wait, or that would be for ourselves.
 pub(crate) fn acquire(
     lock: &Lock,
     path: &Utf8Path,
@@ -95,6 +96,9 @@ pub(crate) fn acquire(
     interrupt: &Interrupt,
     screen: &mut Screen,
 ) -> Result<Acquired, Error> {
+    if !options.no_wait {
+        nested::refuse(lock, path)?;
+    }
     let mut entrance = Entrance::new(Journal::new(path, lock.host(), command));
     let acquired = wait(lock, path, options, interrupt, screen, &mut entrance);
     screen.end_waiting();

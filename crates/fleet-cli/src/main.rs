@@ -19,6 +19,7 @@ mod logbook;
 mod look;
 mod man;
 mod moment;
+mod nested;
 mod outcome;
 mod owner;
 mod plan;

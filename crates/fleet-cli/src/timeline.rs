@@ -98,6 +98,8 @@ impl Story {
                 let bar = Bar { waited_from: Some(at), ..bar(entry, at, Ending::Waiting) };
                 self.waiting.insert(caller, bar);
             }
+            // What came of it, the end of that ownership tells.
+            What::Ends { .. } => {}
             What::Acquired { waited_ms } => {
                 self.begin(entry, waited_ms, None);
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lock_core::Chores;
-use lock_core::effect::{Effect, Slot};
+use lock_core::effect::{Effect, Event, Signal, Slot};
 use lock_core::machine::{Context, Flow, Machine};
 
 use crate::clock::Clock;
@@ -30,6 +30,14 @@ impl fmt::Debug for Tracer {
     }
 }
 
+/// What may be told of a machine while it runs.
+pub(crate) enum Told<'m, M> {
+    /// It is about to sleep.
+    Sleeps(&'m M),
+    /// It has sent this process a signal.
+    Signalled(u32, Signal),
+}
+
 /// What a machine runs in.
 pub(crate) struct Driver<'a> {
     pub(crate) clock: &'a Clock,
@@ -39,13 +47,13 @@ pub(crate) struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Runs `machine` to its end; `before_sleep` sees it whenever it is about to sleep.
+    /// Runs `machine` to its end, and tells of it meanwhile.
     pub(crate) fn run<M: Machine>(
         &mut self,
         mut machine: M,
         context: &Context,
         disk: &mut Disk,
-        mut before_sleep: impl FnMut(&M),
+        mut tell: impl FnMut(Told<'_, M>),
     ) -> M::Output {
         let mut now = self.clock.now();
         loop {
@@ -55,7 +63,7 @@ impl Driver<'_> {
             }
             let event = match effect {
                 Effect::Sleep { until } => {
-                    before_sleep(&machine);
+                    tell(Told::Sleeps(&machine));
                     let limit = until.since(self.clock.now().boot);
                     self.watcher.sleep(limit, self.cancel)
                 }
@@ -66,7 +74,13 @@ impl Driver<'_> {
                     };
                     self.watcher.watch(disk.file(slot), interest)
                 }
-                Effect::Signal { pid, since, signal } => process::signal(pid, since, signal),
+                Effect::Signal { pid, since, signal } => {
+                    let event = process::signal(pid, since, signal);
+                    if event == Event::Done {
+                        tell(Told::Signalled(pid, signal));
+                    }
+                    event
+                }
                 file => disk.perform(&file),
             };
             now = self.clock.since(now);
@@ -77,7 +91,7 @@ impl Driver<'_> {
         }
     }
 
-    /// As [`Driver::run`], for machines that nobody watches sleeping.
+    /// As [`Driver::run`], for machines that nobody wants to hear of.
     pub(crate) fn finish<M: Machine>(
         &mut self,
         machine: M,
@@ -104,8 +118,6 @@ pub(crate) const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim]
 
 #[cfg(test)]
 mod tests {
-    use lock_core::effect::Event;
-
     use super::*;
 
     #[test]

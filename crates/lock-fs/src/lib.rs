@@ -60,7 +60,7 @@ pub use error::Error;
 pub use guard::{Guard, Loss, Released};
 pub use lock::{Lock, Notice, Options, Status};
 pub use lock_core::Evicted;
-pub use lock_core::effect::{Effect, Name, Slot};
+pub use lock_core::effect::{Effect, Name, Signal, Slot};
 pub use lock_core::machine::{Medium, Reason, Refusal, Takeover};
 pub use lock_core::policy::{OnTimeout, Policy, PolicyError, Settings};
 pub use lock_core::record::{Detail, Generation, Host, Progress, Record, RecordError, Token};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use lock_core::effect::{Name, Slot};
+use lock_core::effect::{Name, Signal, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Generation, Host, Record, Token};
@@ -15,7 +15,7 @@ use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Waiters};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::drive::{Driver, OWNERS, Tracer};
+use crate::drive::{Driver, OWNERS, Told, Tracer};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::keeper::Keeper;
@@ -63,6 +63,16 @@ pub enum Notice {
         waited: Duration,
         /// How long it will still wait for it.
         left: Duration,
+    },
+    /// It sent a signal to a process that is in its way, as [`crate::OnTimeout::Stop`] has it. Sent
+    /// each time, whatever comes of it.
+    Signalled {
+        /// The process.
+        pid: u32,
+        /// Its record, if that was seen while it was waited for.
+        owner: Option<Box<Record>>,
+        /// Which signal.
+        signal: Signal,
     },
     /// It took the lock over. Sent once the lock is ours.
     TookOver(Takeover),
@@ -144,14 +154,22 @@ impl Lock {
         let (context, mut disk) = inner.contender();
         let begun = clock.now();
         let machine = Acquire::new(&context, begun);
-        let mut tell = |acquire: &Acquire| {
-            if let Some(waiting) = acquire.waiting() {
-                let now = clock.now().boot;
-                notify(Notice::Waiting {
-                    owner: waiting.owner.clone(),
-                    waited: now.since(waiting.since),
-                    left: waiting.until.since(now),
-                });
+        let mut last: Option<Box<Record>> = None;
+        let mut tell = |told: Told<'_, Acquire>| match told {
+            Told::Sleeps(acquire) => {
+                if let Some(waiting) = acquire.waiting() {
+                    let now = clock.now().boot;
+                    last.clone_from(&waiting.owner);
+                    notify(Notice::Waiting {
+                        owner: waiting.owner.clone(),
+                        waited: now.since(waiting.since),
+                        left: waiting.until.since(now),
+                    });
+                }
+            }
+            Told::Signalled(pid, signal) => {
+                let owner = last.clone().filter(|owner| owner.pid == pid);
+                notify(Notice::Signalled { pid, owner, signal });
             }
         };
         let outcome = inner.with_driver(cancel, |driver| {

@@ -67,6 +67,14 @@ impl Journal {
         }
     }
 
+    /// Likewise, but only where there is a journal already: a path that cannot be a lock is to
+    /// get none.
+    pub(crate) fn add(&self, at: Now, what: What) {
+        if std::fs::symlink_metadata(path(&self.lock)).is_ok() {
+            self.write(at, None, what);
+        }
+    }
+
     /// Why a line could not be written. Tells only once.
     pub(crate) fn problem(&self) -> Option<Problem> {
         let why = self.problem.get()?.to_string();

@@ -43,6 +43,16 @@ pub(crate) enum What {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         owner: Option<Other>,
     },
+    /// Sent a signal to a process, to end it before its lock is taken.
+    Ends {
+        /// Which process.
+        target: u32,
+        /// Which signal.
+        signal: Signal,
+        /// Which ownership it had, if that was seen.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        owner: Option<Other>,
+    },
     /// Became owner of a free lock.
     Acquired {
         /// For how long it had tried.
@@ -124,6 +134,16 @@ pub(crate) struct Other {
     pub(crate) command: Option<String>,
 }
 
+/// How a process is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Signal {
+    /// SIGTERM, which it may answer as it likes.
+    Term,
+    /// SIGKILL, when SIGTERM has not done it.
+    Kill,
+}
+
 /// Why a lock was taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -169,6 +189,25 @@ impl From<&Record> for Other {
             generation: detail.map(|detail| detail.generation.0),
             host: detail.map(|detail| detail.host.name.clone()),
             command: detail.map(|detail| detail.command.clone()),
+        }
+    }
+}
+
+impl Signal {
+    /// As people know it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Kill => "SIGKILL",
+        }
+    }
+}
+
+impl From<lock_fs::Signal> for Signal {
+    fn from(signal: lock_fs::Signal) -> Self {
+        match signal {
+            lock_fs::Signal::Term => Self::Term,
+            lock_fs::Signal::Kill => Self::Kill,
         }
     }
 }

@@ -16,7 +16,7 @@ mod entry;
 mod read;
 
 pub(crate) use self::append::{Journal, Problem};
-pub(crate) use self::entry::{Entry, GaveUp, Other, Reason, What};
+pub(crate) use self::entry::{Entry, GaveUp, Other, Reason, Signal, What};
 pub(crate) use self::read::{History, JournalError, history};
 
 use camino::{Utf8Path, Utf8PathBuf};

@@ -79,7 +79,7 @@ impl History {
                 |other: &&Entry| (other.pid, other.start_ticks) == (entry.pid, entry.start_ticks);
             match entry.what {
                 What::Waiting { .. } if !waiting.iter().any(same) => waiting.push(entry),
-                What::Waiting { .. } | What::Broken { .. } => {}
+                What::Waiting { .. } | What::Ends { .. } | What::Broken { .. } => {}
                 _ => waiting.retain(|other| !same(other)),
             }
         }

@@ -18,10 +18,10 @@ use super::relay::{Relay, Start};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::lock::args::LockRun;
-use crate::locking;
 use crate::report::Screen;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
+use crate::{locking, nested};
 
 /// For so long after the command's start nothing is due: a keeper would first look five times as
 /// long after its own. So what ends by then needs none, nor a thread that waits for a loss.
@@ -79,7 +79,7 @@ fn start(
     let mut command = Command::new(program);
     command
         .args(arguments)
-        .env("FLEET_LOCK_TOKEN", tenure.token().as_str())
+        .env(nested::TOKEN, tenure.token().as_str())
         .env("FLEET_LOCK_GENERATION", tenure.generation().to_string())
         .env("FLEET_LOCK_PATH", tenure.path());
     let named = || program.to_string_lossy().into_owned();

@@ -98,6 +98,7 @@ impl Row {
 pub(super) const fn event(what: &What) -> (&'static str, Paint) {
     match what {
         What::Waiting { .. } => ("waits", Paint::Odd),
+        What::Ends { .. } => ("ends", Paint::Bad),
         What::Acquired { .. } => ("acquired", Paint::Good),
         What::TookOver { .. } => ("took over", Paint::Odd),
         What::Step { .. } => ("step", Paint::Strong),
@@ -114,6 +115,10 @@ fn story(what: &What) -> String {
     let after = |millis: u64| format!("after {}", span(millis));
     match what {
         What::Waiting { owner } => format!("for {}", who(owner.as_ref())),
+        What::Ends { target, signal, owner } => {
+            let target = owner.as_ref().map_or_else(|| format!("pid {target}"), |it| who(Some(it)));
+            format!("{target} with {}", signal.name())
+        }
         What::Acquired { waited_ms } => after(*waited_ms),
         What::TookOver { waited_ms, reason, from } => {
             let (from, why) = (who(from.as_ref()), why(*reason));

@@ -37,6 +37,11 @@ impl Screen {
         }
     }
 
+    /// The agent is in the roster, and it did not come to its start.
+    pub(crate) fn added_only(&mut self, agent: &str) {
+        self.remark(&format!("{agent} was added but not started; `fleet start {agent}` starts it"));
+    }
+
     /// What became of the agent, and of the files if that was still open; returns how the
     /// command ends.
     pub(crate) fn setup_and(&mut self, draft: &Draft, carried: &Carried) -> Exit {

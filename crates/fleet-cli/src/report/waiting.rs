@@ -6,6 +6,7 @@ use lock_fs::{Boot, Medium, Notice, Now, Record};
 use super::{Screen, held, progress};
 use crate::args::{LockOptions, OnTimeout};
 use crate::duration::format;
+use crate::journal::Signal;
 use crate::owner::{self, Who};
 
 /// Tells a person what a wait for a lock is about.
@@ -41,6 +42,14 @@ impl<'a> Teller<'a> {
             Notice::Waiting { owner, left, .. } => {
                 self.waiting = Some(Waiting { owner, until: now.boot.after(left) });
                 self.refresh(now);
+            }
+            Notice::Signalled { pid, owner, signal } => {
+                let who = match owner.as_deref() {
+                    None => format!("pid {pid}"),
+                    owner => Who(owner).to_string(),
+                };
+                let signal = Signal::from(signal).name();
+                self.screen.remark(&format!("sent {signal} to {who}, to end it and take {path}"));
             }
             Notice::TookOver(takeover) => {
                 let (from, why) = (takeover.from.as_deref(), owner::why(takeover.reason));

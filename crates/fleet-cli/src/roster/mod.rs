@@ -99,7 +99,7 @@ pub(crate) struct Agent {
     pub(crate) working_directory: Utf8PathBuf,
     /// Whether that is so because the roster does not say where.
     pub(crate) default_directory: bool,
-    /// Its variables: the env file's, then the roster's over them.
+    /// Its variables: the env file's, once that is read, and the roster's over them.
     pub(crate) env: BTreeMap<String, String>,
     /// What the roster says that fleet itself does not use.
     pub(crate) kept: Kept,
@@ -110,22 +110,25 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When there is none, or it cannot be entered.
     pub(crate) fn check_directory(&self) -> Result<(), NoDirectory> {
-        if self.working_directory.is_dir() {
-            return Ok(());
-        }
-        Err(NoDirectory {
-            path: self.working_directory.clone(),
-            is_default: self.default_directory,
-        })
+        // The name in it is found only by whoever may enter it.
+        let problem = match std::fs::metadata(self.working_directory.join(".")) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                "cannot be entered: Permission denied; let this user in with chmod"
+            }
+            Err(_) => "is not a directory; create it",
+        };
+        let (path, is_default) = (self.working_directory.clone(), self.default_directory);
+        Err(NoDirectory { path, problem, is_default })
     }
 }
 
-/// The directory that an agent starts in is not there.
+/// An agent cannot start in its directory.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the working directory {path} is not a directory; create it, or {}",
+    "the working directory {path} {problem}, or {}",
     if *.is_default {
         "set `defaults.working_directory` in the roster, which does not say where agents start"
     } else {
@@ -135,6 +138,8 @@ impl Agent {
 pub(crate) struct NoDirectory {
     /// The directory.
     path: Utf8PathBuf,
+    /// What is wrong with it, and what to do.
+    problem: &'static str,
     /// Whether the roster does not say where.
     is_default: bool,
 }
@@ -159,7 +164,8 @@ pub(crate) struct Kept {
     pub(crate) reset_between_tasks: Option<bool>,
 }
 
-/// Reads and checks the roster of `home`, and the env file of each agent.
+/// Reads and checks the roster of `home`. The env files are only for whoever starts agents, see
+/// [`Roster::read_env_files`]: a mistake in one is in nobody else's way.
 ///
 /// # Errors
 ///
@@ -170,13 +176,28 @@ pub(crate) fn load(home: &Home) -> Result<Roster, RosterError> {
         ErrorKind::NotFound => RosterError::Absent { path: path.clone() },
         _ => RosterError::Read { path: path.clone(), source },
     })?;
-    let mut roster = parse(home, &text(&path, bytes)?)?;
-    for agent in &mut roster.agents {
-        let mut env = env_file::read(&home.env_file(&agent.name))?;
-        env.append(&mut agent.env);
-        agent.env = env;
+    parse(home, &text(&path, bytes)?)
+}
+
+impl Roster {
+    /// Adds what the env files say to the variables of the agents named, or of all when none is.
+    ///
+    /// # Errors
+    ///
+    /// Names the file and, where there is one, the line of the mistake.
+    pub(crate) fn read_env_files(
+        &mut self,
+        home: &Home,
+        names: &[String],
+    ) -> Result<(), RosterError> {
+        let wanted = |agent: &&mut Agent| names.is_empty() || names.contains(&agent.name);
+        for agent in self.agents.iter_mut().filter(wanted) {
+            let mut env = env_file::read(&home.env_file(&agent.name))?;
+            env.append(&mut agent.env);
+            agent.env = env;
+        }
+        Ok(())
     }
-    Ok(roster)
 }
 
 /// What was read from the file at `path`, as text.
@@ -192,7 +213,7 @@ pub(crate) fn text(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, RosterErro
     })
 }
 
-/// Checks a roster of `home` that need not be on the disk, without the env files.
+/// Checks a roster of `home` that need not be on the disk.
 ///
 /// # Errors
 ///

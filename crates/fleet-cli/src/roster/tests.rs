@@ -177,7 +177,9 @@ fn the_env_file_lies_below_the_roster_env() {
     )
     .expect("written");
     std::fs::write(home.env_file("a"), "BOTH=file\nFILE=yes\n").expect("written");
-    let agent = &load(&home).expect("valid").agents[0];
+    let mut roster = load(&home).expect("valid");
+    roster.read_env_files(&home, &["a".to_owned()]).expect("valid");
+    let agent = &roster.agents[0];
     let env: Vec<_> = agent.env.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(env, ["BOTH=roster", "FILE=yes"]);
 }

@@ -40,8 +40,11 @@ pub(crate) fn add(home: &Home, args: &Add, screen: &mut Screen) -> Result<Exit, 
     let patience = Patience { grace: Duration::ZERO, settle: args.settle.settle };
     let start = Change::of_one(&agent.name, args.output, &args.lock);
     let carried =
-        fleet::carry_out(Verb::Start, home, &start, Wish::PLAIN, patience, screen, &mut || Ok(()))?;
-    Ok(screen.setup_and(&draft, &carried))
+        fleet::carry_out(Verb::Start, home, &start, Wish::PLAIN, patience, screen, &mut || Ok(()));
+    if carried.is_err() {
+        screen.added_only(&agent.name);
+    }
+    Ok(screen.setup_and(&draft, &carried?))
 }
 
 fn draft(home: &Home, agent: &NewAgent) -> Result<Draft, Error> {

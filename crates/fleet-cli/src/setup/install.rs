@@ -68,7 +68,9 @@ impl Place {
 }
 
 fn draft(home: &Home, place: &Place) -> Result<Draft, Error> {
-    let roster = roster::load(home)?;
+    let mut roster = roster::load(home)?;
+    // What systemd would have to make of a mistake in one shows now.
+    roster.read_env_files(home, &[])?;
     if roster.supervisor != SupervisorKind::Systemd {
         let supervisor = roster.supervisor.name();
         return Err(SetupError::NoUnits { path: home.roster(), supervisor }.into());

@@ -11,7 +11,7 @@ use crate::roster::NoDirectory;
 /// Why a step failed, or an agent cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SupervisorError {
-    /// The directory to start in is not there.
+    /// The directory to start in is not there, or closed to us.
     #[error(transparent)]
     NoDirectory(#[from] NoDirectory),
     /// The command cannot be run at all.

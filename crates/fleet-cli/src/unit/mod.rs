@@ -77,13 +77,20 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<Exit, UnitError
     let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
     let what = arguments.next().unwrap_or_default();
     let home = Home::find(None, &Environment::read())?;
-    let roster = roster::load(&home)?;
+    let mut roster = roster::load(&home)?;
     let mut name = || arguments.next().ok_or(UnitError::Called("the name of an agent"));
+    let mut with_env = |name: &String| roster.read_env_files(&home, std::slice::from_ref(name));
     match what.as_str() {
         "holder" => holder::become_server(&roster.tmux),
-        "agent" => agent::mind(&roster, find(&roster, &name()?)?),
+        "agent" => {
+            let agent = name()?;
+            with_env(&agent)?;
+            agent::mind(&roster, find(&roster, &agent)?)
+        }
         "pane" => {
-            let agent = find(&roster, &name()?)?;
+            let agent = name()?;
+            with_env(&agent)?;
+            let agent = find(&roster, &agent)?;
             let minder = name()?.parse().map_err(|_| UnitError::Called("the minder's number"))?;
             pane::become_agent(&home, agent, minder)
         }

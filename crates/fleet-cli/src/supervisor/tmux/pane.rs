@@ -112,7 +112,8 @@ fn try_become() -> Result<Infallible, PaneError> {
     let variable = |name| std::env::var(name).map_err(|_| PaneError::Called(name));
     let (name, run) = (variable(AGENT_VARIABLE)?, variable(RUN_VARIABLE)?);
     let home = Home::find(None, &Environment::read())?;
-    let roster = roster::load(&home)?;
+    let mut roster = roster::load(&home)?;
+    roster.read_env_files(&home, std::slice::from_ref(&name))?;
     let agent = roster.agents.iter().find(|agent| agent.name == name);
     let agent = agent.ok_or_else(|| PaneError::Gone(name.clone()))?;
     let path = &agent.working_directory;
