@@ -137,7 +137,8 @@ fn writers_that_rotate_together_lose_only_what_is_oldest() {
     assert!(left < 6000, "some of it was put aside twice, or this test shows nothing");
     for file in [path(&lock), older(&lock)] {
         let len = fs::metadata(&file).expect("both are there").len();
-        assert!(len < LIMIT + 8 * 1024, "{file} has {len} bytes");
+        // While one puts it aside the others write on, up to twice the limit.
+        assert!(len < 2 * LIMIT + 8 * 1024, "{file} has {len} bytes");
     }
 }
 
