@@ -11,6 +11,7 @@
 //! How long a unit may take to stop, and whether it is killed then, its own settings say.
 
 mod before;
+mod greeting;
 mod log;
 mod look;
 mod manager;
