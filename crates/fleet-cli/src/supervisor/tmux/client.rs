@@ -223,7 +223,7 @@ impl Tmux {
     }
 
     /// The process of the server, if there is one, even if it does not answer.
-    pub(super) fn server(&self) -> Option<u32> {
+    pub(in crate::supervisor) fn server(&self) -> Option<u32> {
         peer(&self.path()).ok()
     }
 
