@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_fs::Clock;
 
+use crate::replace::replace;
 use crate::restart::Marks;
 use crate::standing::{Mark, Standing, Who};
 
@@ -70,7 +71,7 @@ impl Logbook {
 
     fn write(&self, mut page: MutexGuard<'_, Page>) {
         page.standing.updated_ms = self.clock.now().boot.0;
-        if let Err(error) = replace(&self.path, &page.standing) {
+        if let Err(error) = keep(&self.path, &page.standing) {
             page.failed.get_or_insert(error);
         }
     }
@@ -92,10 +93,10 @@ impl Marks for Logbook {
 }
 
 /// One fixed name on the way is enough: whoever writes has the lock's mutex.
-fn replace(path: &Utf8Path, standing: &Standing) -> io::Result<()> {
+fn keep(path: &Utf8Path, standing: &Standing) -> io::Result<()> {
     let draft = path.with_extension("json.new");
     let mut text = serde_json::to_vec_pretty(standing)?;
     text.push(b'\n');
     std::fs::write(&draft, text)?;
-    std::fs::rename(&draft, path)
+    Ok(replace(draft.as_std_path(), path.as_std_path())?)
 }

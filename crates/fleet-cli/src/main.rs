@@ -24,6 +24,7 @@ mod outcome;
 mod owner;
 mod plan;
 mod processes;
+mod replace;
 mod report;
 mod restart;
 mod roster;

@@ -9,10 +9,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
-use rustix::fs::{Mode, OFlags, open, rename};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{FdFlags, fcntl_setfd, read, writev};
 use rustix::path::DecInt;
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, setsid};
+
+use crate::replace::replace;
 
 /// Starts a command whose life is tied to the lock: it keeps the ticket's descriptor, and
 /// it dies with us.
@@ -94,7 +96,7 @@ impl SelfRecord {
         if writev(&draft, &parts)? < parts.iter().map(|part| part.len()).sum() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        Ok(rename(self.draft.as_c_str(), self.path.as_c_str())?)
+        Ok(replace(self.draft.as_c_str(), self.path.as_c_str())?)
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Drift, State, SupervisorError};
 use crate::processes::{self, Process};
+use crate::replace::replace;
 use crate::roster::Agent;
 use crate::spawn::SelfRecord;
 
@@ -117,7 +118,8 @@ impl Instance {
         let temporary = draft(path);
         create_parent(path)?;
         std::fs::write(&temporary, text + "\n").map_err(|e| failed("write", &temporary, e))?;
-        std::fs::rename(&temporary, path).map_err(|e| failed("replace", path, e))
+        replace(temporary.as_std_path(), path.as_std_path())
+            .map_err(|e| failed("replace", path, e.into()))
     }
 
     /// The processes of this run that are alive.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::greeting;
 use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
 
@@ -144,12 +145,15 @@ impl Manager {
         Self { runtime_directory: usual_directory(is_told, &usual, &Path::is_dir) }
     }
 
-    /// Asks whether there is a manager. If not, what systemctl says.
+    /// Asks whether there is a manager. If not, what systemctl says; it is asked only then.
     ///
     /// # Errors
     ///
     /// When systemctl cannot be run, or hangs.
     pub(super) fn answers(&self) -> Result<Result<(), String>, SupervisorError> {
+        if self.socket_directory().is_some_and(|directory| greeting::is_returned(&directory)) {
+            return Ok(Ok(()));
+        }
         let said = self.call(&["--user", "show", "--property=Version"], None)?;
         Ok(if said.status.success() { Ok(()) } else { Err(said.complaint()) })
     }
@@ -244,6 +248,12 @@ impl Manager {
     /// When it cannot be run, hangs, or fails.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<String, SupervisorError> {
         Ok(self.call(arguments, None)?.success(PROGRAM, arguments)?.out)
+    }
+
+    /// Where systemctl looks for the manager's socket; `None` if it asks the bus instead.
+    fn socket_directory(&self) -> Option<PathBuf> {
+        let told = || std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+        self.runtime_directory.clone().or_else(|| told().map(PathBuf::from))
     }
 
     fn call(

@@ -11,6 +11,8 @@
 //! How long a unit may take to stop, and whether it is killed then, its own settings say.
 
 mod before;
+mod greeting;
+mod holder;
 mod log;
 mod look;
 mod manager;
@@ -183,12 +185,20 @@ impl<'r> Units<'r> {
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
         self.forgive(verb, before)?;
+        let is_new_holder = verb == RESTART && matches!(before.target, Target::Holder);
+        let old = if is_new_holder && self.tmux.is_ours() { self.tmux.server() } else { None };
         self.manager.order(verb, &[&before.unit.name], ticket)?;
         let ran = before.runs() || self.has_restarted_the_holder();
-        if verb == RESTART && matches!(before.target, Target::Holder) {
+        if is_new_holder {
             self.holder_restarted.store(true, Ordering::SeqCst);
         }
-        Ok(self.await_up(before, ran))
+        let (name, up) = (before.unit.name.clone(), self.await_up(before, ran));
+        Ok(Box::new(move |interrupt| {
+            if let Some(old) = old {
+                self.await_new_server(old, &name, interrupt)?;
+            }
+            up(interrupt)
+        }))
     }
 
     /// A restart of the holder is one of agents as well, which may have been as frequent lately.
@@ -262,16 +272,6 @@ impl<'r> Units<'r> {
             }
             tmux::pause(retry, interrupt)?;
             retry = LAST_RETRY.min(retry * 2);
-        }
-    }
-
-    /// Waits until the holder is of use.
-    fn settle_holder(&self, unit: &Unit, interrupt: &Interrupt) -> Result<u32, SupervisorError> {
-        let patience = tmux::HOLDER_PATIENCE;
-        tmux::await_answer(&self.tmux, &self.holder_session, patience, interrupt)?;
-        match unit.main_pid {
-            Some(pid) => Ok(pid),
-            None => Ok(self.tmux.panes()?.server.unwrap_or_default()),
         }
     }
 

@@ -26,6 +26,8 @@ struct Pending<'a> {
     place: usize,
     agent: &'a Agent,
     name: String,
+    /// What it looked like when the step was fired: with a job, if that was ordered.
+    seen: Unit,
     /// Whether what it is for ran before.
     ran: bool,
     up: Option<Up>,
@@ -91,11 +93,13 @@ impl Units<'_> {
                 Ok(before) => {
                     let comes = self.comes_with_the_holder(&before)
                         || self.has_come_with_the_holder(&before);
+                    let ran = comes || before.runs() || self.has_restarted_the_holder();
+                    let mut seen = before.unit;
                     if !comes {
                         orders.push(name.clone());
+                        seen.has_job = true;
                     }
-                    let ran = comes || before.runs() || self.has_restarted_the_holder();
-                    pending.push(Pending { place, agent, name, ran, up: None });
+                    pending.push(Pending { place, agent, name, seen, ran, up: None });
                 }
                 Err(problem) => refused.push((place, Err(problem))),
             }
@@ -143,14 +147,19 @@ impl Units<'_> {
     ) {
         let begun = Instant::now();
         let mut woken = Woken::Ready;
-        while !pending.is_empty() {
-            let done = match self.look_at_all(&mut pending) {
-                Some(done) => done,
-                None => self.await_each(&pending, interrupt),
-            };
+        // A look right after the order would only show that there is a job, and those without an
+        // order were looked at just now.
+        let seen = pending.iter().map(|one| one.seen.clone()).collect();
+        let mut look = Some((begun, seen));
+        loop {
+            let judged = look.and_then(|(looked, units)| self.judge(&mut pending, units, looked));
+            let done = judged.unwrap_or_else(|| self.await_each(&pending, interrupt));
             pending.retain(|one| done.iter().all(|(place, _)| *place != one.place));
             if !done.is_empty() {
                 ended(done);
+            }
+            if pending.is_empty() {
+                return;
             }
             if woken == Woken::Interrupted {
                 let cut = |one: &Pending<'_>| (one.place, Err(SupervisorError::Interrupted));
@@ -161,18 +170,27 @@ impl Units<'_> {
                 let now = Instant::now();
                 pending.iter_mut().filter_map(|one| one.up.as_mut()).for_each(|up| up.until = now);
             }
+            look = self.look_at_all(&mut pending);
         }
     }
 
-    /// One look at all of them. Returns those whose step has come to its end; nothing if there is
-    /// no such look to be had.
-    fn look_at_all(&self, pending: &mut [Pending<'_>]) -> Option<Vec<End>> {
+    /// One look at all of them, and its time; nothing if there is no such look to be had.
+    fn look_at_all(&self, pending: &mut [Pending<'_>]) -> Option<(Instant, Vec<Unit>)> {
         let looked = Instant::now();
         // Seen to have ended before the manager is asked, so that it has heard of it.
         for up in pending.iter_mut().filter_map(|one| one.up.as_mut()).filter(|up| has_ended(up)) {
             up.until = looked;
         }
-        let units = self.show_all(pending.iter().map(|one| one.name.as_str()))?;
+        Some((looked, self.show_all(pending.iter().map(|one| one.name.as_str()))?))
+    }
+
+    /// Those whose step, as a look shows, has come to its end; nothing if tmux cannot be asked.
+    fn judge(
+        &self,
+        pending: &mut [Pending<'_>],
+        units: Vec<Unit>,
+        looked: Instant,
+    ) -> Option<Vec<End>> {
         let is_up = |unit: &Unit| !unit.is_at_work() && unit.phase == Phase::Active;
         // Only then is there something to be found in them.
         let panes = match units.iter().any(is_up) {

@@ -223,7 +223,7 @@ impl Tmux {
     }
 
     /// The process of the server, if there is one, even if it does not answer.
-    pub(super) fn server(&self) -> Option<u32> {
+    pub(in crate::supervisor) fn server(&self) -> Option<u32> {
         peer(&self.path()).ok()
     }
 
@@ -318,7 +318,9 @@ fn peer(path: &Path) -> std::io::Result<u32> {
 }
 
 fn is_no_server(complaint: &str) -> bool {
+    // The last one ended while it was asked.
     complaint.starts_with("no server running on ")
+        || complaint == "server exited unexpectedly"
         || complaint.starts_with("error connecting to ")
             && ["(No such file or directory)", "(Connection refused)"]
                 .iter()
@@ -378,6 +380,7 @@ mod tests {
     #[case("no server running on /tmp/tmux-0/fleet", true)]
     #[case("error connecting to /tmp/tmux-0/fleet (No such file or directory)", true)]
     #[case("error connecting to /tmp/tmux-0/fleet (Connection refused)", true)]
+    #[case("server exited unexpectedly", true)]
     #[case("error connecting to /tmp/tmux-0/fleet (Permission denied)", false)]
     #[case("can't find session: a", false)]
     fn no_server_is_no_failure(#[case] complaint: &str, #[case] none: bool) {
