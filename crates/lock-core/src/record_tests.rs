@@ -1,6 +1,5 @@
 //! Every way a record can be read, refused and rewritten.
 
-use alloc::string::ToString;
 use alloc::vec;
 
 use rstest::rstest;
