@@ -43,27 +43,15 @@ impl Clock {
         }
     }
 
-    /// Reads the clocks. The wall clock only if the other has gone on since `last`: most of what
-    /// a machine does takes less than the millisecond that both are read to.
-    pub(crate) fn since(&self, last: Now) -> Now {
-        match self.boot() == last.boot {
-            true => last,
-            false => self.now(),
-        }
-    }
-
     /// Reads both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        let wall = read(ClockId::Realtime);
-        let shift = self.shift.as_ref().map_or(0, |shift| shift.wall.load(Ordering::Relaxed));
-        Now { wall: Wall(wall.saturating_add_signed(shift)), boot: self.boot() }
-    }
-
-    fn boot(&self) -> Boot {
-        let boot = read(ClockId::Boottime);
-        let shift = self.shift.as_ref().map_or(0, |shift| shift.boot.load(Ordering::Relaxed));
-        Boot(boot.saturating_add_signed(shift))
+        let (wall, boot) = (read(ClockId::Realtime), read(ClockId::Boottime));
+        let Some(shift) = &self.shift else {
+            return Now { wall: Wall(wall), boot: Boot(boot) };
+        };
+        let moved = |ms: u64, by: &AtomicI64| ms.saturating_add_signed(by.load(Ordering::Relaxed));
+        Now { wall: Wall(moved(wall, &shift.wall)), boot: Boot(moved(boot, &shift.boot)) }
     }
 }
 

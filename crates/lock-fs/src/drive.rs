@@ -55,7 +55,6 @@ impl Driver<'_> {
         disk: &mut Disk,
         mut tell: impl FnMut(Told<'_, M>),
     ) -> M::Output {
-        let mut now = self.clock.now();
         loop {
             let effect = machine.effect(context);
             if let Some(Tracer(show)) = self.tracer {
@@ -83,8 +82,7 @@ impl Driver<'_> {
                 }
                 file => disk.perform(&file),
             };
-            now = self.clock.since(now);
-            machine = match machine.step(context, now, event) {
+            machine = match machine.step(context, self.clock.now(), event) {
                 Flow::Go(machine) => machine,
                 Flow::Done(output) => return output,
             };

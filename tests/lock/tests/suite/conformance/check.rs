@@ -159,8 +159,11 @@ fn another_byte() {
     let lines: Vec<_> = written.split("\\n").map(str::to_owned).collect();
     for line in 0..lines.len() - 1 {
         let mut changed = lines.clone();
-        let last = changed[line].pop().expect("because no line is empty");
-        changed[line].push(if last == '7' { '8' } else { '7' });
+        let text = &mut changed[line];
+        // The first digit: on a loaded machine two calls are as far apart as a clock's last.
+        let byte = text.find(|c: char| c.is_ascii_digit()).unwrap_or(text.len() - 1);
+        let other = if text[byte..=byte] == *"7" { "8" } else { "7" };
+        text.replace_range(byte..=byte, other);
         recorded.assert_noticed(&changed[line], |calls| {
             let arguments = &mut calls[at].arguments;
             *arguments = arguments.replace(&written, &changed.join("\\n"));
