@@ -174,7 +174,10 @@ fn a_restart_of_the_whole_fleet_starts_each_agent_once(
         assert_eq!(out.code(), 0, "{out}");
         for (index, (agent, _)) in agents.into_iter().enumerate() {
             assert_ne!(before[index]["pid"], home.pid(agent), "{agent} runs anew: {out}");
-            let begun = home.read(&format!("{agent}.starts")).lines().count();
+            // Its unit is up before its first command has run.
+            let begun = || home.read(&format!("{agent}.starts")).lines().count();
+            until("the agent's script to begin", || begun() >= starts);
+            let begun = begun();
             assert_eq!(begun, starts, "{agent} is spared a second start: {out}");
         }
     }

@@ -165,9 +165,9 @@ impl Case<'_> {
         complaints.unless(left.is_empty(), || format!("it left {left:?}"));
     }
 
-    /// What it complained of; whom it waits for and from whom it takes over is no complaint.
+    /// What it complained of; whom it waits for, ends and takes over from is no complaint.
     fn complaints_in<'o>(&self, outcome: &'o Outcome) -> Vec<&'o String> {
-        let remarks = ["fleet: waiting for ", "fleet: took "];
+        let remarks = ["fleet: waiting for ", "fleet: sent SIG", "fleet: took "];
         let is_remark = |line: &String| remarks.iter().any(|remark| line.starts_with(remark));
         outcome.said.iter().filter(|line| !is_remark(line)).collect()
     }
