@@ -43,6 +43,24 @@ fn a_release_is_handed_to_the_first_and_wakes_nobody_else() {
     insta::assert_snapshot!(disk.story());
 }
 
+/// It stays in line until the lock is its own.
+#[test]
+fn a_waiter_whose_takeover_is_swapped_under_its_hands_keeps_its_number() {
+    let mut disk = Disk::new();
+    let (dead, _) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    disk.let_go(dead.pid);
+    let a = a.until(&mut disk, "Rename(Takeover, Lock)");
+    disk.remove(Name::Takeover);
+    disk.put(&[Name::Takeover], Inode::file("", disk.now.wall));
+    let a = a.after(&mut disk, "Rename(Takeover, Lock)").until(&mut disk, "Rename(Takeover, Lock)");
+    assert_eq!(disk.names(), ["Generation", "Lock", "Mutex", "Queued(1)", "Takeover"]);
+    acquired(a.run(&mut disk));
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+    assert_eq!(disk.open_slots(process("a").pid), [Slot::Ticket]);
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 #[test]
 fn a_newcomer_does_not_overtake_those_who_wait() {
     let mut disk = Disk::new();

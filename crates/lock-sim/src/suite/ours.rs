@@ -110,12 +110,16 @@ fn strangers() -> Vec<Case> {
     vec![
         ours(by_hand, &[OWN; 2]).hands(1),
         ours(&format!("{by_hand}, leftovers"), &[OWN; 2]).left(Leftover::some()).hands(1).deep(),
-        ours("1, leftovers, 3 made or removed by hand", &[OWN]).left(Leftover::some()).hands(3),
+        ours("1, leftovers, 3 made or removed by hand", &[OWN])
+            .left(Leftover::some())
+            .hands(3)
+            .call_by_call(),
         ours("1, no hard links, 3 made or removed by hand", &[OWN])
             .on(SEPARATE)
             .known(Medium::Separate)
             .left(Leftover::some())
-            .hands(3),
+            .hands(3)
+            .call_by_call(),
         ours("2, a dead lock, 2 made or removed by hand", &[OWN; 2])
             .left(vec![Leftover::clean().with(&[Name::Lock], Remains::Ours)])
             .hands(2)

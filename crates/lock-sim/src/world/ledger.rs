@@ -105,6 +105,9 @@ impl World {
         let file = self.files.file(Name::Lock, pid);
         if file.and_then(|inode| inode.maker) != Some(process.maker(pid)) {
             self.break_owner(process.truth.judged);
+            if !self.was_meddled_with(universe) {
+                self.cry(universe, Property::OwnFile);
+            }
             return;
         }
         if process.truth.behind != Those::default() {

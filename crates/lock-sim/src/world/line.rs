@@ -5,7 +5,7 @@ use lock_core::effect::{Effect, Event, Name, Slot};
 use super::World;
 use super::directory::is_queued;
 use super::files::Pid;
-use super::process::{Process, Stand, Those};
+use super::process::{Life, Process, Stand, Those};
 use crate::scope::Universe;
 
 impl World {
@@ -47,35 +47,34 @@ impl World {
         });
     }
 
-    /// A long time passes: whoever could have made a call meanwhile was paused, and those behind
-    /// it may pass it over, all at once after so long. While somebody has the mutex, paused there,
-    /// not quite dead or a stranger, the first in the queue waits for that, and looks to those
-    /// behind as if it were paused itself.
+    /// A long time passes: whoever could have made a call meanwhile was paused. If the first was,
+    /// all behind it may pass it over, and after so long all at once. So they may while somebody
+    /// has the mutex, paused there, not quite dead or a stranger: the first waits for that, and
+    /// looks to those behind as if it were paused itself.
     pub(super) fn pause_line(&mut self, universe: &Universe) {
-        let is_blocked = self.files.file(Name::Mutex, 0).is_some();
         let was_paused = |pid: Pid| {
             let process = self.process(pid);
             process.is_some_and(|process| self.could_go_on(universe, pid, process))
         };
-        let passing: Vec<_> = self.line().skip_while(|pid| !was_paused(*pid)).collect();
+        let is_blocked =
+            self.files.file(Name::Mutex, 0).is_some() || self.line().next().is_some_and(was_paused);
         let placed = self.everyone().filter(|(_, process)| process.truth.stand == Stand::Placed);
-        let freed: Vec<_> = placed
-            .map(|(pid, _)| pid)
-            .filter(|pid| is_blocked || passing.contains(pid) || was_paused(*pid))
-            .collect();
+        let freed: Vec<_> =
+            placed.map(|(pid, _)| pid).filter(|pid| is_blocked || was_paused(*pid)).collect();
         for pid in freed {
             self.is_served(pid);
             self.change(pid, |process| process.truth.stand = Stand::Freed);
         }
     }
 
-    /// Those whose tickets have numbers, in order.
+    /// Those who live and whose tickets have numbers, in order.
     fn line(&self) -> impl Iterator<Item = Pid> + '_ {
         let queued = self.files.names().filter(|(name, ..)| is_queued(*name));
         queued.filter_map(|(_, _, ino)| {
             let maker = self.files.inode(ino)?.maker?;
-            self.process(maker.pid).filter(|process| process.round == maker.round)?;
-            Some(maker.pid)
+            let process = self.process(maker.pid)?;
+            let is_there = process.life == Life::Running && process.round == maker.round;
+            is_there.then_some(maker.pid)
         })
     }
 

@@ -4,7 +4,7 @@ use lock_core::effect::{Effect, Event, Name, Signal, Slot, Wake};
 use lock_core::time::Now;
 
 use super::actor::{Actor, Deed, Fate, Note};
-use super::files::{Notice, Pid};
+use super::files::{Inode, Notice, Pid};
 use super::kernel::{Call, Caller};
 use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch};
 use super::{Action, World, begin};
@@ -304,11 +304,12 @@ impl World {
         Some(())
     }
 
-    /// A reclaim lock that this one had locked in order to remove it is its own litter now: its
-    /// maker, taken for dead while it was slow, has left it to this one.
+    /// An empty reclaim lock that this one had locked in order to remove it is its own litter now:
+    /// its maker, taken for dead while it was slow, has left it to this one.
     fn leave_to_the_dead(&mut self, pid: Pid, process: &Process) {
         let rival = process.fd(Slot::Rival).and_then(|fd| self.files.inode_mut(fd.ino));
-        if let Some(inode) = rival.filter(|inode| inode.exclusive == Some((pid, Slot::Rival))) {
+        let is_locked = |inode: &&mut Inode| inode.exclusive == Some((pid, Slot::Rival));
+        if let Some(inode) = rival.filter(is_locked).filter(|inode| inode.text.bytes().is_empty()) {
             inode.maker = Some(process.maker(pid));
         }
     }
