@@ -142,7 +142,7 @@ fn a_deaf_agent_is_killed_after_its_grace() {
     let _ = home.fleet(&["start"]).run();
     until("the trap to be set", || home.has("work/ready"));
     let pid = home.pid("a");
-    let out = home.fleet(&["stop", "--grace", "100ms", "--json"]).run();
+    let out = home.fleet(&["stop", "--grace", "500ms", "--json"]).run();
     assert_eq!(out.code(), 0, "{out}");
     assert!(home.has("work/asked"), "it was asked first");
     assert_eq!(out.json()["agents"][0]["killed"], true, "{out}");
