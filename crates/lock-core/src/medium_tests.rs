@@ -38,6 +38,13 @@ fn own(disk: &mut Disk, name: &str) -> Acquired {
     acquired
 }
 
+fn with_dead_owner(lacks: &[Lack]) -> Disk {
+    let mut disk = Disk::without(lacks);
+    own(&mut disk, "dead");
+    disk.let_go(process("dead").pid);
+    disk
+}
+
 fn settled(disk: &Disk, owner: &str) {
     assert_eq!(disk.names(), ["Generation", "Lock"]);
     assert_eq!(disk.open_slots(process(owner).pid), [Slot::Ticket]);
@@ -140,11 +147,7 @@ fn what_a_stranger_slipped_under_the_takeover_name_is_no_ownership(
     #[case] lacks: &[Lack],
     #[case] has_dead: bool,
 ) {
-    let mut disk = Disk::without(lacks);
-    if has_dead {
-        own(&mut disk, "dead");
-        disk.let_go(process("dead").pid);
-    }
+    let mut disk = if has_dead { with_dead_owner(lacks) } else { Disk::without(lacks) };
     let breaker = contender(&disk, "a").until(&mut disk, "Rename(Takeover, Lock)");
     disk.remove(Name::Takeover);
     let written_long_ago = Wall(disk.now.wall.0 - 100_000);
@@ -160,9 +163,7 @@ fn what_a_stranger_slipped_under_the_takeover_name_is_no_ownership(
 #[test]
 fn a_lock_that_vanishes_as_it_is_taken_is_taken_again() {
     for lacks in [&[], LINKED, SEPARATE, UNARBITRATED] {
-        let mut disk = Disk::without(lacks);
-        own(&mut disk, "dead");
-        disk.let_go(process("dead").pid);
+        let mut disk = with_dead_owner(lacks);
         let breaker = contender(&disk, "a").after(&mut disk, "Rename(Takeover, Lock)");
         disk.remove(Name::Lock);
         let acquired = breaker.run(&mut disk).expect("because the lock is free");
@@ -175,9 +176,7 @@ fn a_lock_that_vanishes_as_it_is_taken_is_taken_again() {
 #[test]
 fn a_lock_that_its_taker_cannot_make_sure_of_is_removed() {
     for lacks in [&[], LINKED, SEPARATE, UNARBITRATED] {
-        let mut disk = Disk::without(lacks);
-        own(&mut disk, "dead");
-        disk.let_go(process("dead").pid);
+        let mut disk = with_dead_owner(lacks);
         let mut breaker = contender(&disk, "a").after(&mut disk, "Rename(Takeover, Lock)");
         breaker.feed(&mut disk, Event::Failed(Errno(5)));
         assert!(matches!(breaker.run(&mut disk), Err(Failure::System { .. })), "{lacks:?}");

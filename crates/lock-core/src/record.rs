@@ -369,7 +369,7 @@ fn count_newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Put together by hand: a format string costs five times as much, and each cycle writes two
+/// Put together by hand: a format string costs three times as much, and each cycle writes two
 /// records.
 fn line(text: &mut String, key: &str, value: &str) {
     text.push_str(key);

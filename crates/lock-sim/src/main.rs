@@ -113,7 +113,7 @@ impl Args {
         let bytes = rows.iter().map(|row| row.bytes).sum::<usize>() / states.max(1);
         writeln!(out, "{} scopes, {states} states of {bytes} bytes; {begun}", rows.len())?;
         if self.update {
-            std::fs::write(Known::path(), known.updated(all, &rows))?;
+            std::fs::write(Known::path(), Known::on_disk()?.updated(all, &rows))?;
             writeln!(out, "now review the difference in {}", Known::path())?;
         }
         Ok(wrong)

@@ -30,8 +30,8 @@ pub enum Property {
     /// another begins to look for one becomes owner before it. From this frees
     ///
     /// * a tick that passes while it could have made a call, or while somebody has the mutex: it
-    ///   is paused, or kept from the lock by one who is, and passed over; in the storm, also
-    ///   while nobody has the lock, since the first does not take it then;
+    ///   is paused, or kept from the lock by one who is, and passed over, as all behind a
+    ///   paused first may be;
     /// * a call that was refused, to either: whoever cannot queue goes on without;
     /// * its end: killed, cancelled, out of patience.
     ///

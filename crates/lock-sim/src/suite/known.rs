@@ -14,6 +14,15 @@ impl Known {
         Self(include_str!("../../table.txt").to_owned())
     }
 
+    /// As it is in the file now, which an update of other rows may have changed since.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn on_disk() -> std::io::Result<Self> {
+        std::fs::read_to_string(Self::path()).map(Self)
+    }
+
     /// Where it is committed.
     #[must_use]
     pub const fn path() -> &'static str {
