@@ -271,7 +271,7 @@ fn the_command_gets_the_ticket_and_no_other_descriptor_of_ours() {
 #[case::directory("dir.lock", 73, "directory")]
 #[case::no_name("/", 64, "name a file")]
 #[case::below_a_file("file/x.lock", 73, "file")]
-#[case::in_proc("/proc/x.lock", 74, "/proc")]
+#[case::in_proc("/proc/x.lock", 73, "no file can be made in /proc")]
 fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] says: &str) {
     let home = Sandbox::new();
     fs::create_dir(home.path("dir.lock")).expect("created");
@@ -287,12 +287,14 @@ fn impossible_locks_are_refused(#[case] path: &str, #[case] code: i32, #[case] s
 #[rstest]
 #[case::run(&["lock", "run", "--lock", "job.sh", "--", "touch", "ran"])]
 #[case::break_(&["lock", "break", "--lock", "job.sh"])]
+#[case::status(&["lock", "status", "--lock", "job.sh"])]
+#[case::explain(&["lock", "explain", "--lock", "job.sh"])]
 fn a_file_that_is_no_lock_is_kept(#[case] args: &[&str]) {
     let home = Sandbox::new();
     home.write("job.sh", "#!/bin/sh\nexit\n");
     let out = home.fleet(args).run();
     assert_eq!(out.code(), 73, "{out}");
-    assert!(out.stderr.contains("job.sh is no lock file, and would be lost"), "{out}");
+    assert!(out.stderr.contains("job.sh is no lock file, and as one it would be lost"), "{out}");
     assert_eq!(out.stderr.lines().count(), 1, "{out}");
     assert_eq!(home.read("job.sh"), "#!/bin/sh\nexit\n");
     assert!(!home.has("ran") && !home.has("job.sh.journal"), "{out}");

@@ -75,7 +75,7 @@ pub(crate) enum Error {
         explanation: Box<Explanation>,
     },
     /// A file that was to be the lock is something else.
-    #[error("{path} is no lock file, and would be lost; choose another path, or remove it")]
+    #[error("{path} is no lock file, and as one it would be lost; name another path, or remove it")]
     NoLock {
         /// The file.
         path: Utf8PathBuf,
@@ -213,7 +213,9 @@ pub(crate) fn lock_exit(error: &lock_fs::Error) -> Exit {
         | Lock::Survived { .. } => Exit::LockNotAcquired,
         Lock::Lost { .. } => Exit::LockLost,
         Lock::UnsafeDirectory { .. } => Exit::Permission,
-        Lock::Refused { .. } | Lock::NoKernelLock { .. } => Exit::CannotCreate,
+        Lock::Refused { .. } | Lock::NoKernelLock { .. } | Lock::NoFiles { .. } => {
+            Exit::CannotCreate
+        }
         Lock::CreateDirectory { source, .. } | Lock::System { verb: "create", source, .. } => {
             match io_exit(source) {
                 Exit::Permission => Exit::Permission,

@@ -125,6 +125,12 @@ pub enum Error {
         /// The generation file.
         path: Utf8PathBuf,
     },
+    /// The run directory is there, and takes no files: one of `/proc`, say.
+    #[error("no file can be made in {path}; choose another place for the lock")]
+    NoFiles {
+        /// The directory.
+        path: Utf8PathBuf,
+    },
     /// The run directory vanished.
     #[error("the directory {path} was removed; create it again, then try again")]
     DirectoryGone {

@@ -133,7 +133,12 @@ impl Lock {
             // The directory that we opened is no longer the one at its path.
             Err(Error::DirectoryGone { .. }) => {
                 self.inner.reopen()?;
-                self.try_acquire(cancel, notify)
+                match self.try_acquire(cancel, notify) {
+                    Err(Error::DirectoryGone { path }) if path.is_dir() => {
+                        Err(Error::NoFiles { path })
+                    }
+                    again => again,
+                }
             }
             other => other,
         }

@@ -41,9 +41,9 @@ pub(crate) fn dispatch(
                 (ran, _) => ran,
             }
         }
-        LockCommand::Status { lock, .. } => status::status(&find.lock(&lock)?, screen),
+        LockCommand::Status { lock, .. } => status::status(&own_path(find, &lock)?, screen),
         LockCommand::Explain { lock, options, .. } => {
-            status::explain(&find.lock(&lock)?, &options, screen)
+            status::explain(&own_path(find, &lock)?, &options, screen)
         }
         LockCommand::History(args) => history::history(&find.lock(&args.lock)?, &args, screen),
         LockCommand::Doctor { directory, .. } => match directory {
@@ -59,7 +59,7 @@ pub(crate) fn dispatch(
     }
 }
 
-/// The lock that is to be taken or taken away; a path that was named by hand has to be a lock's.
+/// The lock that a command is about; a path that was named by hand has to be a lock's.
 fn own_path(find: &Find, lock: &LockPath) -> Result<Utf8PathBuf, Error> {
     let path = find.lock(lock)?;
     if lock.lock.is_some() {
