@@ -28,6 +28,7 @@ use crate::line::{Line, Stood};
 use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
 use crate::mutex::{Enter, Entry};
 use crate::own::Own;
+use crate::past::Past;
 use crate::policy::OnTimeout;
 use crate::queue::Place;
 use crate::snapshot::FileId;
@@ -42,6 +43,7 @@ pub struct Acquire {
     medium: Medium,
     mind: Mind,
     queue: Queue,
+    past: Past,
     /// Apart, because a machine is moved several times with each call that it makes.
     at: Box<At>,
 }
@@ -81,9 +83,7 @@ enum Then {
     Restart,
     Anew,
     Join,
-    Wait {
-        seen: FileId,
-    },
+    Wait(FileId),
     Signal {
         sentence: Sentence,
         seen: FileId,
@@ -115,11 +115,11 @@ impl Acquire {
         let (queue, at) = match medium.has_links() && !policy.no_wait {
             true => (Queue::Open, At::Line(Line::arriving(*medium))),
             false => {
-                let enter = Enter::contender(*medium, policy.mutex_patience());
-                (Queue::Without, At::Enter(enter))
+                (Queue::Without, At::Enter(Enter::contender(*medium, policy.mutex_patience())))
             }
         };
-        Self { medium: *medium, mind: Mind::new(now), queue, at: Box::new(at) }
+        let past = Past::default();
+        Self { medium: *medium, mind: Mind::new(now), queue, past, at: Box::new(at) }
     }
 
     /// Whom it waits for, while it does.
@@ -137,7 +137,8 @@ impl Acquire {
                     Queue::Open if !self.medium.has_links() => Queue::Without,
                     queue => queue,
                 };
-                self.go(At::Attempt(Attempt::new(inside)))
+                let attempt = Attempt::new(inside, self.past.judged.take());
+                self.go(At::Attempt(attempt))
             }
             Ok(Entry::Crowded(own)) => {
                 self.medium = own.medium;
@@ -160,7 +161,7 @@ impl Acquire {
     }
 
     /// Out of the mutex again, as owner or not.
-    fn attempted(self, inside: Inside, attempted: Attempted) -> Outcome {
+    fn attempted(mut self, inside: Inside, attempted: Attempted) -> Outcome {
         match attempted {
             Attempted::Owned(acquired) => {
                 self.leave(inside.vacate_as_owner(), Then::Own { inside, acquired })
@@ -168,11 +169,14 @@ impl Acquire {
             Attempted::Wait { .. } if self.queue == Queue::Open => {
                 self.leave(inside.abandon().close(Slot::Judged), Then::Join)
             }
-            Attempted::Wait { seen } => self.leave(inside.step_back(), Then::Wait { seen }),
+            Attempted::Wait { seen } => self.leave(inside.step_back(), Then::Wait(seen)),
             Attempted::Signal { sentence, seen } => {
                 self.leave(inside.step_back(), Then::Signal { sentence, seen })
             }
-            Attempted::Again => self.leave(inside.step_back(), Then::Restart),
+            Attempted::Again { past } => {
+                self.past.judged = past;
+                self.leave(inside.step_back(), Then::Restart)
+            }
             Attempted::Failed(failure) => self.leave(inside.abandon(), Then::Done(Err(failure))),
         }
     }
@@ -180,7 +184,10 @@ impl Acquire {
     /// The wait for one owner is over.
     fn kept_vigil(self, context: &Context, now: Now, outcome: Result<Ended, Failure>) -> Outcome {
         match outcome {
-            Ok(Ended::Gone) => self.restart(context, now),
+            Ok(Ended::Gone { open }) => {
+                let past = Past { judged: open, ..self.past };
+                Self { past, ..self }.restart(context, now)
+            }
             Ok(Ended::Ripe) => self.leave(Chores::new().close(Slot::Judged), Then::Restart),
             Ok(Ended::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })
@@ -214,13 +221,11 @@ impl Acquire {
 
     /// Ends outside the mutex: the place in the queue goes.
     fn quit(self, failure: Failure) -> Outcome {
-        match self.queue {
-            Queue::At(Place { number, .. }) => {
-                let chores = Chores::new().forget(number).let_go(Slot::Ticket, self.medium);
-                self.leave(chores, Then::Done(Err(failure)))
-            }
-            Queue::Open | Queue::Without => Flow::Done(Err(failure)),
-        }
+        let Queue::At(Place { number, .. }) = self.queue else {
+            return Flow::Done(Err(failure));
+        };
+        let chores = Chores::new().forget(number).let_go(Slot::Ticket, self.medium);
+        self.leave(chores, Then::Done(Err(failure)))
     }
 
     fn leave(self, chores: Chores, then: Then) -> Outcome {
@@ -256,7 +261,7 @@ impl Acquire {
             // The mutex has no name any more: what cannot be let go of harms nobody.
             (_, Then::Done(Ok(acquired))) => Flow::Done(Ok(acquired)),
             (Err(failure), _) => Flow::Done(Err(failure)),
-            (Ok(()), Then::Wait { seen }) => self.wait(seen),
+            (Ok(()), Then::Wait(seen)) => self.wait(seen),
             (Ok(()), Then::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })
             }
@@ -268,6 +273,10 @@ impl Acquire {
 
     /// From the top: the ticket that we had is gone.
     fn anew(mut self) -> Outcome {
+        let chores = self.past.close();
+        if !chores.is_empty() {
+            return self.leave(chores, Then::Anew);
+        }
         self.queue = Queue::Open;
         let line = Line::arriving(self.medium);
         self.go(At::Line(line))
@@ -350,9 +359,9 @@ impl Machine for Acquire {
         match self.take() {
             At::Line(line) => {
                 if let Some(place) = line.place() {
-                    self.medium = place.medium;
-                    self.queue = Queue::At(place);
+                    (self.medium, self.queue) = (place.medium, Queue::At(place));
                 }
+                self.past.ahead = line.has_past();
                 match line.step(context, now, &mut self.mind, event) {
                     Flow::Go(line) => self.go(At::Line(line)),
                     Flow::Done(outcome) => self.stood(context, now, outcome),

@@ -20,6 +20,8 @@ use crate::time::Now;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     inside: Inside,
+    /// A lock file that was gone before we came, and that is still open.
+    past: Option<FileId>,
     at: At,
 }
 
@@ -51,14 +53,16 @@ pub(crate) enum Attempted {
     /// Its owner is to be ended first.
     Signal { sentence: Sentence, seen: FileId },
     /// Something has changed that only a peer outside our mutex can have changed.
-    Again,
+    Again { past: Option<FileId> },
     /// There is nothing to be had.
     Failed(Failure),
 }
 
 impl Attempt {
-    pub(crate) const fn new(inside: Inside) -> Self {
-        Self { inside, at: At::Look(Look::new(inside.medium)) }
+    pub(crate) fn new(inside: Inside, past: Option<FileId>) -> Self {
+        let medium = inside.medium;
+        let look = past.map_or(Look::new(medium), |open| Look::again(medium, open));
+        Self { inside, past, at: At::Look(look) }
     }
 
     pub(crate) const fn inside(&self) -> Inside {
@@ -86,7 +90,8 @@ impl Attempt {
                 Flow::Go(look) => At::Look(look),
                 Flow::Done(Err(failure)) => return failed(failure),
                 Flow::Done(Ok(Looked { snapshot, .. })) => {
-                    match decide(context, now, mind, snapshot) {
+                    self.past = self.past.filter(|_| snapshot == Snapshot::Absent);
+                    match decide(context, now, mind, snapshot, self.past) {
                         Flow::Go(None) => At::Draw { takeover: None, draw: Draw::new() },
                         Flow::Go(Some(takeover)) => {
                             At::Sweep { takeover, sweep: Sweep::new(self.inside.medium) }
@@ -113,7 +118,9 @@ impl Attempt {
                 Flow::Done(Ok(Published::Owned(ownership))) => {
                     return Flow::Done(Attempted::Owned(Acquired { ownership, takeover }));
                 }
-                Flow::Done(Ok(Published::Taken)) => return Flow::Done(Attempted::Again),
+                Flow::Done(Ok(Published::Taken)) => {
+                    return Flow::Done(Attempted::Again { past: self.past });
+                }
                 Flow::Done(Err(failure)) => return failed(failure),
             },
         };
@@ -127,6 +134,7 @@ fn decide(
     now: Now,
     mind: &mut Mind,
     snapshot: Snapshot,
+    past: Option<FileId>,
 ) -> Flow<Option<Takeover>, Attempted> {
     let owner = snapshot.record().cloned().map(Box::new);
     match (mind.decide(context, now, &snapshot), snapshot) {
@@ -139,7 +147,7 @@ fn decide(
         (Decision::Signal(sentence), Snapshot::Present(Seen { id: seen, .. })) => {
             Flow::Done(Attempted::Signal { sentence, seen })
         }
-        (Decision::Signal(_), Snapshot::Absent) => Flow::Done(Attempted::Again),
+        (Decision::Signal(_), Snapshot::Absent) => Flow::Done(Attempted::Again { past }),
     }
 }
 

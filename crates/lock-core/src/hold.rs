@@ -164,13 +164,19 @@ impl Hold {
     }
 
     fn look_whose(self) -> Outcome {
-        let look = Look::new(self.ownership.medium);
+        let look = self.whose();
         self.go(At::LookWhose(look))
     }
 
     /// Takes the state out, for a step that puts the next one there.
     fn take(&mut self) -> At {
-        mem::replace(&mut *self.at, At::LookWhose(Look::new(self.ownership.medium)))
+        let other = At::LookWhose(self.whose());
+        mem::replace(&mut *self.at, other)
+    }
+
+    /// Who has it now? Not through [`Slot::Judged`], where what we had waited for may be open.
+    const fn whose(&self) -> Look {
+        Look::through(Slot::Guard, self.ownership.medium)
     }
 
     fn go(mut self, at: At) -> Outcome {

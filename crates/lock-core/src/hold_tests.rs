@@ -147,7 +147,7 @@ fn an_owner_that_was_taken_over_hears_to_whom_whatever_it_tries() {
     for attempt in attempts {
         let held = attempt.run(&mut disk);
         assert_eq!(lost_to(held), Some(process("b").token));
-        disk.close(context.pid, Slot::Judged);
+        disk.close(context.pid, Slot::Guard);
     }
     assert_eq!(disk.text(Name::Lock), by_b);
     assert_eq!(disk.names(), ["Generation", "Lock"]);

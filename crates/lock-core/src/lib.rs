@@ -37,6 +37,7 @@ mod look;
 pub mod machine;
 mod mutex;
 mod own;
+mod past;
 mod peek;
 pub mod policy;
 mod publish;

@@ -62,6 +62,14 @@ impl Line {
         }
     }
 
+    /// Whether the ticket of one before us that has ended is still open.
+    pub(crate) const fn has_past(&self) -> bool {
+        match &self.at {
+            At::Turn(turn) => turn.has_past(),
+            At::Arrive(_) | At::Join(_) => false,
+        }
+    }
+
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
             At::Arrive(arrive) => arrive.effect(),

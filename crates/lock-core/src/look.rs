@@ -10,6 +10,7 @@ use crate::snapshot::{Defect, FileId, KernelLock, Seen, Snapshot};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Look {
     medium: Medium,
+    slot: Slot,
     file: File,
     at: At,
 }
@@ -37,7 +38,7 @@ enum At {
     /// It does not.
     Close,
     Open,
-    /// There is none any more: what is open has lost its name.
+    /// What we have opened has lost its name meanwhile.
     CloseGone,
     Stat,
     /// Asked in shared mode, because askers must not look like owners to each other.
@@ -49,30 +50,37 @@ enum At {
 impl Look {
     /// With no file open yet.
     pub(crate) const fn new(medium: Medium) -> Self {
-        Self { medium, file: File::New, at: At::Open }
+        Self { medium, slot: Slot::Judged, file: File::New, at: At::Open }
     }
 
-    /// With the file of an earlier look still open.
+    /// As a new one, but through another slot.
+    pub(crate) const fn through(slot: Slot, medium: Medium) -> Self {
+        Self { slot, ..Self::new(medium) }
+    }
+
+    /// With the file of an earlier look still open. If there is no lock file any more, it stays
+    /// open, and is the same.
     pub(crate) const fn again(medium: Medium, open: FileId) -> Self {
-        Self { medium, file: File::Same, at: At::Again(open) }
+        Self { medium, slot: Slot::Judged, file: File::Same, at: At::Again(open) }
     }
 
     pub(crate) fn effect(&self) -> Effect {
+        let slot = self.slot;
         match self.at {
             At::Again(_) => Effect::Look(Name::Lock),
-            At::Close | At::CloseGone => Effect::Close(Slot::Judged),
-            At::Open => Effect::Open { slot: Slot::Judged, name: Name::Lock, write: false },
-            At::Stat => Effect::Stat(Slot::Judged),
-            At::Lock(_) => Effect::Lock(Slot::Judged, Share::Shared),
-            At::Unlock(_) => Effect::Unlock(Slot::Judged),
-            At::Read(..) => Effect::Read(Slot::Judged),
+            At::Close | At::CloseGone => Effect::Close(slot),
+            At::Open => Effect::Open { slot, name: Name::Lock, write: false },
+            At::Stat => Effect::Stat(slot),
+            At::Lock(_) => Effect::Lock(slot, Share::Shared),
+            At::Unlock(_) => Effect::Unlock(slot),
+            At::Read(..) => Effect::Read(slot),
         }
     }
 
     pub(crate) fn step(mut self, event: &Event) -> Flow<Self, Result<Looked, Failure>> {
         self.at = match (&self.at, event) {
             (At::Again(id), event) if event.leads_to(*id) => self.arbitrate(*id),
-            (At::Again(_), Event::Absent) => At::CloseGone,
+            (At::Again(_), Event::Absent) => return self.done(Snapshot::Absent),
             (At::Again(_), Event::Stat(_)) => {
                 self.file = File::New;
                 At::Close

@@ -43,6 +43,54 @@ fn a_release_is_handed_to_the_first_and_wakes_nobody_else() {
     insta::assert_snapshot!(disk.story());
 }
 
+/// To close the last descriptor of a file without a name takes the kernel a while.
+#[test]
+fn what_was_waited_for_is_closed_only_when_the_lock_is_ours() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b] = line(&mut disk, ["a", "b"]);
+    release(&mut disk, &context, ownership);
+    let first = acquired(a.run(&mut disk));
+    assert_eq!(disk.open_slots(process("a").pid), [Slot::Ticket, Slot::Judged]);
+    release(&mut disk, &process("a"), first);
+    acquired(b.run(&mut disk));
+    assert_eq!(disk.open_slots(process("b").pid), [Slot::Ticket, Slot::Ahead]);
+    assert!(!disk.story().contains("Close(Ahead)"));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
+/// One before it gives up, and there is another.
+#[test]
+fn what_was_waited_for_is_closed_before_another_is() {
+    let mut disk = Disk::new();
+    owner(&mut disk, "o");
+    let [_a, mut b, c] = line(&mut disk, ["a", "b", "c"]);
+    b.feed(&mut disk, Event::Woken(Wake::Cancelled));
+    assert_eq!(b.run(&mut disk), Err(Failure::Cancelled));
+    disk.let_go(process("b").pid);
+    disk.story();
+    c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    assert!(disk.story().contains("c  Close(Ahead)\nc  Open(Ahead, Queued(1))\n"));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
+/// Whose ticket has been removed by hand begins anew, with nothing open.
+#[test]
+fn what_was_waited_for_is_closed_before_one_comes_anew() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b] = line(&mut disk, ["a", "b"]);
+    release(&mut disk, &context, ownership);
+    let first = acquired(a.run(&mut disk));
+    release(&mut disk, &process("a"), first);
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Link(Ticket, Mutex)");
+    disk.remove(Name::Queued(2));
+    let b = b.after(&mut disk, "Close(Ahead)");
+    assert_eq!(disk.open_slots(process("b").pid), []);
+    acquired(b.run(&mut disk));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 /// It stays in line until the lock is its own.
 #[test]
 fn a_waiter_whose_takeover_is_swapped_under_its_hands_keeps_its_number() {

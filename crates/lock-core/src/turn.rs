@@ -4,9 +4,9 @@
 //!  ┌─▶ list ──nobody before us──▶ our turn
 //!  │     │
 //!  │     ▼  ┌── with a new number
-//!  │   open the one before ─▶ alive? ──yes──▶ watch it ─▶ there and alive? ──yes──▶ sleep ─▶ …
-//!  │                            │no                         │no                  (now and then:
-//!  └── clear its number ◀───────┴───────────────────────────┘                 look at the lock)
+//!  │   open the one before ─▶ watch it ─▶ there and alive? ──yes──▶ sleep ─▶ …
+//!  │                                         │no             (now and then: look at the lock)
+//!  └── clear its number, if it is dead ◀─────┘
 //! ```
 //!
 //! The one before us stands for everyone before it, and its ticket for all that it will do: it
@@ -58,6 +58,8 @@ pub(crate) struct Turn {
     open: Option<u64>,
     /// Which file that is, once we have looked.
     file: Option<FileId>,
+    /// Whether one that has ended is still open there: see [`Past`](crate::past::Past).
+    past: bool,
     /// How many were before us when we last counted.
     before: Option<u32>,
     wakes: Wakes,
@@ -71,8 +73,6 @@ pub(crate) struct Turn {
 /// What ends a sleep early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Wakes {
-    /// Nothing yet.
-    Unset,
     Events,
     /// Nothing: this file system cannot watch.
     Polls,
@@ -108,9 +108,7 @@ enum At {
     Remove,
     Unlock(Then),
     Watch,
-    Sleep {
-        until: Boot,
-    },
+    Sleep(Boot),
     Look(Look),
     CloseLock(Next),
     CloseAhead(Then),
@@ -149,8 +147,9 @@ impl Turn {
             place,
             open: None,
             file: None,
+            past: false,
             before: None,
-            wakes: Wakes::Unset,
+            wakes: Wakes::Polls,
             nap: FIRST_NAP,
             rounds: 0,
             sight: Sight::Held(Boot(u64::MAX)),
@@ -161,6 +160,11 @@ impl Turn {
 
     pub(crate) const fn place(&self) -> Place {
         self.place
+    }
+
+    /// Whether a ticket that has ended is open in [`Slot::Ahead`].
+    pub(crate) const fn has_past(&self) -> bool {
+        self.past
     }
 
     pub(crate) fn effect(&self) -> Effect {
@@ -177,7 +181,7 @@ impl Turn {
             At::Remove => Effect::Unlink(self.ahead()),
             At::Unlock(_) => Effect::Unlock(Slot::Ahead),
             At::Watch => Effect::Watch(Slot::Ahead),
-            At::Sleep { until } => Effect::Sleep { until: *until },
+            At::Sleep(until) => Effect::Sleep { until: *until },
             At::Look(look) => look.effect(),
             At::CloseLock(_) => Effect::Close(Slot::Judged),
             At::CloseAhead(_) => Effect::Close(Slot::Ahead),
@@ -206,13 +210,14 @@ impl Turn {
             (At::CloseQueue(Found::Behind(line)), _) => self.found(context, now, line),
             (At::OpenAhead(number), Event::Done) => {
                 self.open = Some(number);
-                self.wakes = Wakes::Unset;
-                self.nap = FIRST_NAP;
-                self.go(At::Stat(Wake::Changed))
+                self.go(At::Watch)
             }
             (At::OpenAhead(_), Event::Absent) => self.changed(context, now),
             (At::OpenAhead(_), _) => self.ours(),
-            (At::Stat(_), Event::Stat(stat)) if stat.links == 0 => self.close(Then::List),
+            (At::Stat(_), Event::Stat(stat)) if stat.links == 0 => {
+                (self.open, self.file, self.past) = (None, None, true);
+                self.changed(context, now)
+            }
             (At::Stat(wake), Event::Stat(stat)) => {
                 self.file = Some(stat.id);
                 self.go(At::Ask(wake, stat.id))
@@ -236,17 +241,15 @@ impl Turn {
                 };
                 self.go(At::Stat(Wake::Changed))
             }
-            (At::Sleep { .. }, Event::Woken(Wake::Cancelled)) => {
-                Flow::Done(Err(Failure::Cancelled))
-            }
-            (At::Sleep { .. }, Event::Woken(wake)) => {
+            (At::Sleep(_), Event::Woken(Wake::Cancelled)) => Flow::Done(Err(Failure::Cancelled)),
+            (At::Sleep(_), Event::Woken(wake)) => {
                 self.rounds = 0;
                 match self.open {
                     Some(_) => self.go(At::Stat(*wake)),
                     None => self.go(At::Open),
                 }
             }
-            (At::Sleep { .. }, event) => Flow::Done(Err(Failure::of(&self.effect(), event))),
+            (At::Sleep(_), event) => Flow::Done(Err(Failure::of(&self.effect(), event))),
             (At::Look(look), event) => match look.step(event) {
                 Flow::Go(look) => self.go(At::Look(look)),
                 Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
@@ -265,13 +268,11 @@ impl Turn {
     /// Somebody is before us.
     fn found(mut self, context: &Context, now: Now, line: Before) -> Outcome {
         self.before = Some(line.count);
+        self.idle = self.idle.filter(|idle| idle.first == line.first);
         match self.open {
             Some(open) if open == line.ahead => self.stay_or_pass(context, now, line),
-            Some(_) => self.close(Then::Open(line.ahead)),
-            None => {
-                self.idle = self.idle.filter(|idle| idle.first == line.first);
-                self.go(At::OpenAhead(line.ahead))
-            }
+            None if !self.past => self.go(At::OpenAhead(line.ahead)),
+            _ => self.close(Then::Open(line.ahead)),
         }
     }
 
@@ -281,13 +282,12 @@ impl Turn {
         if self.rounds <= MAX_ROUNDS {
             return self.go(At::Open);
         }
-        self.go(At::Sleep { until: now.boot.after(context.policy.mutex_retry) })
+        self.go(At::Sleep(now.boot.after(context.policy.mutex_retry)))
     }
 
     /// The one before us lives.
     fn alive(mut self, context: &Context, now: Now, wake: Wake) -> Outcome {
         match (self.wakes, wake) {
-            (Wakes::Unset, _) => self.go(At::Watch),
             // Not at each of the short sleeps.
             (Wakes::Polls, Wake::Due) if self.nap < FIRST_NAP.min(self.longest(context)) => {
                 self.sleep(context, now)
@@ -303,10 +303,9 @@ impl Turn {
 
     fn longest(&self, context: &Context) -> Duration {
         let poll = context.policy.poll;
+        let deep = LONGEST_NAP * self.before.unwrap_or(1).clamp(1, DEEPEST);
         let longest = match (self.idle, self.wakes) {
-            (None, Wakes::Events) => {
-                poll * LONGEST_NAP * self.before.unwrap_or(1).clamp(1, DEEPEST)
-            }
+            (None, Wakes::Events) => poll * deep,
             _ => poll,
         };
         longest.min(context.policy.max_wait)
@@ -316,7 +315,7 @@ impl Turn {
         let longest = self.longest(context);
         let nap = self.nap.min(longest);
         let next = match self.wakes {
-            Wakes::Events | Wakes::Unset => nap * 4,
+            Wakes::Events => nap * 4,
             Wakes::Polls => nap + nap.max(FIRST_POLL * 4) / 4,
         };
         self.nap = next.min(longest);
@@ -325,7 +324,7 @@ impl Turn {
             Sight::Held(held) if held > now.boot => until.min(held),
             _ => until,
         };
-        self.go(At::Sleep { until })
+        self.go(At::Sleep(until))
     }
 
     /// A look at the lock, now and then: the first may be stopped, or more patient than we are.
@@ -358,8 +357,7 @@ impl Turn {
         if matches!(self.sight, Sight::Held(_)) {
             return self.sleep(context, now);
         }
-        let idle = self.idle.filter(|idle| idle.first == line.first);
-        let idle = idle.unwrap_or(Idle { first: line.first, since: now.boot });
+        let idle = self.idle.unwrap_or(Idle { first: line.first, since: now.boot });
         self.idle = Some(idle);
         if now.boot.since(idle.since) < context.policy.poll * line.count {
             return self.sleep(context, now);
@@ -385,7 +383,7 @@ impl Turn {
     }
 
     fn close(mut self, then: Then) -> Outcome {
-        (self.open, self.file) = (None, None);
+        (self.open, self.file, self.past) = (None, None, false);
         self.go(At::CloseAhead(then))
     }
 

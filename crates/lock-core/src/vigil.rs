@@ -46,8 +46,8 @@ enum At {
 /// Why the wait is over.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ended {
-    /// There is no lock file any more.
-    Gone,
+    /// There is no lock file any more. This one, that there was, is still open.
+    Gone { open: Option<FileId> },
     /// There is something to be had: enter the mutex and look once more. The file is open.
     Ripe,
     /// The owner is to be ended first. The file is open.
@@ -115,7 +115,10 @@ impl Vigil {
         let Looked { snapshot, file } = looked;
         match (mind.decide(context, now, &snapshot), snapshot) {
             (Decision::GiveUp(failure), _) => Flow::Done(Err(failure)),
-            (_, Snapshot::Absent) => Flow::Done(Ok(Ended::Gone)),
+            (_, Snapshot::Absent) => {
+                let open = self.file.filter(|_| file == File::Same);
+                Flow::Done(Ok(Ended::Gone { open }))
+            }
             (Decision::Signal(sentence), Snapshot::Present(Seen { id: seen, .. })) => {
                 Flow::Done(Ok(Ended::Signal { sentence, seen }))
             }

@@ -108,6 +108,10 @@ impl Driver<'_> {
     }
 }
 
+/// What a new owner keeps open: its ticket, and for now what it waited for, whose closing would
+/// hold up its work.
+pub(crate) const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged];
+
 /// What an owner keeps open between two machines.
 pub(crate) const OWNERS: &[Slot] = &[Slot::Ticket];
 

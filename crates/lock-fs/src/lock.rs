@@ -15,7 +15,7 @@ use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Waiters};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::drive::{Driver, OWNERS, Told, Tracer};
+use crate::drive::{Driver, NEW_OWNERS, Told, Tracer};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::keeper::Keeper;
@@ -179,7 +179,7 @@ impl Lock {
         };
         let outcome = inner.with_driver(cancel, |driver| {
             let outcome = driver.run(machine, &context, &mut disk, &mut tell);
-            let kept = if outcome.is_ok() { OWNERS } else { &[] };
+            let kept = if outcome.is_ok() { NEW_OWNERS } else { &[] };
             driver.let_go_but(kept, &context, &mut disk);
             outcome
         });

@@ -23,6 +23,7 @@ use super::words;
 use super::{Act, Subject};
 use crate::strace::{self, Call};
 
+const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged];
 const OWNERS: &[Slot] = &[Slot::Ticket];
 const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim];
 
@@ -179,7 +180,7 @@ impl<'a> Session<'a> {
         self.begin(thread);
         let context = self.context.clone();
         let outcome = self.replay("acquire", thread, |now| Acquire::new(&context, now))?;
-        let kept = if outcome.is_ok() { OWNERS } else { &[] };
+        let kept = if outcome.is_ok() { NEW_OWNERS } else { &[] };
         self.let_go_but(kept, thread)?;
         // The directory is opened anew and everything tried again, once.
         if matches!(outcome, Err(Failure::DirectoryGone)) && !self.reopened {
