@@ -164,7 +164,7 @@ impl Watcher {
             }
             Interest::End => WatchFlags::CLOSE_WRITE,
         };
-        inotify::add_watch(inotify, path.as_str(), what)?;
+        io::retry_on_intr(|| inotify::add_watch(&*inotify, path.as_str(), what))?;
         Ok(())
     }
 }

@@ -247,7 +247,7 @@ fn the_end_must_come_and_must_be_the_end() {
     let acquired = recorded.calls.iter().position(|call| call.name == "clone3");
     let acquired = acquired.expect("because the keeper starts with the first guard");
     let open = explain(&recorded.calls[..acquired], &[Act::Acquire]);
-    assert_eq!(open, What::LeftOpen(vec!["ticket".to_owned()]));
+    assert_eq!(open, What::LeftOpen(vec!["ticket".to_owned(), "judged".to_owned()]));
 }
 
 /// What a person reads: where, what is asked for, and what is there instead.
