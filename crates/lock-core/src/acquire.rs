@@ -184,11 +184,14 @@ impl Acquire {
     /// The wait for one owner is over.
     fn kept_vigil(self, context: &Context, now: Now, outcome: Result<Ended, Failure>) -> Outcome {
         match outcome {
-            Ok(Ended::Gone { open }) => {
+            Ok(Ended::Gone { open }) if open.is_none() || self.queue != Queue::Open => {
                 let past = Past { judged: open, ..self.past };
                 Self { past, ..self }.restart(context, now)
             }
-            Ok(Ended::Ripe) => self.leave(Chores::new().close(Slot::Judged), Then::Restart),
+            // Whoever has no number yet may have to stand in line, and looks from there.
+            Ok(Ended::Ripe | Ended::Gone { .. }) => {
+                self.leave(Chores::new().close(Slot::Judged), Then::Restart)
+            }
             Ok(Ended::Signal { sentence, seen }) => {
                 self.go(At::Signal { sentence, then: Resume::Wait { seen } })
             }
@@ -267,7 +270,10 @@ impl Acquire {
             }
             (Ok(()), Then::Restart) => self.restart(context, now),
             (Ok(()), Then::Anew) => self.anew(),
-            (Ok(()), Then::Join) => self.join(),
+            (Ok(()), Then::Join) => {
+                let line = Line::joining(self.medium);
+                self.go(At::Line(line))
+            }
         }
     }
 
@@ -279,11 +285,6 @@ impl Acquire {
         }
         self.queue = Queue::Open;
         let line = Line::arriving(self.medium);
-        self.go(At::Line(line))
-    }
-
-    fn join(self) -> Outcome {
-        let line = Line::joining(self.medium);
         self.go(At::Line(line))
     }
 
@@ -310,8 +311,7 @@ impl Acquire {
     }
 
     fn restart(self, context: &Context, now: Now) -> Outcome {
-        let patience = context.policy.mutex_patience();
-        self.enter(context, now, patience)
+        self.enter(context, now, context.policy.mutex_patience())
     }
 
     fn enter(self, context: &Context, now: Now, patience: Duration) -> Outcome {

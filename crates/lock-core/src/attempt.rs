@@ -9,7 +9,7 @@ use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event};
 use crate::generation::Draw;
 use crate::inside::Inside;
-use crate::look::{Look, Looked};
+use crate::look::{File, Look, Looked};
 use crate::machine::{Context, Failure, Flow, Takeover};
 use crate::publish::{Publish, Published};
 use crate::snapshot::{FileId, Seen, Snapshot};
@@ -52,7 +52,8 @@ pub(crate) enum Attempted {
     Wait { seen: FileId },
     /// Its owner is to be ended first.
     Signal { sentence: Sentence, seen: FileId },
-    /// Something has changed that only a peer outside our mutex can have changed.
+    /// Something has changed that only a peer outside our mutex can have changed. What was past
+    /// before may be open still.
     Again { past: Option<FileId> },
     /// There is nothing to be had.
     Failed(Failure),
@@ -89,8 +90,9 @@ impl Attempt {
             At::Look(look) => match look.step(&event) {
                 Flow::Go(look) => At::Look(look),
                 Flow::Done(Err(failure)) => return failed(failure),
-                Flow::Done(Ok(Looked { snapshot, .. })) => {
-                    self.past = self.past.filter(|_| snapshot == Snapshot::Absent);
+                Flow::Done(Ok(Looked { snapshot, file })) => {
+                    let is_kept = snapshot == Snapshot::Absent && file == File::Same;
+                    self.past = self.past.filter(|_| is_kept);
                     match decide(context, now, mind, snapshot, self.past) {
                         Flow::Go(None) => At::Draw { takeover: None, draw: Draw::new() },
                         Flow::Go(Some(takeover)) => {

@@ -86,6 +86,23 @@ fn a_silent_owner_is_ended_before_its_lock_is_taken() {
     insta::assert_snapshot!(disk.story());
 }
 
+/// It has no number yet, and has to take one while the owner is on its way out.
+#[test]
+fn a_silent_owner_that_goes_by_itself_leaves_nothing_open() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    disk.nerve(context.pid, Nerve::DiesOfKill);
+    disk.pass(1_000);
+    let waiter = contender(&disk, OnTimeout::Stop).until(&mut disk, "Sleep");
+    let release = Hold::release(&context, disk.now, ownership);
+    let release = Worker::new(context, release).until(&mut disk, "Unlink(Mutex)");
+    let waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    assert!(disk.at(Name::Queued(1)).is_some(), "{}", disk.story());
+    assert!(release.run(&mut disk).is_ok());
+    assert!(waiter.run(&mut disk).is_ok());
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 #[test]
 fn an_owner_that_ignores_the_asking_is_killed_after_the_grace() {
     let mut disk = Disk::new();

@@ -74,6 +74,24 @@ fn what_was_waited_for_is_closed_before_another_is() {
     assert_eq!(disk.complaints(), [""; 0]);
 }
 
+/// A stranger makes a lock, removes it, and makes another, all while the first in line looks.
+#[test]
+fn what_was_waited_for_is_not_closed_twice() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a] = line(&mut disk, ["a"]);
+    release(&mut disk, &context, ownership);
+    let stranger = Inode::file("", disk.now.wall);
+    let a = a.after(&mut disk, "Link(Ticket, Mutex)").until(&mut disk, "Look(Lock)");
+    disk.put(&[Name::Lock], stranger.clone());
+    let a = a.until(&mut disk, "Open(Judged, Lock)");
+    disk.remove(Name::Lock);
+    let a = a.until(&mut disk, "Link(Ticket, Lock)");
+    disk.put(&[Name::Lock], stranger);
+    acquired(a.run(&mut disk));
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 /// Whose ticket has been removed by hand begins anew, with nothing open.
 #[test]
 fn what_was_waited_for_is_closed_before_one_comes_anew() {

@@ -115,8 +115,10 @@ pub(crate) const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged
 /// What an owner keeps open between two machines.
 pub(crate) const OWNERS: &[Slot] = &[Slot::Ticket];
 
-/// And in the middle of a step: without hard links the mutex is a file of its own.
-pub(crate) const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim];
+/// And in the middle of a step: without hard links the mutex is a file of its own, and what was
+/// waited for is not closed in the mutex.
+pub(crate) const STEPPERS: &[Slot] =
+    &[Slot::Ticket, Slot::Mutex, Slot::Reclaim, Slot::Ahead, Slot::Judged];
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,9 @@ pub enum Property {
     ///
     /// Who evicts does not queue, and a peer does not either.
     FirstComeFirstServed,
+    /// Each file that is opened is closed by a call of its own, once: none is opened where another
+    /// is still open, and none is closed that is not.
+    OneCloseEach,
     /// No contender reports an error that nothing brought about.
     NoFalseAlarm,
     /// No file of a contender that has ended remains; the queue's empty directory may.
@@ -49,7 +52,7 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OneOwner,
         Self::OwnFile,
         Self::OneInMutex,
@@ -61,6 +64,7 @@ impl Property {
         Self::PatienceKept,
         Self::NoLostWake,
         Self::FirstComeFirstServed,
+        Self::OneCloseEach,
         Self::NoFalseAlarm,
         Self::NothingLeft,
         Self::CanEnd,
@@ -82,6 +86,7 @@ impl Property {
             Self::PatienceKept => "an owner that gets on is never timed out",
             Self::NoLostWake => "nobody sleeps through a change of the lock",
             Self::FirstComeFirstServed => "nobody is overtaken by one who came later",
+            Self::OneCloseEach => "each file that is opened is closed once",
             Self::NoFalseAlarm => "no contender fails without a cause",
             Self::NothingLeft => "nothing is left behind once all have ended",
             Self::CanEnd => "each running contender can still reach an end",

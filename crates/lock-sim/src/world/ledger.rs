@@ -34,6 +34,9 @@ impl World {
         if outside && *event == Event::Done && changes_lock(effect) {
             self.cry(universe, Property::UnderMutex);
         }
+        if !is_peer(process) && self.misuses_a_slot(pid, effect) {
+            self.cry(universe, Property::OneCloseEach);
+        }
         self.queue(process, effect, event);
         match (effect, event) {
             // One that cannot be read is judged all the same.
@@ -75,6 +78,19 @@ impl World {
             }
             (Effect::Unlink(Name::Lock), Event::Done) => self.dropped(pid, process, lock),
             _ => {}
+        }
+    }
+
+    /// Whether it opens over an open file, or closes what is not open. The process is still as it was
+    /// before the call.
+    fn misuses_a_slot(&self, pid: Pid, effect: &Effect) -> bool {
+        let is_open = |slot| self.process(pid).is_some_and(|process| process.fd(slot).is_some());
+        match *effect {
+            Effect::Open { slot, .. } | Effect::Create(slot, _) | Effect::CreateAnonymous(slot) => {
+                is_open(slot)
+            }
+            Effect::Close(slot) => !is_open(slot),
+            _ => false,
         }
     }
 

@@ -11,6 +11,9 @@ use super::{Action, World, begin};
 use crate::scope::Universe;
 use crate::zoo::{Around, Said};
 
+/// What the driver leaves open for who has just become owner.
+const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged];
+
 impl World {
     /// What follows from an action; nothing if it is not possible. In a merged scope the
     /// calls that only concern the caller itself follow at once.
@@ -191,7 +194,7 @@ impl World {
                     }
                     Some(note) => {
                         if matches!(note, Note::Acquired(_)) {
-                            self.close_all(pid, &mut process, notices, Some(Slot::Ticket));
+                            self.close_all(pid, &mut process, notices, NEW_OWNERS);
                         }
                         self.noted(universe, &mut process, &note);
                     }
@@ -234,18 +237,18 @@ impl World {
         pid: Pid,
         process: &mut Process,
         notices: &mut Vec<Notice>,
-        keep: Option<Slot>,
+        keep: &[Slot],
     ) {
         let abilities = super::Abilities::ALL;
         let files = &mut self.files;
         let mut caller = Caller { files, process, pid, abilities, wall: 0, notices };
-        for slot in SLOTS.into_iter().filter(|slot| Some(*slot) != keep) {
+        for slot in SLOTS.into_iter().filter(|slot| !keep.contains(slot)) {
             caller.close(slot);
         }
     }
 
     fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
-        self.close_all(pid, process, notices, None);
+        self.close_all(pid, process, notices, &[]);
         self.is_served(pid);
         let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;
         let ended = Process::new(Actor::Gone(fate), process.wall);
@@ -295,7 +298,7 @@ impl World {
         let mut process = Process::clone(process);
         let mut notices = Vec::new();
         self.leave_to_the_dead(pid, &process);
-        self.close_all(pid, &mut process, &mut notices, None);
+        self.close_all(pid, &mut process, &mut notices, &[]);
         // The watchers have been told already.
         notices.retain(|notice| matches!(notice, Notice::Unlocked | Notice::Freed(_)));
         process.life = Life::Dead;

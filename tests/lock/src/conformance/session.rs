@@ -25,7 +25,7 @@ use crate::strace::{self, Call};
 
 const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged];
 const OWNERS: &[Slot] = &[Slot::Ticket];
-const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim];
+const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim, Slot::Ahead, Slot::Judged];
 
 /// A process as far as it has been explained.
 pub(crate) struct Session<'a> {
