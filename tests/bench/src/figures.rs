@@ -65,6 +65,15 @@ impl Goal {
         }
     }
 
+    /// Says beside what was found what else explains it.
+    #[must_use]
+    pub(crate) fn noting(mut self, note: &str) -> Self {
+        if self.holds.is_some() {
+            self.found = format!("{} ({note})", self.found);
+        }
+        self
+    }
+
     /// Something that must be so.
     pub(crate) fn must(
         name: impl Into<String>,
@@ -137,6 +146,12 @@ mod tests {
         assert_eq!(Goal::ahead("turns", 5.0, None).holds, None);
         let goal = Goal::at_most("cost", f64::INFINITY, 1.3, " ×");
         assert_eq!((goal.holds, goal.found.as_str()), (Some(false), "∞ ×"));
+    }
+
+    #[test]
+    fn a_note_stands_only_beside_a_figure() {
+        let found = |figure| Goal::at_most("cost", figure, 1.3, " ×").noting("why").found;
+        assert_eq!([found(2.0), found(f64::NAN)], ["2.00 × (why)", "not measured"]);
     }
 
     #[test]
