@@ -47,7 +47,7 @@ pub enum Slot {
     Reclaim,
     /// The lock file under judgement.
     Judged,
-    /// Another's mutex.
+    /// Another's mutex; or the lock, to learn who has taken ours.
     Guard,
     /// Another's reclaim lock.
     Rival,

@@ -5,8 +5,8 @@ use crate::machine::{Failure, Flow, Medium, Refusal};
 use crate::record::Record;
 use crate::snapshot::{Defect, FileId, KernelLock, Seen, Snapshot};
 
-/// Takes a snapshot. The lock file, if there is one, stays open in [`Slot::Judged`], so
-/// that its inode number cannot become another's while we rely on it.
+/// Takes a snapshot. The lock file, if there is one, stays open in its slot, so that its inode
+/// number cannot become another's while we rely on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Look {
     medium: Medium,

@@ -6,10 +6,9 @@
 //! makes no call on the lock's files that is not an effect. So when a machine is done, what it
 //! has left open is let go of by another, [`Chores::letting_go`], except what an owner needs:
 //! its ticket, in the middle of a step its mutex, and until its first act what it has waited
-//! for. Only a machine that is dropped half way
-//! is cleared up after without one: the driver lets go of every slot, unlocks first, then
-//! closes. That is also what the kernel does when a process dies, and each machine is safe
-//! against it at every effect.
+//! for. Only a machine that is dropped half way is cleared up after without one: the driver
+//! lets go of every slot, unlocks first, then closes. That is also what the kernel does when a
+//! process dies, and each machine is safe against it at every effect.
 //!
 //! [`Chores::letting_go`]: crate::Chores::letting_go
 

@@ -3,14 +3,14 @@
 //! Whoever closes an inode without a name last frees it, and that takes longer than most of the
 //! calls of a hand-off. The maker is about to close it, too; so a waiter whose turn it is goes on
 //! first, and closes when it has the lock behind it or something else to do. With two in turns
-//! that is a fifth more owner changes, with eight a tenth.
+//! that was a fifth more owner changes, with eight a tenth.
 
 use crate::chores::Chores;
 use crate::effect::Slot;
 use crate::snapshot::FileId;
 
-/// The files of those who have left. They stay open when their waiter has become owner: what
-/// follows its release, or what it does first, closes them.
+/// The files of those who have left. They stay open until their slot is needed for another, and
+/// when their waiter has become owner: what follows its release, or its first act, closes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Past {
     /// The ticket that was before ours in the queue, in [`Slot::Ahead`].
