@@ -38,6 +38,7 @@ impl World {
             self.cry(universe, Property::OneCloseEach);
         }
         self.queue(process, effect, event);
+        sees_ends(process, effect, event);
         match (effect, event) {
             // One that cannot be read is judged all the same.
             (Effect::Read(Slot::Judged), Event::Bytes(_) | Event::Failed(_)) => {
@@ -347,6 +348,19 @@ impl World {
         if self.foul.is_none() && universe.scope.properties.contains(&property) {
             self.foul = Some(property);
         }
+    }
+}
+
+/// What has no name any more, and was seen so, is waited for no more, though it is still open.
+fn sees_ends(process: &mut Process, effect: &Effect, event: &Event) {
+    let judges = process.fd(Slot::Judged).is_some();
+    let truth = &mut process.truth;
+    match (effect, event) {
+        (Effect::Close(Slot::Ahead), _) => truth.past_ahead = false,
+        (Effect::Close(Slot::Judged), _) => truth.past_judged = false,
+        (Effect::Stat(Slot::Ahead), Event::Stat(stat)) => truth.past_ahead = stat.links == 0,
+        (Effect::Look(Name::Lock), Event::Absent) => truth.past_judged = judges,
+        _ => {}
     }
 }
 

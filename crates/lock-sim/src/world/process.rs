@@ -105,6 +105,10 @@ pub struct Truth {
     pub stepping: bool,
     /// What was true of the living owner that it has just taken the lock from.
     pub broke: Option<Facts>,
+    /// It has seen the end of the one before it, whose ticket may still be open.
+    pub past_ahead: bool,
+    /// The same of the lock file that it judged.
+    pub past_judged: bool,
     /// How far it is with queueing.
     pub stand: Stand,
     /// Behind whom it came: they had a place in the queue before it began.
@@ -208,7 +212,18 @@ impl Process {
     /// Whether it would be told of a change to what it waits for.
     #[must_use]
     pub fn is_watching(&self) -> bool {
-        [Slot::Guard, Slot::Judged].into_iter().any(|slot| self.watches(slot))
+        [Slot::Guard, Slot::Judged].into_iter().any(|slot| self.waits_for(slot))
+    }
+
+    /// Whether it watches what it has open there, and has not seen the end of it.
+    #[must_use]
+    pub fn waits_for(&self, slot: Slot) -> bool {
+        let is_past = match slot {
+            Slot::Ahead => self.truth.past_ahead,
+            Slot::Judged => self.truth.past_judged,
+            _ => false,
+        };
+        !is_past && self.watches(slot)
     }
 
     /// Whether it has begun to watch what it has open there.

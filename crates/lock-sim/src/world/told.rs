@@ -24,7 +24,7 @@ impl World {
         };
         let left = until.0.saturating_sub(self.boot().0);
         let missed = |slot: Slot, gone: bool, dead: bool| {
-            let file = process.fd(slot).filter(|_| process.watches(slot)).map(|fd| fd.ino);
+            let file = process.fd(slot).filter(|_| process.waits_for(slot)).map(|fd| fd.ino);
             file.and_then(|ino| Some((ino, self.files.inode(ino)?))).is_some_and(|(ino, inode)| {
                 (gone && self.is_gone(inode)) || (dead && self.is_dead(universe, ino, inode))
             })
