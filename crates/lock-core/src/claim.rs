@@ -36,6 +36,9 @@ enum At {
     Create,
     Stat,
     Lock(FileId),
+    /// The kernel has refused its lock, not because another has it. Who took the file for dead
+    /// meanwhile relies on its name's staying, so ours goes only with the lock: ask once more.
+    LockToUndo(FileId, Failure),
     Look(FileId),
     Write(FileId, String),
     /// Not this time: our own file goes, if there is one.
@@ -87,7 +90,7 @@ impl Claim {
             At::Link { .. } => Effect::Link(Slot::Ticket, role.name()),
             At::Create => Effect::Create(role.slot(), role.name()),
             At::Stat => Effect::Stat(role.slot()),
-            At::Lock(_) => Effect::Lock(role.slot(), Share::Exclusive),
+            At::Lock(_) | At::LockToUndo(..) => Effect::Lock(role.slot(), Share::Exclusive),
             At::Look(_) => Effect::Look(role.name()),
             At::Write(_, text) => Effect::Write(role.slot(), text.clone()),
             At::Undo(chores, _) => chores.effect(context),
@@ -127,8 +130,13 @@ impl Claim {
                 At::Undo(self.unlock(), Ok(Claimed::Reaped))
             }
             (At::Write(id, _), Event::Done) => return done(Claimed::Taken(*id)),
+            (At::Lock(id), event) => At::LockToUndo(*id, failed(event)),
+            (At::LockToUndo(id, failure), Event::Done) => {
+                At::Undo(self.withdraw(*id), Err(failure.clone()))
+            }
+            (At::LockToUndo(_, failure), _) => At::Undo(self.close(), Err(failure.clone())),
             // A guard that could not be filled is removed by its creator.
-            (At::Lock(id) | At::Look(id) | At::Write(id, _), event) => {
+            (At::Look(id) | At::Write(id, _), event) => {
                 At::Undo(self.withdraw(*id), Err(failed(event)))
             }
             (At::Undo(chores, outcome), event) => {

@@ -185,6 +185,20 @@ fn a_lock_that_its_taker_cannot_make_sure_of_is_removed() {
     }
 }
 
+/// It was held up for so long that another takes its file for dead, and relies on the name.
+#[test]
+fn a_guard_that_the_kernel_does_not_lock_is_not_removed_under_another() {
+    let mut disk = Disk::without(SEPARATE);
+    let mut slow = contender(&disk, "a").until(&mut disk, "Lock(Mutex, Exclusive)");
+    disk.pass(1_000);
+    let reaper = contender(&disk, "b").until(&mut disk, "Create(Reclaim, Reclaim)");
+    slow.feed(&mut disk, Event::Failed(Errno(5)));
+    assert!(matches!(slow.run(&mut disk), Err(Failure::System { .. })));
+    assert!(disk.at(Name::Mutex).is_some());
+    assert!(reaper.run(&mut disk).is_ok());
+    assert_eq!(disk.complaints(), [""; 0]);
+}
+
 #[test]
 fn dead_guards_are_cleared_on_every_medium() {
     for lacks in [LINKED, SEPARATE, UNARBITRATED] {
