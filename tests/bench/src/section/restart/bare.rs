@@ -1,4 +1,5 @@
-//! Agents as plain processes, restarted as the `process` supervisor does it, without a lock.
+//! Agents as plain processes, restarted as the `process` supervisor does it, without a lock and
+//! under one.
 
 use std::fs::OpenOptions;
 use std::process::{Child, Command, Stdio};
@@ -7,6 +8,7 @@ use camino::Utf8PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::home::{Home, IDLE};
+use super::locked::Locked;
 use crate::error::Error;
 
 /// All of them, ended when dropped.
@@ -27,13 +29,33 @@ impl Agents {
     /// One after the other.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         for (agent, index) in self.agents.iter_mut().zip(0..) {
-            let asked = kill_process(Pid::from_child(agent), Signal::TERM);
-            asked.map_err(Error::system("end", "an agent"))?;
-            agent.wait().map_err(Error::system("wait for", "an agent"))?;
+            end(agent)?;
+            wait(agent)?;
             *agent = start(&self.directory, index)?;
         }
         Ok(())
     }
+
+    /// The same under the lock: ending and starting are fenced, and so is noting that it is
+    /// done, which `fleet` does third.
+    pub(super) fn restart_under(&mut self, lock: &mut Locked) -> Result<(), Error> {
+        for (agent, index) in self.agents.iter_mut().zip(0..) {
+            lock.step(|| end(agent))?;
+            wait(agent)?;
+            lock.step(|| start(&self.directory, index).map(|started| *agent = started))?;
+            lock.step(|| Ok(()))?;
+        }
+        Ok(())
+    }
+}
+
+fn end(agent: &Child) -> Result<(), Error> {
+    let asked = kill_process(Pid::from_child(agent), Signal::TERM);
+    asked.map_err(Error::system("end", "an agent"))
+}
+
+fn wait(agent: &mut Child) -> Result<(), Error> {
+    agent.wait().map(drop).map_err(Error::system("wait for", "an agent"))
 }
 
 fn start(directory: &Utf8PathBuf, index: usize) -> Result<Child, Error> {
