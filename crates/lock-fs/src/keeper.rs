@@ -6,6 +6,7 @@
 //! that was told to [`Lock::keep_later`] starts it when told to [`Lock::keep`].
 
 use std::io;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,10 +22,10 @@ use crate::watch::{Cancel, Watcher, Woken};
 /// be before its ticket is watched.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// How long the keeper looks away after a change, other than by the bell. Each of the owner's
-/// own steps names its ticket once more and takes that name away, which wakes the keeper like a
-/// takeover; were it to look each time, it would be in the way of the next step: that made 600
-/// steps 4 times as dear.
+/// How long the keeper looks away after a change, unless a renewal is due before. Each of the
+/// owner's own steps names its ticket once more and takes that name away, which wakes the keeper
+/// like a takeover; were it to look each time, it would be in the way of the next step: that made
+/// 600 steps 4 times as dear.
 const BLINK: Duration = Duration::from_millis(20);
 
 /// How many rounds without a guard the thread lives on.
@@ -140,18 +141,20 @@ impl Desk {
     fn run(&self) {
         let mut watcher = Watcher::default();
         let mut idle = 0;
+        let mut changed = false;
         loop {
             let now = Instant::now();
             let Some(limit) = self.plan(now, &mut idle) else {
                 return;
             };
-            let woken = self.bell.wait(watcher.fd(), limit);
+            if mem::take(&mut changed) {
+                self.bell.wait(None, limit.min(BLINK));
+                continue;
+            }
+            changed = self.bell.wait(watcher.fd(), limit) == Woken::Changed;
             self.bell.reset();
             watcher.what_changed();
             self.attend(&mut watcher);
-            if woken == Woken::Changed {
-                self.bell.wait(None, BLINK);
-            }
         }
     }
 
@@ -208,6 +211,9 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use lock_core::effect::Effect;
+    use lock_core::policy::{Policy, Settings};
+
     use crate::drive::Tracer;
     use crate::lock::Options;
 
@@ -230,13 +236,7 @@ mod tests {
     fn steps_in_a_row_do_not_have_the_keeper_look_each_time() {
         let directory = tempfile::tempdir().expect("because a temporary directory is needed");
         let path = camino::Utf8Path::from_path(directory.path()).expect("because it is UTF-8");
-        let looks = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&looks);
-        let tracer = Tracer::new(move |_| {
-            if thread::current().name() == Some("lock-keeper") {
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
+        let (tracer, looks) = keepers_effects(|_| true);
         let options = Options { tracer: Some(tracer), ..Options::default() };
         let lock = Lock::open(path.join("lock"), options).expect("because it is there");
         let guard = lock.acquire_quietly().expect("because it is free");
@@ -252,5 +252,41 @@ mod tests {
         let found = looks.load(Ordering::SeqCst) - before;
         // One that was begun, the first in a blink, and one after each.
         assert!(u128::from(found) <= blinks + 2, "{found} looks in {blinks} blinks");
+    }
+
+    #[test]
+    fn what_is_due_is_renewed_though_each_renewal_is_a_change() {
+        let directory = tempfile::tempdir().expect("because a temporary directory is needed");
+        let path = camino::Utf8Path::from_path(directory.path()).expect("because it is UTF-8");
+        let (tracer, renewals) = keepers_effects(|effect| matches!(effect, Effect::Write(..)));
+        let renew_every = BLINK / 10;
+        let settings = Settings { renew_every, ..Settings::default() };
+        let policy = Policy::new(settings).expect("because it renews often enough");
+        let options = Options { tracer: Some(tracer), policy, ..Options::default() };
+        let lock = Lock::open(path.join("lock"), options).expect("because it is there");
+        let _guard = lock.acquire_quietly().expect("because it is free");
+        let twenty_are_quick = || {
+            let (begun, before) = (Instant::now(), renewals.load(Ordering::SeqCst));
+            while renewals.load(Ordering::SeqCst) < before + 20 {
+                thread::sleep(renew_every);
+            }
+            begun.elapsed() < BLINK * 10
+        };
+        // A busy machine may keep the thread from it, but not always.
+        assert!((0..50).any(|_| twenty_are_quick()), "a blink came before each renewal");
+    }
+
+    /// Counts those effects that the keeper's thread performs.
+    fn keepers_effects(
+        counts: impl Fn(&Effect) -> bool + Send + Sync + 'static,
+    ) -> (Tracer, Arc<AtomicU32>) {
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&count);
+        let tracer = Tracer::new(move |effect| {
+            if thread::current().name() == Some("lock-keeper") && counts(effect) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        (tracer, count)
     }
 }
