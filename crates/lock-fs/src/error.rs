@@ -102,7 +102,7 @@ pub enum Error {
         to: Option<Box<Record>>,
     },
     /// Something else stands where a lock file should.
-    #[error("{path} is {reason}, not a lock file; remove it, or choose another path")]
+    #[error("{path} is {reason}, not a lock file; choose another path, or remove it if nobody needs it")]
     Refused {
         /// Where.
         path: Utf8PathBuf,
