@@ -102,7 +102,9 @@ pub enum Error {
         to: Option<Box<Record>>,
     },
     /// Something else stands where a lock file should.
-    #[error("{path} is {reason}, not a lock file; choose another path, or remove it if nobody needs it")]
+    #[error(
+        "{path} is {reason}, not a lock file; choose another path, or remove it if nobody needs it"
+    )]
     Refused {
         /// Where.
         path: Utf8PathBuf,
