@@ -210,10 +210,10 @@ impl Desk {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::*;
     use lock_core::effect::Effect;
     use lock_core::policy::{Policy, Settings};
 
+    use super::*;
     use crate::drive::Tracer;
     use crate::lock::Options;
 

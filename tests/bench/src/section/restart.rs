@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundredth_more_is_still_within() {
+    fn the_lock_is_judged_by_its_own_time_and_not_by_all_that_fleet_does() {
         let way = |name, times: &[f64]| Way { name, times: times.to_vec() };
         let ways = vec![
             way(OURS, &[100.9, 202.0]),
