@@ -17,7 +17,6 @@
 
 use alloc::boxed::Box;
 use core::mem;
-use core::time::Duration;
 
 use crate::attempt::{Attempt, Attempted};
 use crate::chores::Chores;
@@ -29,9 +28,9 @@ use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeove
 use crate::mutex::{Enter, Entry};
 use crate::own::Own;
 use crate::past::Past;
-use crate::policy::OnTimeout;
 use crate::queue::Place;
 use crate::snapshot::FileId;
+use crate::stall::Patience;
 use crate::time::Now;
 use crate::vigil::{Ended, Vigil};
 
@@ -83,6 +82,7 @@ enum Then {
     Restart,
     Anew,
     Join,
+    Enter(Own),
     Wait(FileId),
     Signal {
         sentence: Sentence,
@@ -101,8 +101,18 @@ enum Then {
 enum Resume {
     /// The lock file's owner is being ended: wait for that.
     Wait { seen: FileId },
-    /// The mutex's holder is being ended: try to enter again.
-    Enter,
+    /// The mutex's holder is being ended: try to enter again, with the same ticket.
+    Enter(Own),
+}
+
+impl Resume {
+    /// Where the file is open whose holders are signalled.
+    const fn slot(&self) -> Slot {
+        match self {
+            Self::Wait { .. } => Slot::Judged,
+            Self::Enter(_) => Slot::Guard,
+        }
+    }
 }
 
 type Outcome = Flow<Acquire, Result<Acquired, Failure>>;
@@ -112,14 +122,15 @@ impl Acquire {
     #[must_use]
     pub fn new(context: &Context, now: Now) -> Self {
         let Context { medium, policy, .. } = context;
+        let mind = Mind::new(now);
         let (queue, at) = match medium.has_links() && !policy.no_wait {
             true => (Queue::Open, At::Line(Line::arriving(*medium))),
             false => {
-                (Queue::Without, At::Enter(Enter::contender(*medium, policy.mutex_patience())))
+                (Queue::Without, At::Enter(Enter::contender(*medium, mind.mutex_patience(context))))
             }
         };
         let past = Past::default();
-        Self { medium: *medium, mind: Mind::new(now), queue, past, at: Box::new(at) }
+        Self { medium: *medium, mind, queue, past, at: Box::new(at) }
     }
 
     /// Whom it waits for, while it does.
@@ -146,14 +157,16 @@ impl Acquire {
             }
             // Contenders own nothing that they could lose, but their place in the queue.
             Ok(Entry::Lost) => self.anew(),
-            Err(Failure::MutexHeld { holder: Some(holder) })
-                if context.policy.on_timeout == OnTimeout::Stop && !context.policy.no_wait =>
-            {
-                // The ticket went, and with it the place in the queue.
-                self.queue = Queue::Without;
+            Ok(Entry::Stuck { own, holder }) => {
+                self.medium = own.medium;
                 match self.mind.sentence_for(context, now, &holder) {
-                    Some(sentence) => self.go(At::Signal { sentence, then: Resume::Enter }),
-                    None => Flow::Done(Err(Failure::Survived { owner: Some(holder) })),
+                    Ok(sentence) => self.go(At::Signal { sentence, then: Resume::Enter(own) }),
+                    Err(signalled) => {
+                        let mut own = own;
+                        let chores = Chores::new().close(Slot::Guard).then(own.drop());
+                        let owner = Some(holder);
+                        self.leave(chores, Then::Done(Err(Failure::Survived { owner, signalled })))
+                    }
                 }
             }
             Err(failure) => Flow::Done(Err(failure)),
@@ -199,25 +212,13 @@ impl Acquire {
         }
     }
 
-    fn signalled(
-        mut self,
-        context: &Context,
-        now: Now,
-        sentence: Sentence,
-        then: &Resume,
-        event: &Event,
-    ) -> Outcome {
-        match event {
-            Event::Done | Event::Absent => self.mind.signalled(sentence),
-            event => {
-                let Sentence { pid, since, signal, .. } = sentence;
-                let effect = Effect::Signal { pid, since, signal };
-                return self.quit(Failure::of(&effect, event));
-            }
+    fn signalled(mut self, sentence: Sentence, then: &Resume, event: &Event) -> Outcome {
+        match sentence.sent(then.slot(), event) {
+            Ok(signalled) => self.mind.signalled(sentence, &signalled),
+            Err(failure) => return self.quit(failure),
         }
         match then {
-            // A holder that is being ended has been waited for long enough.
-            Resume::Enter => self.enter(context, now, context.policy.grace),
+            Resume::Enter(own) => self.leave(Chores::new().close(Slot::Guard), Then::Enter(*own)),
             Resume::Wait { seen } => self.wait(*seen),
         }
     }
@@ -252,9 +253,10 @@ impl Acquire {
                 self.leave(chores, Then::Done(Err(failure)))
             }
             (Ok(()), Then::Own { inside, acquired }) => {
-                let chores = match acquired.takeover {
-                    Some(_) => inside.let_go().close(Slot::Judged),
-                    None => inside.let_go(),
+                // What the old owner left is waited for through its file.
+                let chores = match &acquired.takeover {
+                    Some(takeover) if !takeover.is_held => inside.let_go().close(Slot::Judged),
+                    _ => inside.let_go(),
                 };
                 match chores.is_empty() {
                     true => Flow::Done(Ok(acquired)),
@@ -270,6 +272,11 @@ impl Acquire {
             }
             (Ok(()), Then::Restart) => self.restart(context, now),
             (Ok(()), Then::Anew) => self.anew(),
+            // A holder that is being ended has been waited for long enough.
+            (Ok(()), Then::Enter(own)) => {
+                let grace = Patience::PerHolder(context.policy.grace);
+                self.go(At::Enter(Enter::with(own, context, now, grace)))
+            }
             (Ok(()), Then::Join) => {
                 let line = Line::joining(self.medium);
                 self.go(At::Line(line))
@@ -311,10 +318,7 @@ impl Acquire {
     }
 
     fn restart(self, context: &Context, now: Now) -> Outcome {
-        self.enter(context, now, context.policy.mutex_patience())
-    }
-
-    fn enter(self, context: &Context, now: Now, patience: Duration) -> Outcome {
+        let patience = self.mind.mutex_patience(context);
         let enter = match self.queue {
             Queue::At(place) => Enter::with(Own::waiting(place), context, now, patience),
             Queue::Open => Enter::newcomer(self.medium, patience),
@@ -349,9 +353,7 @@ impl Machine for Acquire {
             At::Attempt(attempt) => attempt.effect(context),
             At::Leave { chores, .. } => chores.effect(context),
             At::Vigil(vigil) => vigil.effect(),
-            At::Signal { sentence: Sentence { pid, since, signal, .. }, .. } => {
-                Effect::Signal { pid: *pid, since: *since, signal: *signal }
-            }
+            At::Signal { sentence, then } => sentence.effect(then.slot()),
         }
     }
 
@@ -386,7 +388,7 @@ impl Machine for Acquire {
                 Flow::Go(vigil) => self.go(At::Vigil(vigil)),
                 Flow::Done(outcome) => self.kept_vigil(context, now, outcome),
             },
-            At::Signal { sentence, then } => self.signalled(context, now, sentence, &then, &event),
+            At::Signal { sentence, then } => self.signalled(sentence, &then, &event),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::inside::Inside;
 use crate::look::{File, Look, Looked};
 use crate::machine::{Context, Failure, Flow, Takeover};
 use crate::publish::{Publish, Published};
+use crate::record::Generation;
 use crate::snapshot::{FileId, Seen, Snapshot};
 use crate::sweep::Sweep;
 use crate::time::Now;
@@ -87,14 +88,16 @@ impl Attempt {
         event: Event,
     ) -> Flow<Self, Attempted> {
         self.at = match self.at {
-            At::Look(look) => match look.step(&event) {
+            At::Look(look) => match look.step(context, now, &event) {
                 Flow::Go(look) => At::Look(look),
                 Flow::Done(Err(failure)) => return failed(failure),
                 Flow::Done(Ok(Looked { snapshot, file })) => {
                     let is_kept = snapshot == Snapshot::Absent && file == File::Same;
                     self.past = self.past.filter(|_| is_kept);
                     match decide(context, now, mind, snapshot, self.past) {
-                        Flow::Go(None) => At::Draw { takeover: None, draw: Draw::new() },
+                        Flow::Go(None) => {
+                            At::Draw { takeover: None, draw: Draw::new(Generation::default()) }
+                        }
                         Flow::Go(Some(takeover)) => {
                             At::Sweep { takeover, sweep: Sweep::new(self.inside.medium) }
                         }
@@ -104,7 +107,11 @@ impl Attempt {
             },
             At::Sweep { takeover, sweep } => match sweep.step(context, now, event) {
                 Flow::Go(sweep) => At::Sweep { takeover, sweep },
-                Flow::Done(()) => At::Draw { takeover: Some(takeover), draw: Draw::new() },
+                Flow::Done(()) => {
+                    let judged = takeover.from.as_ref().and_then(|record| record.generation());
+                    let draw = Draw::new(judged.unwrap_or_default());
+                    At::Draw { takeover: Some(takeover), draw }
+                }
             },
             At::Draw { takeover, draw } => match draw.step(context, now, &event) {
                 Flow::Go(draw) => At::Draw { takeover, draw },

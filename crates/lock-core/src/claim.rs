@@ -5,6 +5,7 @@ use alloc::string::String;
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
+use crate::own::Linkable;
 use crate::snapshot::FileId;
 use crate::time::Now;
 
@@ -30,9 +31,7 @@ pub(crate) enum Role {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
-    Link {
-        ticket: FileId,
-    },
+    Link(Linkable),
     Create,
     Stat,
     Lock(FileId),
@@ -79,15 +78,15 @@ impl Role {
 
 impl Claim {
     /// `ticket` is the inode to link; without links there is none yet.
-    pub(crate) fn new(role: Role, medium: Medium, ticket: Option<FileId>) -> Self {
-        let at = ticket.map_or(At::Create, |ticket| At::Link { ticket });
+    pub(crate) fn new(role: Role, medium: Medium, ticket: Option<Linkable>) -> Self {
+        let at = ticket.map_or(At::Create, At::Link);
         Self { role, medium, at }
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         let role = self.role;
         match &self.at {
-            At::Link { .. } => Effect::Link(Slot::Ticket, role.name()),
+            At::Link(ticket) => Effect::Link(ticket.slot, role.name()),
             At::Create => Effect::Create(role.slot(), role.name()),
             At::Stat => Effect::Stat(role.slot()),
             At::Lock(_) | At::LockToUndo(..) => Effect::Lock(role.slot(), Share::Exclusive),
@@ -104,14 +103,14 @@ impl Claim {
         event: &Event,
     ) -> Flow<Self, Result<Claimed, Failure>> {
         let failed = |event| Failure::of(&self.effect(context), event);
-        let text = || context.record(now).encode(0);
+        let text = || context.record_on(self.medium, now).encode(0);
         self.at = match (&self.at, event) {
-            (At::Link { ticket }, Event::Done) => return done(Claimed::Taken(*ticket)),
-            (At::Link { .. }, Event::Absent) => return done(Claimed::Unlinkable),
-            (At::Link { .. }, Event::Unsupported) => {
+            (At::Link(ticket), Event::Done) => return done(Claimed::Taken(ticket.id)),
+            (At::Link(_), Event::Absent) => return done(Claimed::Unlinkable),
+            (At::Link(_), Event::Unsupported) => {
                 return done(Claimed::Unsupported(Medium::Separate));
             }
-            (At::Link { .. } | At::Create, Event::Exists) => return done(Claimed::Exists),
+            (At::Link(_) | At::Create, Event::Exists) => return done(Claimed::Exists),
             (At::Create, Event::Done) => At::Stat,
             (At::Create, Event::Absent) => return Flow::Done(Err(Failure::DirectoryGone)),
             (At::Stat, Event::Stat(stat)) if self.medium.has_kernel_locks() => At::Lock(stat.id),

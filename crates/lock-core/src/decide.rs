@@ -1,22 +1,27 @@
 //! What a contender does about a verdict: its policy's say, and its memory of the wait.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
 
-use crate::effect::Signal;
+use crate::effect::{Effect, Event, Signal, Slot};
 use crate::machine::{Context, Failure, Reason, Takeover};
-use crate::policy::OnTimeout;
-use crate::record::{Detail, Record, Token};
-use crate::snapshot::Snapshot;
-use crate::time::{Boot, Now};
-use crate::verdict::{Patience, Verdict, judge};
+use crate::policy::{HURRIED_MUTEX_PATIENCE, OnTimeout};
+use crate::record::{Record, Token};
+use crate::snapshot::{KernelLock, Seen, Snapshot};
+use crate::stall::Patience;
+use crate::time::{Mono, Now};
+use crate::verdict::{Counts, Limit, Observer, Verdict, judge, longest_sleep};
 
 /// A contender's mind: whom it waits for, since when, and what it has done about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Mind {
-    patience: Patience,
+    observer: Observer,
     /// Seldom any, and a contender's state is moved with every call that it makes.
     sentence: Option<Box<Sentence>>,
     waiting: Option<Waiting>,
+    /// How many stand before it in the queue.
+    before: u32,
 }
 
 /// Whom a contender waits for, for those who want to tell a person.
@@ -25,33 +30,40 @@ pub struct Waiting {
     /// The owner, if its file can be read.
     pub owner: Option<Box<Record>>,
     /// Since when this contender has waited for it.
-    pub since: Boot,
-    /// When it will have waited long enough.
-    pub until: Boot,
+    pub since: Mono,
+    /// When the contender's own wait limit is over, if it has one.
+    pub until: Option<Mono>,
+    /// How many others wait before this one.
+    pub before: u32,
 }
 
-/// An owner, or a mutex's holder, that is being ended before its lock is taken.
+/// An owner, or a mutex's holder, that is being ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Sentence {
     pub(crate) pid: u32,
-    pub(crate) since: Boot,
     pub(crate) token: Token,
     pub(crate) signal: Signal,
     /// When it should have worked.
-    pub(crate) until: Boot,
+    pub(crate) until: Mono,
+    /// Which processes were sent one.
+    pub(crate) signalled: Vec<u32>,
 }
 
 /// What to do about a snapshot.
 pub(crate) enum Decision {
     Take(Option<Takeover>),
-    Wait { until: Boot },
+    /// Not before `until`, and not without a look for longer than `sleep`.
+    Wait {
+        until: Mono,
+        sleep: Duration,
+    },
     Signal(Sentence),
     GiveUp(Failure),
 }
 
 impl Mind {
     pub(crate) const fn new(now: Now) -> Self {
-        Self { patience: Patience::new(now), sentence: None, waiting: None }
+        Self { observer: Observer::new(now), sentence: None, waiting: None, before: 0 }
     }
 
     /// Whom it waits for, while it does.
@@ -59,88 +71,155 @@ impl Mind {
         self.waiting.as_ref()
     }
 
-    /// A signal was sent, or found nobody: the lock is then held by something that the
-    /// owner left behind, or by a process that we cannot see. Wait and see, then try harder.
-    pub(crate) fn signalled(&mut self, sentence: Sentence) {
-        self.sentence = Some(Box::new(sentence));
-    }
-
-    /// The verdict, and what this contender's policy makes of it.
-    pub(crate) fn decide(&mut self, context: &Context, now: Now, snapshot: &Snapshot) -> Decision {
-        let Context { policy, here, .. } = context;
-        let since = self.patience.since(policy, snapshot, now);
-        let deadline = since.after(policy.max_wait);
-        let from = snapshot.record().cloned().map(Box::new);
-        self.waiting = None;
-        let reason = match judge(policy, here, now, snapshot, since) {
-            Verdict::Free => return Decision::Take(None),
-            Verdict::Stale(stale) => Reason::Stale(stale),
-            Verdict::TimedOut => Reason::TimedOut,
-            Verdict::Wait { until } => {
-                self.waiting = Some(Waiting { owner: from, since, until: deadline });
-                return Decision::Wait { until };
-            }
-        };
-        let dead = matches!(reason, Reason::Stale(stale) if !stale.owner_lives());
-        match (policy.on_timeout, from) {
-            (OnTimeout::Fail, owner) if !dead && now.boot >= deadline => {
-                Decision::GiveUp(Failure::TimedOut { owner })
-            }
-            // Whoever means to give up rather than take over gains nothing from a silent
-            // owner before its own time is up; that owner may yet come back.
-            (OnTimeout::Fail, owner) if !dead => {
-                self.waiting = Some(Waiting { owner, since, until: deadline });
-                Decision::Wait { until: deadline }
-            }
-            (OnTimeout::Stop, owner) if !dead && policy.no_wait => {
-                Decision::GiveUp(Failure::Busy { owner })
-            }
-            (OnTimeout::Stop, Some(owner)) if !dead => self.stop(context, now, owner),
-            (OnTimeout::Stop, None) if !dead => Decision::GiveUp(Failure::Survived { owner: None }),
-            (_, from) => Decision::Take(Some(Takeover { reason, from })),
+    /// So many stand before it in the queue.
+    pub(crate) const fn stands_behind(&mut self, before: u32) {
+        self.before = before;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.before = before;
         }
     }
 
-    /// End the owner first, and take the lock only when the kernel says that it is gone.
-    fn stop(&mut self, context: &Context, now: Now, owner: Box<Record>) -> Decision {
-        match &self.sentence {
-            Some(sentence) if sentence.token == owner.token && now.boot < sentence.until => {
-                let (since, until) = (self.patience.began(), sentence.until);
-                self.waiting = Some(Waiting { owner: Some(owner), since, until });
-                Decision::Wait { until }
+    /// A sleep begins that ends at this instant, at the latest.
+    pub(crate) fn sleeps(&mut self, now: Now, until: Mono) {
+        self.observer.plan(until.since(now.mono));
+    }
+
+    /// A signal was sent, or nobody could be sent one: wait and see, then try harder.
+    pub(crate) fn signalled(&mut self, sentence: Sentence, signalled: &[u32]) {
+        let mut sentence = sentence;
+        sentence.signalled.extend(signalled);
+        self.sentence = Some(Box::new(sentence));
+    }
+
+    /// How long this contender waits for the mutex: its own limit ends that wait too.
+    pub(crate) fn mutex_patience(&self, context: &Context) -> Patience {
+        let policy = &context.policy;
+        match (policy.no_wait, policy.wait_limit, policy.on_timeout) {
+            (true, ..) => Patience::PerHolder(HURRIED_MUTEX_PATIENCE),
+            (false, None, _) => Patience::PerHolder(Duration::MAX),
+            (false, Some(limit), OnTimeout::Fail) => {
+                Patience::Until { began: self.observer.limit_from(OnTimeout::Fail), limit }
             }
-            _ => match self.sentence_for(context, now, &owner) {
-                Some(sentence) => Decision::Signal(sentence),
-                None => Decision::GiveUp(Failure::Survived { owner: Some(owner) }),
+            (false, Some(limit), OnTimeout::Stop) => Patience::PerHolder(limit),
+        }
+    }
+
+    /// The verdict, and what this contender's policy makes of it. Counts as a look.
+    pub(crate) fn decide(&mut self, context: &Context, now: Now, snapshot: &Snapshot) -> Decision {
+        let Context { policy, here, .. } = context;
+        let counts = self.observer.look(policy, snapshot, now);
+        let from = snapshot.record().cloned().map(Box::new);
+        self.waiting = None;
+        let sleep = longest_sleep(policy, snapshot);
+        match judge(policy, here, now, snapshot, &counts) {
+            Verdict::Free => Decision::Take(None),
+            Verdict::Stale(stale) => {
+                Decision::Take(Some(takeover(Reason::Stale(stale), snapshot, &counts)))
+            }
+            Verdict::TimedOut(Limit::Owner) => {
+                Decision::Take(Some(takeover(Reason::TimedOut, snapshot, &counts)))
+            }
+            Verdict::Wait { until } => {
+                self.waits_for(context, from);
+                Decision::Wait { until, sleep }
+            }
+            Verdict::TimedOut(Limit::Waiter) => match policy.on_timeout {
+                OnTimeout::Fail => Decision::GiveUp(Failure::TimedOut { owner: from }),
+                OnTimeout::Stop => self.stop(context, now, snapshot, from, sleep),
             },
         }
     }
 
-    /// The next thing to do to this owner: ask first, then kill; then there is nothing left.
-    /// A pid means nothing on another host, and a peer's record does not say which it is. Our
-    /// own would be the end of us: the owner is another thread of this process, or has the
-    /// same pid in another pid namespace.
+    fn waits_for(&mut self, context: &Context, owner: Option<Box<Record>>) {
+        let from = self.observer.limit_from(context.policy.on_timeout);
+        self.waiting = Some(Waiting {
+            owner,
+            since: self.observer.since(),
+            until: context.policy.wait_limit.map(|limit| from.after(limit)),
+            before: self.before,
+        });
+    }
+
+    /// End the owner. Only one whose record is ours, and which the kernel says is there.
+    fn stop(
+        &mut self,
+        context: &Context,
+        now: Now,
+        snapshot: &Snapshot,
+        owner: Option<Box<Record>>,
+        sleep: Duration,
+    ) -> Decision {
+        let is_held = matches!(snapshot, Snapshot::Present(Seen { kernel: KernelLock::Held, .. }));
+        let Some(owner) = owner.filter(|owner| is_held && owner.detail.is_some()) else {
+            let owner = snapshot.record().cloned().map(Box::new);
+            return Decision::GiveUp(Failure::Survived { owner, signalled: Vec::new() });
+        };
+        match &self.sentence {
+            Some(sentence) if sentence.token == owner.token && now.mono < sentence.until => {
+                let until = sentence.until;
+                self.waits_for(context, Some(owner));
+                Decision::Wait { until, sleep: sleep.min(context.policy.poll) }
+            }
+            _ => match self.sentence_for(context, now, &owner) {
+                Ok(sentence) => Decision::Signal(sentence),
+                Err(signalled) => {
+                    Decision::GiveUp(Failure::Survived { owner: Some(owner), signalled })
+                }
+            },
+        }
+    }
+
+    /// The next thing to do to this owner: ask first, then kill; then there is nothing left, and
+    /// these processes were sent a signal.
     pub(crate) fn sentence_for(
         &self,
         context: &Context,
         now: Now,
         owner: &Record,
-    ) -> Option<Sentence> {
-        let signal = match &self.sentence {
+    ) -> Result<Sentence, Vec<u32>> {
+        let (signal, signalled) = match &self.sentence {
             Some(last) if last.token == owner.token => match last.signal {
-                Signal::Term => Signal::Kill,
-                Signal::Kill => return None,
+                Signal::Term if last.signalled.is_empty() => return Err(Vec::new()),
+                Signal::Term => (Signal::Kill, last.signalled.clone()),
+                Signal::Kill => return Err(last.signalled.clone()),
             },
-            _ => Signal::Term,
+            _ => (Signal::Term, Vec::new()),
         };
-        let here = |detail: &&Detail| detail.host == context.here && owner.pid != context.pid;
-        let detail = owner.detail.as_ref().filter(here)?;
-        Some(Sentence {
+        Ok(Sentence {
             pid: owner.pid,
-            since: detail.since,
             token: owner.token.clone(),
             signal,
-            until: now.boot.after(context.policy.grace),
+            until: now.mono.after(context.policy.grace),
+            signalled,
         })
+    }
+}
+
+/// A takeover, with what the old owner may have left in flight.
+fn takeover(reason: Reason, snapshot: &Snapshot, counts: &Counts) -> Takeover {
+    let from = snapshot.record().cloned().map(Box::new);
+    let terms = from.as_ref().and_then(|record| record.detail.as_ref()).map(|detail| detail.terms);
+    let quiet = terms.filter(|terms| terms.preemptible).map_or(Duration::ZERO, |terms| terms.quiet);
+    let in_flight = match reason {
+        Reason::Stale(_) => quiet.saturating_sub(counts.idle.passed()),
+        Reason::TimedOut => Duration::ZERO,
+    };
+    let is_held = matches!(snapshot, Snapshot::Present(Seen { kernel: KernelLock::Held, .. }));
+    Takeover { reason, from, in_flight, is_held }
+}
+
+impl Sentence {
+    /// The signal to whatever has this file locked.
+    pub(crate) const fn effect(&self, slot: Slot) -> Effect {
+        Effect::Signal { slot, first: self.pid, spared: false, signal: self.signal }
+    }
+
+    /// Who was sent it, or why that failed.
+    pub(crate) fn sent(&self, slot: Slot, event: &Event) -> Result<Vec<u32>, Failure> {
+        match event {
+            Event::Holders(pids) => Ok(pids.clone()),
+            Event::Absent => Ok(Vec::new()),
+            event => Err(Failure::of(&self.effect(slot), event)),
+        }
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! A machine asks for one [`Effect`] and is told one [`Event`]. One effect is one system
 //! call on shared state, so whatever a simulator interleaves is what the kernel can
-//! interleave. The one exception is [`Effect::Signal`], which touches no file.
+//! interleave. The exceptions touch no file of the lock: [`Effect::Signal`], and the questions
+//! about processes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::record::Birth;
 use crate::snapshot::{FileId, Stat};
-use crate::time::Boot;
+use crate::time::Mono;
 
 /// A path of the lock. A role is taken by giving its name to one's ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +43,8 @@ pub enum Name {
 pub enum Slot {
     /// Our ticket: kernel-locked for as long as it has any role.
     Ticket,
-    /// Our own mutex file, where the file system has no hard links.
+    /// Our own mutex file: where the file system has no hard links, and that of an owner whose
+    /// ticket's descriptor others inherit.
     Mutex,
     /// Our own reclaim file, where the file system has no hard links.
     Reclaim,
@@ -140,15 +143,33 @@ pub enum Effect {
     /// Sleep until the instant, the watched inode changes, or the wait is cancelled.
     Sleep {
         /// When to wake at the latest.
-        until: Boot,
+        until: Mono,
     },
-    /// Sends a signal to an owner's process, unless that process is younger than the
-    /// ownership (its pid has been reused).
-    Signal {
-        /// Whom.
+    /// Asks whether this process runs: one with this number that started at another time is
+    /// another process, and one in another pid namespace cannot be asked about.
+    /// [`Event::Done`] if it runs, [`Event::Absent`] if it does not.
+    AskProcess {
+        /// Its number.
         pid: u32,
-        /// When the ownership began.
-        since: Boot,
+        /// Tells it from later ones.
+        birth: Birth,
+    },
+    /// Asks whether a cgroup, named below the cgroup mount, has processes in it:
+    /// [`Event::Done`] if it has, [`Event::Absent`] if it has none or is gone.
+    AskCgroup(String),
+    /// Lists the processes that have an open file's inode kernel-locked. Having it open is not
+    /// enough: waiters have, and `tail -f`.
+    ListHolders(Slot),
+    /// Sends a signal to the processes that have an open file's inode kernel-locked, through
+    /// pidfds, and to no others: each must be in our pid namespace and belong to the inode's owner.
+    /// [`Event::Holders`] says which processes the signal was sent to.
+    Signal {
+        /// The lock or the mutex.
+        slot: Slot,
+        /// The process that its record names comes first.
+        first: u32,
+        /// Whether that process is left alone, because its steps are fenced.
+        spared: bool,
         /// What.
         signal: Signal,
     },
@@ -165,7 +186,10 @@ pub enum Event {
     Bytes(Vec<u8>),
     /// The numbers in the queue, in no order.
     Listed(Vec<u64>),
-    /// There is no such name (ENOENT); for a signal, no such process.
+    /// The processes that have an inode kernel-locked, as far as they can be seen, in ascending
+    /// order; or those of them to which a signal was sent.
+    Holders(Vec<u32>),
+    /// There is no such name (ENOENT), or no such process.
     Absent,
     /// The name is taken (EEXIST).
     Exists,
@@ -231,7 +255,10 @@ impl Effect {
             Self::List(_) => "list",
             Self::Watch(_) => "watch",
             Self::Sleep { .. } => "sleep",
-            Self::Signal { .. } => "signal",
+            Self::AskProcess { .. } => "look for the process of",
+            Self::AskCgroup(_) => "look for the cgroup of",
+            Self::ListHolders(_) => "list the holders of",
+            Self::Signal { .. } => "signal the holders of",
         }
     }
 
@@ -256,11 +283,14 @@ impl Effect {
             | Self::Sync(slot)
             | Self::Touch(slot)
             | Self::List(slot)
-            | Self::Watch(slot) => Some(slot.name()),
+            | Self::Watch(slot)
+            | Self::ListHolders(slot)
+            | Self::Signal { slot, .. } => Some(slot.name()),
             Self::CreateAnonymous(_)
             | Self::SyncDirectory
-            | Self::Sleep { .. }
-            | Self::Signal { .. } => None,
+            | Self::AskProcess { .. }
+            | Self::AskCgroup(_)
+            | Self::Sleep { .. } => None,
         }
     }
 }
@@ -286,7 +316,9 @@ impl fmt::Display for Effect {
             Self::Sleep { .. } => f.write_str("Sleep"),
             Self::Open { slot, name, .. } => write!(f, "Open({slot:?}, {name:?})"),
             Self::Rename { from, to } => write!(f, "Rename({from:?}, {to:?})"),
-            Self::Signal { signal, .. } => write!(f, "Signal({signal:?})"),
+            Self::Signal { slot, signal, .. } => write!(f, "Signal({slot:?}, {signal:?})"),
+            Self::AskProcess { .. } => f.write_str("AskProcess"),
+            Self::AskCgroup(_) => f.write_str("AskCgroup"),
             other => write!(f, "{other:?}"),
         }
     }

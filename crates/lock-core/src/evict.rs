@@ -7,7 +7,8 @@ use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine};
 use crate::mutex::{Enter, Entry};
 use crate::record::{Generation, Record};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{KernelLock, Life, Seen, Snapshot};
+use crate::stall::Patience;
 use crate::time::Now;
 
 /// Removes the lock file under the mutex. Its owner, if it lives, finds out as it would
@@ -27,6 +28,12 @@ pub enum Evicted {
     WasFree,
     /// The lock is another ownership by now; nothing was changed.
     Other(Option<Record>),
+    /// Its owner lives and has not agreed to be replaced, and it was not named; nothing was
+    /// changed.
+    Living(Record),
+    /// Some process has it kernel-locked that has written no record of ours, `flock(1)` say. Taking
+    /// its file away would not end that lock; nothing was changed.
+    Unbreakable(Option<Record>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,11 +47,12 @@ enum At {
 type Outcome = Flow<Evict, Result<Evicted, Failure>>;
 
 impl Evict {
-    /// Takes the lock away whoever has it; with `only`, if it is still that ownership.
+    /// Takes the lock away from an owner that is dead, or that has agreed to be replaced; with
+    /// `only`, from that ownership, whatever it has agreed to.
     #[must_use]
     pub fn new(context: &Context, only: Option<Generation>) -> Self {
-        let patience = context.policy.mutex_patience();
-        Self { only, at: At::Enter(Enter::contender(context.medium, patience)) }
+        let patience = Patience::PerHolder(context.policy.mutex_patience);
+        Self { only, at: At::Enter(Enter::guest(context.medium, patience)) }
     }
 
     fn looked(self, inside: Inside, outcome: Result<Looked, Failure>) -> Outcome {
@@ -59,6 +67,16 @@ impl Evict {
             (_, Some(only)) if generation != Some(only) => {
                 self.leave(inside, Ok(Evicted::Other(owner)))
             }
+            (Snapshot::Present(seen), only) if lives(seen) => match owner {
+                Some(record) if record.detail.is_none() => {
+                    self.leave(inside, Ok(Evicted::Unbreakable(Some(record))))
+                }
+                None => self.leave(inside, Ok(Evicted::Unbreakable(None))),
+                Some(record) if only.is_none() && !record.is_preemptible() => {
+                    self.leave(inside, Ok(Evicted::Living(record)))
+                }
+                owner => self.go(At::Unlink { inside, owner }),
+            },
             _ => self.go(At::Unlink { inside, owner }),
         }
     }
@@ -71,6 +89,11 @@ impl Evict {
         self.at = at;
         Flow::Go(self)
     }
+}
+
+/// Whether something that owns the lock runs, as far as the kernel tells.
+fn lives(seen: &Seen) -> bool {
+    seen.kernel == KernelLock::Held || seen.process == Life::Running || seen.cgroup == Life::Running
 }
 
 impl Machine for Evict {
@@ -95,12 +118,12 @@ impl Machine for Evict {
                     self.go(At::Look { inside, look })
                 }
                 // Who does not queue is not told of a crowd, and has no name to lose.
-                Flow::Done(Ok(Entry::Crowded(_) | Entry::Lost)) => {
+                Flow::Done(Ok(Entry::Crowded(_) | Entry::Stuck { .. } | Entry::Lost)) => {
                     Flow::Done(Err(Failure::DirectoryGone))
                 }
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
-            At::Look { inside, look } => match look.step(&event) {
+            At::Look { inside, look } => match look.step(context, now, &event) {
                 Flow::Go(look) => self.go(At::Look { inside, look }),
                 Flow::Done(outcome) => self.looked(inside, outcome),
             },

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::claim::Role;
 use crate::effect::{Effect, Event, Share, Slot};
 use crate::machine::{Context, Failure, Flow, Medium, Refusal};
-use crate::record::Record;
+use crate::record::{Arbitration, Record};
 use crate::snapshot::{FileId, Stat};
 use crate::time::Now;
 
@@ -126,8 +126,10 @@ impl Examine {
 
 /// Only a record of ours says that its maker has, or had, a kernel lock.
 fn ours(bytes: &[u8]) -> Option<Box<Record>> {
-    let record = Record::parse(bytes).ok().filter(|record| record.detail.is_some());
-    record.map(Box::new)
+    let is_locked = |record: &Record| {
+        record.detail.as_ref().is_some_and(|detail| detail.arbitration != Arbitration::Timed)
+    };
+    Record::parse(bytes).ok().filter(is_locked).map(Box::new)
 }
 
 /// A time from the future is as little proof of life as one from long ago.

@@ -13,7 +13,7 @@ use alloc::string::String;
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Slot};
 use crate::machine::{Context, Failure, Flow, Machine, Refusal};
-use crate::record::Generation;
+use crate::record::{Generation, TOO_LARGE};
 use crate::time::Now;
 
 /// How many numbers one sync pays for.
@@ -25,6 +25,8 @@ const DIGITS: usize = 20;
 /// Draws the next generation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Draw {
+    /// The judged record's: ours is larger, whatever the file says or lacks.
+    floor: Generation,
     at: At,
 }
 
@@ -58,8 +60,8 @@ struct Counter {
 }
 
 impl Draw {
-    pub(crate) const fn new() -> Self {
-        Self { at: At::Open }
+    pub(crate) const fn new(floor: Generation) -> Self {
+        Self { floor, at: At::Open }
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
@@ -73,7 +75,7 @@ impl Draw {
         event: &Event,
     ) -> Flow<Self, Result<Generation, Failure>> {
         let at = match (self.at, event) {
-            (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context)),
+            (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context, self.floor)),
             (At::Open, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
                 None => At::Read,
@@ -83,7 +85,7 @@ impl Draw {
                 }
             },
             (At::Read, Event::Bytes(bytes)) => match Counter::parse(bytes) {
-                Some(counter) => counter.draw(context),
+                Some(counter) => counter.draw(context, self.floor),
                 None => return Flow::Done(Err(Failure::GenerationDamaged)),
             },
             (At::Write(counter) | At::Commit(counter), Event::Done) => At::Close(counter),
@@ -106,7 +108,7 @@ impl Draw {
             (At::Close(counter), _) => return Flow::Done(Ok(Generation(counter.last))),
             (at, event) => return Flow::Done(Err(Failure::of(&at.effect(context), event))),
         };
-        Flow::Go(Self { at })
+        Flow::Go(Self { at, ..self })
     }
 }
 
@@ -133,8 +135,8 @@ impl At {
 }
 
 impl Counter {
-    fn first(context: &Context) -> Self {
-        Self { last: 1, reserved: BLOCK, boot: context.here.boot.clone() }
+    fn first(context: &Context, floor: Generation) -> Self {
+        Self { last: floor.0 + 1, reserved: floor.0 + BLOCK, boot: context.here.boot.clone() }
     }
 
     /// Fixed width, so that a number is overwritten in place within one sector.
@@ -168,20 +170,19 @@ impl Counter {
             reserved: words.next()?.parse().ok()?,
             boot: words.next()?.into(),
         };
-        (words.next().is_none() && counter.last <= counter.reserved).then_some(counter)
+        let is_sound = counter.last <= counter.reserved && counter.reserved < TOO_LARGE;
+        (words.next().is_none() && is_sound).then_some(counter)
     }
 
-    fn draw(mut self, context: &Context) -> At {
-        if self.boot == context.here.boot && self.last < self.reserved {
-            self.last += 1;
+    fn draw(mut self, context: &Context, floor: Generation) -> At {
+        let last = self.last.max(floor.0);
+        if self.boot == context.here.boot && last < self.reserved {
+            self.last = last + 1;
             return At::Write(self);
         }
-        let last = self.reserved.saturating_add(1);
-        At::CloseOld(Self {
-            last,
-            reserved: self.reserved.saturating_add(BLOCK),
-            boot: context.here.boot.clone(),
-        })
+        let last = self.reserved.max(floor.0) + 1;
+        let boot = context.here.boot.clone();
+        At::CloseOld(Self { last, reserved: last - 1 + BLOCK, boot })
     }
 }
 
@@ -202,7 +203,7 @@ mod tests {
     #[case::used_up(counter(9, 9, "boot-1"), At::CloseOld(counter(10, 9 + BLOCK, "boot-1")))]
     #[case::rebooted(counter(7, 9, "boot-0"), At::CloseOld(counter(10, 9 + BLOCK, "boot-1")))]
     fn no_number_is_given_out_twice(#[case] found: Counter, #[case] next: At) {
-        assert_eq!(found.draw(&context()), next);
+        assert_eq!(found.draw(&context(), Generation(0)), next);
     }
 
     #[rstest]
@@ -212,8 +213,19 @@ mod tests {
     #[case::words(b"a b c\n")]
     #[case::more(b"1 2 b c\n")]
     #[case::binary(b"\xff\n")]
+    #[case::too_large(b"1 9223372036854775808 b\n")]
     fn damage_is_noticed(#[case] bytes: &[u8]) {
         assert_eq!(Counter::parse(bytes), None);
+    }
+
+    #[rstest]
+    #[case::within_the_block(7, At::Write(counter(8, 9, "boot-1")))]
+    #[case::at_its_end(9, At::CloseOld(counter(10, 9 + BLOCK, "boot-1")))]
+    #[case::beyond_it(50, At::CloseOld(counter(51, 50 + BLOCK, "boot-1")))]
+    fn the_record_that_was_judged_is_a_floor(#[case] floor: u64, #[case] next: At) {
+        let found = counter(2, 9, "boot-1");
+        assert_eq!(found.draw(&context(), Generation(floor)), next);
+        assert_eq!(Counter::first(&context(), Generation(floor)).last, floor + 1);
     }
 
     #[test]
@@ -222,15 +234,21 @@ mod tests {
         let draft = drawn.draft();
         assert_eq!(draft.len(), drawn.encode().len());
         let found = Counter::parse(draft.as_bytes()).expect("because a draft is a counter");
-        assert_eq!(found.draw(&context()), At::CloseOld(counter(BLOCK + 1, 2 * BLOCK, "boot-1")));
+        assert_eq!(
+            found.draw(&context(), Generation(0)),
+            At::CloseOld(counter(BLOCK + 1, 2 * BLOCK, "boot-1"))
+        );
     }
 
     #[test]
     fn the_file_keeps_its_length() {
         let few = counter(1, BLOCK, "b").encode();
-        let many = counter(u64::MAX - 1, u64::MAX, "b").encode();
+        let many = counter(TOO_LARGE - 2, TOO_LARGE - 1, "b").encode();
         assert_eq!(few.len(), many.len());
-        assert_eq!(Counter::parse(many.as_bytes()), Some(counter(u64::MAX - 1, u64::MAX, "b")));
+        assert_eq!(
+            Counter::parse(many.as_bytes()),
+            Some(counter(TOO_LARGE - 2, TOO_LARGE - 1, "b"))
+        );
     }
 }
 

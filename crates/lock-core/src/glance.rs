@@ -1,22 +1,24 @@
-//! An owner's glance at its own ticket, between two renewals.
+//! An owner's look at its own lock, between two renewals.
 //!
-//! A ticket that has lost its last name is what being taken over looks like from here. It is
-//! only a hint: whoever sees it renews at once, and so finds out for certain.
+//! That the lock's path does not lead to its ticket any more is what being taken over looks like
+//! from here. It is only a hint: the owner then renews at once, and so finds out for certain.
 
-use crate::effect::{Effect, Event, Slot};
+use crate::effect::{Effect, Event, Name, Slot};
 use crate::machine::{Context, Flow, Machine};
+use crate::snapshot::FileId;
 use crate::time::Now;
 
-/// Looks whether the ticket still has a name.
+/// Looks whether the lock is still the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glance {
+    ticket: FileId,
     at: At,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Watch,
-    Stat,
+    Look,
 }
 
 /// What a glance shows.
@@ -24,22 +26,22 @@ enum At {
 pub enum Glimpse {
     /// Nothing that speaks against our owning the lock.
     Named,
-    /// The ticket has no name any more.
-    Nameless,
+    /// The lock is not our ticket any more.
+    Replaced,
 }
 
 impl Glance {
     /// Has the ticket watched from now on, and then looks: a takeover in between must not go
     /// unnoticed.
     #[must_use]
-    pub const fn first() -> Self {
-        Self { at: At::Watch }
+    pub const fn first(ticket: FileId) -> Self {
+        Self { ticket, at: At::Watch }
     }
 
     /// Looks again, after the watch has told of a change.
     #[must_use]
-    pub const fn again() -> Self {
-        Self { at: At::Stat }
+    pub const fn again(ticket: FileId) -> Self {
+        Self { ticket, at: At::Look }
     }
 }
 
@@ -49,16 +51,17 @@ impl Machine for Glance {
     fn effect(&self, _: &Context) -> Effect {
         match self.at {
             At::Watch => Effect::Watch(Slot::Ticket),
-            At::Stat => Effect::Stat(Slot::Ticket),
+            At::Look => Effect::Look(Name::Lock),
         }
     }
 
     fn step(self, _: &Context, _: Now, event: Event) -> Flow<Self, Glimpse> {
         match (self.at, event) {
             // Where nothing can be watched, the renewals find out in time.
-            (At::Watch, _) => Flow::Go(Self { at: At::Stat }),
-            (At::Stat, Event::Stat(stat)) if stat.links == 0 => Flow::Done(Glimpse::Nameless),
-            (At::Stat, _) => Flow::Done(Glimpse::Named),
+            (At::Watch, _) => Flow::Go(Self { at: At::Look, ..self }),
+            (At::Look, event) if event.leads_to(self.ticket) => Flow::Done(Glimpse::Named),
+            (At::Look, Event::Stat(_) | Event::Absent) => Flow::Done(Glimpse::Replaced),
+            (At::Look, _) => Flow::Done(Glimpse::Named),
         }
     }
 }

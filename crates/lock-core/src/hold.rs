@@ -18,6 +18,7 @@ use crate::machine::{Context, Failure, Flow, Machine, Ownership};
 use crate::mutex::{Enter, Entry};
 use crate::own::Own;
 use crate::record::Record;
+use crate::stall::Patience;
 use crate::time::Now;
 
 /// One act of an owner.
@@ -32,7 +33,7 @@ pub struct Hold {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Intent {
     Renew,
-    Step(String),
+    Step(String, Duration),
     Release,
 }
 
@@ -89,20 +90,27 @@ impl Hold {
     /// Refreshes the stamp.
     #[must_use]
     pub fn renew(context: &Context, now: Now, ownership: Ownership) -> Self {
-        Self::new(context, now, ownership, Intent::Renew, context.policy.max_wait)
+        Self::new(context, now, ownership, Intent::Renew, context.policy.mutex_patience)
     }
 
-    /// Proves that the lock is ours, records progress, and stays in the mutex.
+    /// Proves that the lock is ours, records progress, and stays in the mutex. The step may be
+    /// followed by so long a quiet before the next one.
     #[must_use]
-    pub fn step(context: &Context, now: Now, ownership: Ownership, label: &str) -> Self {
-        let patience = context.policy.max_wait;
-        Self::new(context, now, ownership, Intent::Step(label.into()), patience)
+    pub fn step(
+        context: &Context,
+        now: Now,
+        ownership: Ownership,
+        label: &str,
+        quiet: Duration,
+    ) -> Self {
+        let patience = context.policy.mutex_patience;
+        Self::new(context, now, ownership, Intent::Step(label.into(), quiet), patience)
     }
 
     /// Gives the lock up.
     #[must_use]
     pub fn release(context: &Context, now: Now, ownership: Ownership) -> Self {
-        Self::release_within(context, now, ownership, context.policy.max_wait)
+        Self::release_within(context, now, ownership, context.policy.mutex_patience)
     }
 
     /// Gives the lock up, waiting no longer than `patience` for a mutex whose holder does not
@@ -124,6 +132,7 @@ impl Hold {
         intent: Intent,
         patience: Duration,
     ) -> Self {
+        let patience = Patience::PerHolder(patience);
         let enter = Enter::with(Own::owning(&ownership), context, now, patience);
         Self { ownership, intent, at: Box::new(At::Enter(enter)) }
     }
@@ -133,7 +142,9 @@ impl Hold {
         let record = match &self.intent {
             Intent::Release => return self.go(At::Unlink(inside)),
             Intent::Renew => self.ownership.record.clone().renewed(now),
-            Intent::Step(label) => self.ownership.record.clone().advanced(label, now),
+            Intent::Step(label, quiet) => {
+                self.ownership.record.clone().advanced(label, *quiet, now)
+            }
         };
         let record = Box::new(record);
         let text = record.encode(self.ownership.text.len());
@@ -144,7 +155,7 @@ impl Hold {
         (self.ownership.record, self.ownership.text) = (record, text);
         let ownership = self.ownership.clone();
         match self.intent {
-            Intent::Step(_) => Flow::Done(Ok(Held::Stepping { ownership, leave: inside.leave() })),
+            Intent::Step(..) => Flow::Done(Ok(Held::Stepping { ownership, leave: inside.leave() })),
             Intent::Renew | Intent::Release => {
                 self.leave(inside.leave(), Then::Done(Ok(Held::Renewed(ownership))))
             }
@@ -211,7 +222,9 @@ impl Machine for Hold {
             (At::Enter(enter), event) => match enter.step(context, now, event) {
                 Flow::Go(enter) => self.go(At::Enter(enter)),
                 Flow::Done(Ok(Entry::Entered(inside))) => self.go(At::LookPath(inside)),
-                Flow::Done(Ok(Entry::Crowded(_) | Entry::Lost)) => self.look_whose(),
+                Flow::Done(Ok(Entry::Crowded(_) | Entry::Stuck { .. } | Entry::Lost)) => {
+                    self.look_whose()
+                }
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
             (At::LookPath(inside), event) if event.leads_to(self.ownership.ticket) => {
@@ -244,7 +257,7 @@ impl Machine for Hold {
                 Flow::Go(chores) => self.go(At::Leave { chores, then }),
                 Flow::Done(outcome) => self.left(outcome, then),
             },
-            (At::LookWhose(look), event) => match look.step(&event) {
+            (At::LookWhose(look), event) => match look.step(context, now, &event) {
                 Flow::Go(look) => self.go(At::LookWhose(look)),
                 Flow::Done(Ok(Looked { snapshot, .. })) => {
                     Flow::Done(Ok(Held::Lost { to: snapshot.record().cloned().map(Box::new) }))

@@ -20,16 +20,17 @@ pub(crate) struct Inside {
 }
 
 impl Inside {
-    /// By a mutex that was claimed.
-    pub(crate) const fn new(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
-        let slot = if medium.has_links() { Slot::Ticket } else { Slot::Mutex };
-        Self { medium, ticket, number: None, mutex, slot }
+    /// By a mutex that was claimed with the inode in `own`, or without hard links with a file
+    /// of its own.
+    pub(crate) const fn new(medium: Medium, own: Slot, mutex: FileId) -> Self {
+        let slot = if medium.has_links() { own } else { Slot::Mutex };
+        Self { medium, ticket: None, number: None, mutex, slot }
     }
 
     /// By a reclaim lock that became the mutex.
-    pub(crate) const fn by_reaping(medium: Medium, ticket: Option<FileId>, mutex: FileId) -> Self {
-        let slot = if medium.has_links() { Slot::Ticket } else { Slot::Reclaim };
-        Self { medium, ticket, number: None, mutex, slot }
+    pub(crate) const fn by_reaping(medium: Medium, own: Slot, mutex: FileId) -> Self {
+        let slot = if medium.has_links() { own } else { Slot::Reclaim };
+        Self { medium, ticket: None, number: None, mutex, slot }
     }
 
     /// The way out of the mutex.
@@ -44,9 +45,9 @@ impl Inside {
 
     /// Its second: the file goes, where it is none but the mutex.
     pub(crate) fn let_go(&self) -> Chores {
-        match self.medium.has_links() {
-            true => Chores::new(),
-            false => Chores::new().let_go(self.slot, self.medium),
+        match self.slot {
+            Slot::Ticket => Chores::new(),
+            slot => Chores::new().let_go(slot, self.medium),
         }
     }
 

@@ -30,8 +30,8 @@ impl Machine for Inspect {
         self.look.effect()
     }
 
-    fn step(self, context: &Context, _: Now, event: Event) -> Flow<Self, Self::Output> {
-        let snapshot = match self.look.step(&event) {
+    fn step(self, context: &Context, now: Now, event: Event) -> Flow<Self, Self::Output> {
+        let snapshot = match self.look.step(context, now, &event) {
             Flow::Go(look) => return Flow::Go(Self { look, ..self }),
             Flow::Done(Ok(Looked { snapshot, .. })) => snapshot,
             Flow::Done(Err(failure)) => return Flow::Done(Err(failure)),

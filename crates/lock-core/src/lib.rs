@@ -8,8 +8,8 @@
 //!
 //! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
 //!   place where times are compared.
-//! * [`Acquire`] becomes owner; [`Hold`] renews, steps and releases; [`Glance`] tells an owner
-//!   of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`], [`Peek`]
+//! * [`Acquire`] becomes owner; [`Settle`] waits for what an owner that was replaced has left;
+//!   [`Hold`] renews, steps and releases; [`Glance`] tells an owner of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`], [`Peek`]
 //!   and [`Waiters`] only look.
 //! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
 //!
@@ -44,6 +44,7 @@ mod publish;
 mod queue;
 mod reap;
 pub mod record;
+mod settle;
 pub mod snapshot;
 mod stall;
 mod sweep;
@@ -66,4 +67,5 @@ pub use glance::{Glance, Glimpse};
 pub use hold::{Held, Hold};
 pub use inspect::Inspect;
 pub use peek::Peek;
+pub use settle::{Settle, Settled};
 pub use waiters::Waiters;

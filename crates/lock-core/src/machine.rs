@@ -14,10 +14,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
+
+use core::time::Duration;
 
 use crate::effect::{Effect, Errno, Event, Name};
 use crate::policy::Policy;
-use crate::record::{Generation, Host, Record, Token};
+use crate::record::{Arbitration, Birth, Generation, Host, Record, Terms, Token};
 use crate::snapshot::{FileId, Kind};
 use crate::time::Now;
 use crate::verdict::Stale;
@@ -54,8 +57,12 @@ pub struct Context {
     pub pid: u32,
     /// Names the ownership that we try for, or have.
     pub token: Token,
+    /// Tells our process from later ones with the same id.
+    pub birth: Birth,
     /// What we are, as a person would type it.
     pub command: String,
+    /// Whether we agree to be replaced while we live.
+    pub preemptible: bool,
     /// What the file system offers, as far as known.
     pub medium: Medium,
 }
@@ -87,6 +94,10 @@ pub struct Ownership {
     pub text: String,
     /// How roles are taken here.
     pub medium: Medium,
+    /// Whether others may have inherited the ticket's descriptor. Then the ticket arbitrates the
+    /// lock and nothing else: if it were the mutex as well, what a killed owner leaves behind
+    /// would keep the mutex.
+    pub shared: bool,
 }
 
 /// Whom an ownership was taken from, and why.
@@ -96,6 +107,11 @@ pub struct Takeover {
     pub reason: Reason,
     /// What the lock file said, if it could be read.
     pub from: Option<Box<Record>>,
+    /// For how long what a preemptible owner has started may still be in flight: what is left of
+    /// the quiet that it announced; zero after a hang.
+    pub in_flight: Duration,
+    /// Whether some process still has the old inode kernel-locked.
+    pub is_held: bool,
 }
 
 /// Why a lock was taken over.
@@ -103,7 +119,7 @@ pub struct Takeover {
 pub enum Reason {
     /// It was stale.
     Stale(Stale),
-    /// Its owner lives, but the contender had waited `max_wait` for it.
+    /// Its owner lives and is preemptible, and took no step within its quiet and `hang_after`.
     TimedOut,
 }
 
@@ -116,7 +132,7 @@ pub enum Failure {
         /// Who has it, if its file can be read.
         owner: Option<Box<Record>>,
     },
-    /// The owner is alive, patience is at an end, and taking over was not wanted.
+    /// The owner is alive, and the wait limit is over.
     #[error("timed out waiting for the owner")]
     TimedOut {
         /// Who has it, if its file can be read.
@@ -128,11 +144,14 @@ pub enum Failure {
         /// Who holds it, if its file can be read.
         holder: Option<Box<Record>>,
     },
-    /// The owner was to be ended first, and did not end.
+    /// The owner was to be ended, and did not end.
     #[error("the owner could not be ended")]
     Survived {
         /// Who has it, if its file can be read.
         owner: Option<Box<Record>>,
+        /// The processes that were sent a signal: none, if none of those that hold the lock may be
+        /// signalled from here.
+        signalled: Vec<u32>,
     },
     /// The wait was cancelled.
     #[error("cancelled")]
@@ -145,7 +164,8 @@ pub enum Failure {
         /// What it is.
         reason: Refusal,
     },
-    /// There are no kernel locks here, and the policy asks for them.
+    /// There are no kernel locks here, and the policy asks for them or the owner is not
+    /// preemptible.
     #[error("the file system has no kernel locks")]
     NoKernelLock,
     /// The generation file does not hold what it should.
@@ -183,11 +203,65 @@ pub enum Refusal {
     Foreign,
 }
 
+impl Reason {
+    /// Whether the owner may still be running.
+    #[must_use]
+    pub const fn owner_lives(self) -> bool {
+        match self {
+            Self::Stale(stale) => stale.owner_lives(),
+            Self::TimedOut => true,
+        }
+    }
+}
+
 impl Context {
     /// The record of a new ticket.
     #[must_use]
     pub fn record(&self, now: Now) -> Record {
-        Record::new(self.pid, self.token.clone(), self.here.clone(), &self.command, now)
+        let mut record =
+            Record::new(self.pid, self.token.clone(), self.here.clone(), &self.command, now);
+        if let Some(detail) = &mut record.detail {
+            detail.process = self.birth;
+            detail.terms = self.terms();
+        }
+        record
+    }
+
+    /// The same for a medium: what nobody's kernel lock vouches for must not claim one.
+    #[must_use]
+    pub fn record_on(&self, medium: Medium, now: Now) -> Record {
+        let mut record = self.record(now);
+        if let (false, Some(detail)) = (medium.has_kernel_locks(), &mut record.detail) {
+            detail.arbitration = Arbitration::Timed;
+        }
+        record
+    }
+
+    /// Below 256, and another for each contender and each of its tries: so that contenders which
+    /// collide do not collide again.
+    pub(crate) fn salt(&self, tries: u8) -> u32 {
+        self.token
+            .as_str()
+            .bytes()
+            .fold(u32::from(tries), |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)))
+            % 256
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            preemptible: self.preemptible,
+            quiet: Duration::ZERO,
+            renew: self.policy.renew_every,
+            stale_after: self.policy.stale_after,
+            hang_after: self.policy.hang_after,
+        }
+    }
+
+    /// Whether an owner of ours may not work on this medium.
+    #[must_use]
+    pub fn refuses(&self, medium: Medium) -> bool {
+        let may_be_timed = self.preemptible || self.policy.allow_timed;
+        !medium.has_kernel_locks() && (self.policy.require_kernel_lock || !may_be_timed)
     }
 }
 
@@ -244,9 +318,12 @@ impl Failure {
             Event::Unsupported => Errno(EOPNOTSUPP),
             // A driver that answers a call with another call's event is broken; that must
             // end the acquire, not the process.
-            Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Listed(_) | Event::Woken(_) => {
-                Errno(EIO)
-            }
+            Event::Done
+            | Event::Stat(_)
+            | Event::Bytes(_)
+            | Event::Listed(_)
+            | Event::Holders(_)
+            | Event::Woken(_) => Errno(EIO),
         };
         Self::System { verb: effect.verb(), name: effect.name(), errno }
     }

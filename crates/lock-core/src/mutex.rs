@@ -24,10 +24,12 @@ use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
 use crate::own::Own;
+use crate::policy::OnTimeout;
 use crate::reap::{Reap, Reaped, Rival};
-use crate::stall::Stall;
+use crate::record::Record;
+use crate::stall::{Patience, Stall};
 use crate::ticket::{Prepare, Prepared};
-use crate::time::{Boot, Now};
+use crate::time::{Mono, Now};
 
 /// How often names may change under us before we sleep: each change is another's progress,
 /// but a loop without a sleep is a loop all the same.
@@ -39,6 +41,8 @@ pub(crate) struct Enter {
     own: Own,
     /// Whether to take a number rather than wait here.
     queues: bool,
+    /// Whether what it wants is the lock: then the medium has to be one that it may work on.
+    owns: bool,
     rounds: u8,
     stall: Stall,
     at: At,
@@ -50,9 +54,9 @@ enum At {
     Touch,
     Claim(Claim),
     Examine(Examine),
-    Watch { until: Boot },
-    ClaimAgain { claim: Claim, until: Boot },
-    Nap { until: Boot, guard_is_open: bool },
+    Watch { until: Mono },
+    ClaimAgain { claim: Claim, until: Mono },
+    Nap { until: Mono, guard_is_open: bool },
     Reap(Box<Reap>),
     Tidy { chores: Chores, then: Then },
 }
@@ -62,7 +66,7 @@ enum At {
 enum Then {
     Restart,
     Touch,
-    Nap { until: Boot },
+    Nap { until: Mono },
     Enter(Inside),
     Fail(Failure),
     Crowded,
@@ -76,6 +80,9 @@ pub(crate) enum Entry {
     Entered(Inside),
     /// Another is there; we have a ticket to stand in the queue with.
     Crowded(Own),
+    /// Another is there that does not let go, and our policy is to end it. Its file is open in
+    /// [`Slot::Guard`].
+    Stuck { own: Own, holder: Box<Record> },
     /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
     Lost,
 }
@@ -83,37 +90,42 @@ pub(crate) enum Entry {
 type Outcome = Flow<Enter, Result<Entry, Failure>>;
 
 impl Enter {
-    /// For a contender, which has no ticket yet.
-    pub(crate) fn contender(medium: Medium, patience: Duration) -> Self {
+    /// For one who has no ticket and does not want the lock.
+    pub(crate) fn guest(medium: Medium, patience: Patience) -> Self {
         let mut enter = Self::new(Own::none(medium), patience);
         enter.at = enter.begin();
         enter
     }
 
+    /// For a contender, which has no ticket yet.
+    pub(crate) fn contender(medium: Medium, patience: Patience) -> Self {
+        Self { owns: true, ..Self::guest(medium, patience) }
+    }
+
     /// For a newcomer: whoever waits for the mutex without a number is overtaken by those who
     /// have one, and by those who come later.
-    pub(crate) fn newcomer(medium: Medium, patience: Duration) -> Self {
+    pub(crate) fn newcomer(medium: Medium, patience: Patience) -> Self {
         Self { queues: true, ..Self::contender(medium, patience) }
     }
 
     /// For an owner, or a contender whose turn it is: it comes with its ticket.
-    pub(crate) fn with(own: Own, context: &Context, now: Now, patience: Duration) -> Self {
-        let mut enter = Self::new(own, patience);
+    pub(crate) fn with(own: Own, context: &Context, now: Now, patience: Patience) -> Self {
+        let mut enter = Self { owns: own.is_contenders(), ..Self::new(own, patience) };
         if !enter.own.wants_touch(context, now) {
             enter.at = enter.begin();
         }
         enter
     }
 
-    fn new(own: Own, patience: Duration) -> Self {
+    fn new(own: Own, patience: Patience) -> Self {
         let stall = Stall::new(patience);
-        Self { own, queues: false, rounds: 0, stall, at: At::Touch }
+        Self { own, queues: false, owns: false, rounds: 0, stall, at: At::Touch }
     }
 
     /// From the top: a ticket if one is needed, then the mutex.
     fn begin(&self) -> At {
         match self.own.is_missing() {
-            true => At::Prepare(Prepare::new(self.own.medium)),
+            true => At::Prepare(Prepare::new(self.own.medium, self.own.slot())),
             false => At::Claim(self.claim()),
         }
     }
@@ -213,7 +225,11 @@ impl Enter {
                     let until = self.stall.next_nap(context, now, Duration::MAX);
                     return self.tidy(guard, Then::Nap { until });
                 }
-                let examine = Examine::new(Role::Mutex, self.own.medium, self.own.linkable());
+                let examine = Examine::new(
+                    Role::Mutex,
+                    self.own.medium,
+                    self.own.linkable().map(|own| own.id),
+                );
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -224,7 +240,7 @@ impl Enter {
     }
 
     fn downgrade(mut self, context: &Context, medium: Medium, guard: Chores) -> Outcome {
-        if context.policy.require_kernel_lock && !medium.has_kernel_locks() {
+        if self.owns && context.refuses(medium) {
             return self.fail(guard, Failure::NoKernelLock);
         }
         let chores = guard.then(self.own.drop());
@@ -247,7 +263,15 @@ impl Enter {
                 self.tidy(guard, Then::Enter(inside))
             }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
-                self.fail(guard, Failure::MutexHeld { holder })
+                let Context { policy, .. } = context;
+                match holder {
+                    Some(holder)
+                        if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
+                    {
+                        Flow::Done(Ok(Entry::Stuck { own: self.own, holder }))
+                    }
+                    holder => self.fail(guard, Failure::MutexHeld { holder }),
+                }
             }
             Ok(Examined::Alive(..)) if self.queues && self.own.is_ready() => {
                 self.tidy(guard, Then::Crowded)
@@ -324,7 +348,7 @@ impl Enter {
                 self.tidy(guard, if touch { Then::Touch } else { Then::Restart })
             }
             event => {
-                let failure = Failure::of(&Effect::Sleep { until: Boot(0) }, event);
+                let failure = Failure::of(&Effect::Sleep { until: Mono(0) }, event);
                 self.fail(guard, failure)
             }
         }

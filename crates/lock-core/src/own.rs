@@ -9,13 +9,20 @@ use crate::snapshot::FileId;
 use crate::ticket::Fresh;
 use crate::time::Now;
 
-/// The ticket of one who wants to enter the mutex; open in [`Slot::Ticket`] if there is one.
+/// The ticket of one who wants to enter the mutex; open in [`Own::slot`] if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Own {
     who: Who,
     pub(crate) medium: Medium,
     id: Option<FileId>,
     fresh: Fresh,
+}
+
+/// An inode that can be given the names of roles, and where it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Linkable {
+    pub(crate) id: FileId,
+    pub(crate) slot: Slot,
 }
 
 /// Whose it is.
@@ -28,6 +35,9 @@ enum Who {
     Waiter(u64),
     /// An owner's: it is the lock. Once that has lost its name it can never be linked again.
     Owner,
+    /// An owner's second one, which is the mutex and nothing else, for one stay in the mutex. It is
+    /// never passed on, so it falls free with its maker.
+    MutexOnly,
 }
 
 impl Own {
@@ -42,15 +52,24 @@ impl Own {
         Self { who: Who::Waiter(number), medium, id: Some(ticket), fresh }
     }
 
-    /// An owner's, which was last written when it renewed.
+    /// An owner's, which was last written when it renewed; or if that is shared, another that is
+    /// still to be made.
     pub(crate) fn owning(ownership: &Ownership) -> Self {
-        let Ownership { medium, ticket, record, .. } = ownership;
+        let Ownership { medium, ticket, record, shared, .. } = ownership;
+        if *shared && medium.has_links() {
+            return Self { who: Who::MutexOnly, ..Self::none(*medium) };
+        }
         Self { who: Who::Owner, medium: *medium, id: Some(*ticket), fresh: Fresh::of(record) }
     }
 
     /// It has just been made and written.
     pub(crate) const fn made(self, id: FileId, now: Now) -> Self {
         Self { id: Some(id), fresh: Fresh::since(now), ..self }
+    }
+
+    /// Where it is open.
+    pub(crate) fn slot(&self) -> Slot {
+        if self.who == Who::MutexOnly { Slot::Mutex } else { Slot::Ticket }
     }
 
     /// Whether one has to be made first.
@@ -70,8 +89,9 @@ impl Own {
     }
 
     /// The inode that roles are links to, where they are.
-    pub(crate) fn linkable(&self) -> Option<FileId> {
-        self.id.filter(|_| self.medium.has_links())
+    pub(crate) fn linkable(&self) -> Option<Linkable> {
+        let id = self.id.filter(|_| self.medium.has_links())?;
+        Some(Linkable { id, slot: self.slot() })
     }
 
     /// Whether it is to be touched before it is linked, which is then done.
@@ -81,25 +101,34 @@ impl Own {
 
     /// Whether a name that it has lost was its last.
     pub(crate) fn is_spent_without_a_role(&self) -> bool {
-        self.who == Who::Contender && self.medium == Medium::Anonymous
+        self.is_without_a_role() && self.medium == Medium::Anonymous
     }
 
     /// Whether it has had a name to lose before it came here: it cannot be linked any more then,
     /// while one that has never had a name can, unless the directory is gone.
     pub(crate) fn had_a_name(&self) -> bool {
-        self.who != Who::Contender
+        !self.is_without_a_role()
+    }
+
+    /// Whether it is of one who wants the lock.
+    pub(crate) fn is_contenders(&self) -> bool {
+        matches!(self.who, Who::Contender | Who::Waiter(_))
+    }
+
+    fn is_without_a_role(&self) -> bool {
+        matches!(self.who, Who::Contender | Who::MutexOnly)
     }
 
     /// In the mutex, by an inode of ours.
     pub(crate) fn inside(&self, mutex: FileId) -> Inside {
-        self.within(Inside::new(self.medium, self.id, mutex))
+        self.within(Inside::new(self.medium, self.slot(), mutex))
     }
 
     /// The same by another way.
     pub(crate) fn within(&self, inside: Inside) -> Inside {
         let number = match self.who {
             Who::Waiter(number) => Some(number),
-            Who::Contender | Who::Owner => None,
+            Who::Contender | Who::Owner | Who::MutexOnly => None,
         };
         Inside { ticket: self.id, number, ..inside }
     }
@@ -107,7 +136,9 @@ impl Own {
     /// A ticket that was born with a name loses it as soon as it has a better one.
     pub(crate) fn drop_birth_name(&self) -> Chores {
         match (self.who, self.medium, self.id) {
-            (Who::Contender, Medium::Linked, Some(id)) => Chores::new().vacate(Name::Ticket, id),
+            (Who::Contender | Who::MutexOnly, Medium::Linked, Some(id)) => {
+                Chores::new().vacate(Name::Ticket, id)
+            }
             _ => Chores::new(),
         }
     }
@@ -117,11 +148,14 @@ impl Own {
         let chores = match self.who {
             Who::Owner => return Chores::new(),
             Who::Waiter(number) => Chores::new().forget(number),
-            Who::Contender => self.drop_birth_name(),
+            Who::Contender | Who::MutexOnly => self.drop_birth_name(),
         };
-        self.who = Who::Contender;
+        let slot = self.slot();
+        if self.who != Who::MutexOnly {
+            self.who = Who::Contender;
+        }
         match self.id.take() {
-            Some(_) => chores.let_go(Slot::Ticket, self.medium),
+            Some(_) => chores.let_go(slot, self.medium),
             None => chores,
         }
     }

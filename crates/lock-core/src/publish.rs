@@ -63,7 +63,7 @@ impl Publish {
         generation: Generation,
         replaces: bool,
     ) -> Self {
-        let record = Box::new(context.record(now).owning(generation, now));
+        let record = Box::new(context.record_on(inside.medium, now).owning(generation, now));
         let text = record.encode(0);
         let at = match inside.ticket {
             Some(ticket) if inside.medium.has_links() => At::Write(ticket),
@@ -147,7 +147,7 @@ impl Publish {
 
     fn owned(self, ticket: FileId) -> Published {
         let Self { medium, record, text, .. } = self;
-        Published::Owned(Ownership { ticket, record, text, medium })
+        Published::Owned(Ownership { ticket, record, text, medium, shared: false })
     }
 
     /// Lets go of what the next attempt opens anew: the file under judgement, and a ticket that

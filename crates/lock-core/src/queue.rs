@@ -174,7 +174,8 @@ enum At {
 impl Join {
     /// With a new ticket, and the number that is free.
     pub(crate) fn new(medium: Medium, number: Option<u64>) -> Self {
-        Self { own: Own::none(medium), number, at: At::Prepare(Prepare::new(medium)) }
+        let own = Own::none(medium);
+        Self { own, number, at: At::Prepare(Prepare::new(medium, own.slot())) }
     }
 
     /// With a ticket that has no name yet but, at most, the one that it was born with.
@@ -208,7 +209,7 @@ impl Join {
                 }
                 Flow::Done(Ok(Prepared::Unsupported(medium))) if medium.has_links() => {
                     self.own.medium = medium;
-                    At::Prepare(Prepare::new(medium))
+                    At::Prepare(Prepare::new(medium, self.own.slot()))
                 }
                 // Whoever enters the mutex meets the same, and can deal with it.
                 Flow::Done(_) => return Flow::Done(None),

@@ -11,6 +11,7 @@ use crate::effect::{Effect, Event, Name, Slot};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
+use crate::own::Linkable;
 use crate::record::Record;
 use crate::snapshot::{FileId, Stat};
 use crate::time::Now;
@@ -27,7 +28,7 @@ const MAX_ROUNDS: u8 = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reap {
     medium: Medium,
-    ticket: Option<FileId>,
+    ticket: Option<Linkable>,
     dead: FileId,
     rounds: u8,
     at: At,
@@ -72,7 +73,7 @@ type Outcome = Flow<Reap, Result<Reaped, Failure>>;
 
 impl Reap {
     /// `ticket` is the inode to link, where roles are links.
-    pub(crate) fn new(medium: Medium, ticket: Option<FileId>, dead: FileId) -> Self {
+    pub(crate) fn new(medium: Medium, ticket: Option<Linkable>, dead: FileId) -> Self {
         let at = At::ClaimReclaim(Claim::new(Role::Reclaim, medium, ticket));
         Self { medium, ticket, dead, rounds: 0, at }
     }
@@ -117,7 +118,8 @@ impl Reap {
             },
             At::Rename { reclaim } => match event {
                 Event::Done => {
-                    let inside = Inside::by_reaping(self.medium, self.ticket, reclaim);
+                    let own = self.ticket.map_or(Slot::Reclaim, |ticket| ticket.slot);
+                    let inside = Inside::by_reaping(self.medium, own, reclaim);
                     self.let_go(Chores::new(), Ok(Reaped::Entered(inside)))
                 }
                 event => self.withdraw(reclaim, Err(Failure::of(&effect, &event))),

@@ -4,30 +4,50 @@
 //! 4711                                   pid of the owner
 //! 1784930400000                          wall clock stamp, ms: refreshed by each renewal
 //! 0b7e…-uuid                             token: names one ownership
-//! format=2                               marks a file whose owner holds the kernel lock
+//! format=2                               the kernel lock says whether the owner lives
+//! arbitration=kernel                     or timed, and then without format=: by age
 //! generation=17                          the fencing token: grows for ever
 //! host=build-3
-//! boot=2c9d…-uuid                        which boot the next two count in
+//! boot=2c9d…-uuid                        which boot since and renewed count in
+//! pidns=4026531836                       the pid namespace that the pid belongs to
+//! start=81170                            when the process started, in clock ticks (proc(5))
 //! since=81234                            boot clock, ms: when this ownership began
 //! renewed=91234                          boot clock, ms: last sign of life
-//! progress=3/60 restarting coder-3       a counter that grows, and words for people
+//! preemptible=1                          the owner may be replaced while it lives
+//! quiet=15000                            ms it may go without another step
+//! renew=10000                            ms between two renewals
+//! stale_after=30000                      ms without a renewal after which it counts as hung
+//! hang_after=120000                      ms past its quiet after which it counts as hung
+//! cgroup=user.slice/work.scope           where its work runs, below the cgroup mount
+//! progress=3 3/60 restarting coder-3     a counter that grows, and words for people
 //! command=fleet restart
 //! ```
 //!
-//! A reader ignores keys it does not know and accepts the bare three lines.
+//! A reader ignores keys it does not know, accepts the bare three lines, and takes a larger
+//! `format=` for what it is: the kernel lock decides, whatever else the record says or lacks.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 
 use crate::time::{Boot, Now, Wall};
+
+/// What we write; a larger number is a newer fleet's.
+pub const FORMAT: u32 = 2;
+
+/// No announced quiet counts for longer.
+const LONGEST_QUIET: Duration = Duration::from_secs(86_400);
+
+/// A generation of this size or more is damage.
+pub(crate) const TOO_LARGE: u64 = 1 << 63;
 
 /// No record is longer; a longer file is not a lock of ours.
 pub const MAX_RECORD_BYTES: usize = 4096;
 
 /// Few records are longer; those that are cost an allocation more.
-const USUAL_BYTES: usize = 320;
+const USUAL_BYTES: usize = 512;
 
 const MAX_TOKEN_BYTES: usize = 128;
 const MAX_TEXT_BYTES: usize = 512;
@@ -74,18 +94,62 @@ pub struct Record {
 /// The part of a record that marks it as ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Detail {
+    /// What decides whether the owner lives.
+    pub arbitration: Arbitration,
     /// The ownership's fencing token; 0 while the ticket has not become an owner's.
     pub generation: Generation,
     /// Where the owner runs.
     pub host: Host,
+    /// Which process it is, beyond its number.
+    pub process: Birth,
     /// When the ownership began.
     pub since: Boot,
     /// The last sign of life.
     pub renewed: Boot,
+    /// On which terms it may be replaced while it lives.
+    pub terms: Terms,
+    /// The cgroup of its work, below the cgroup mount, if one was made.
+    pub cgroup: Option<String>,
     /// How far the owner has come.
     pub progress: Progress,
     /// What the owner is, as a person would type it.
     pub command: String,
+}
+
+/// What decides whether an owner lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arbitration {
+    /// The kernel's lock on its inode. Holds the record's `format=`.
+    Kernel(u32),
+    /// Its process, where that can be asked, else its renewals: it was written where the kernel
+    /// does not arbitrate.
+    Timed,
+}
+
+/// Tells a process from a later one with the same number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Birth {
+    /// The inode number of its pid namespace; 0 if that is unknown.
+    pub pidns: u64,
+    /// When it started, in clock ticks since the boot: field 22 of `/proc/PID/stat`; 0 if that is
+    /// unknown.
+    pub start: u64,
+}
+
+/// On which terms an owner may be replaced while it lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// Whether it may be replaced at all: it changes things in fenced steps only, which refuse
+    /// after a loss.
+    pub preemptible: bool,
+    /// How long it may go without another step, from its last one on.
+    pub quiet: Duration,
+    /// How often it renews.
+    pub renew: Duration,
+    /// How long it may go without a renewal.
+    pub stale_after: Duration,
+    /// How long it may go without a step past its quiet.
+    pub hang_after: Duration,
 }
 
 /// Why a lock file cannot be read as a record.
@@ -118,12 +182,6 @@ pub enum RecordError {
         line: usize,
         /// What should stand there.
         what: &'static str,
-    },
-    /// A record of our format lacks one of its keys.
-    #[error("`{key}=` is missing from a format 2 record")]
-    NoKey {
-        /// The missing key.
-        key: &'static str,
     },
 }
 
@@ -161,10 +219,14 @@ impl Record {
             stamp: now.wall,
             token,
             detail: Some(Detail {
+                arbitration: Arbitration::Kernel(FORMAT),
                 generation: Generation(0),
                 host,
+                process: Birth::default(),
                 since: now.boot,
                 renewed: now.boot,
+                terms: Terms::default(),
+                cgroup: None,
                 progress: Progress::default(),
                 command: one_line(command),
             }),
@@ -197,7 +259,7 @@ impl Record {
         let pid = pid.parse().map_err(|_| malformed(1, "process id"))?;
         let stamp = stamp.parse().map_err(|_| malformed(2, "time in milliseconds"))?;
         let token = Token::new(token).ok_or(malformed(3, "token"))?;
-        let detail = Draft::read(lines)?.finish()?;
+        let detail = Draft::read(lines).finish()?;
         Ok(Self { pid, stamp: Wall(stamp), token, detail })
     }
 
@@ -242,10 +304,11 @@ impl Record {
         self.renewed(now)
     }
 
-    /// The same ownership, one step further.
+    /// The same ownership, one step further, which may be followed by so long a quiet.
     #[must_use]
-    pub fn advanced(mut self, phrase: &str, now: Now) -> Self {
+    pub fn advanced(mut self, phrase: &str, quiet: Duration, now: Now) -> Self {
         if let Some(detail) = &mut self.detail {
+            detail.terms.quiet = quiet.min(LONGEST_QUIET);
             detail.progress.count = detail.progress.count.saturating_add(1);
             detail.progress.phrase = one_line(phrase);
         }
@@ -257,17 +320,58 @@ impl Record {
     pub fn generation(&self) -> Option<Generation> {
         self.detail.as_ref().map(|detail| detail.generation)
     }
+
+    /// Whether its owner has agreed to be replaced while it lives.
+    #[must_use]
+    pub fn is_preemptible(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.terms.preemptible)
+    }
+
+    /// The record's format, if a newer fleet wrote it than this one.
+    #[must_use]
+    pub fn newer_format(&self) -> Option<u32> {
+        match self.detail.as_ref()?.arbitration {
+            Arbitration::Kernel(format) if format > FORMAT => Some(format),
+            _ => None,
+        }
+    }
 }
 
 impl Detail {
     fn write(&self, text: &mut String) {
         let mut digits = itoa::Buffer::new();
-        line(text, "format=", "2");
+        match self.arbitration {
+            Arbitration::Kernel(format) => {
+                line(text, "format=", digits.format(format));
+                line(text, "arbitration=", "kernel");
+            }
+            // Without `format=`, so that the original and older fleets judge it by its stamp.
+            Arbitration::Timed => line(text, "arbitration=", "timed"),
+        }
         line(text, "generation=", digits.format(self.generation.0));
         line(text, "host=", &self.host.name);
         line(text, "boot=", &self.host.boot);
+        line(text, "pidns=", digits.format(self.process.pidns));
+        line(text, "start=", digits.format(self.process.start));
         line(text, "since=", digits.format(self.since.0));
         line(text, "renewed=", digits.format(self.renewed.0));
+        let Terms { preemptible, quiet, renew, stale_after, hang_after } = self.terms;
+        if preemptible {
+            line(text, "preemptible=", "1");
+        }
+        let durations = [
+            ("quiet=", quiet),
+            ("renew=", renew),
+            ("stale_after=", stale_after),
+            ("hang_after=", hang_after),
+        ];
+        for (key, duration) in durations {
+            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            line(text, key, digits.format(millis));
+        }
+        if let Some(cgroup) = &self.cgroup {
+            line(text, "cgroup=", cgroup);
+        }
         text.push_str("progress=");
         text.push_str(digits.format(self.progress.count));
         line(text, " ", &self.progress.phrase);
@@ -278,58 +382,89 @@ impl Detail {
 /// The keys of a record as far as they have been read.
 #[derive(Default)]
 struct Draft {
-    marked: bool,
-    generation: Option<u64>,
-    host: Option<String>,
-    boot: Option<String>,
-    since: Option<u64>,
-    renewed: Option<u64>,
+    format: Option<u32>,
+    timed: bool,
+    generation: u64,
+    host: String,
+    boot: String,
+    process: Birth,
+    since: u64,
+    renewed: u64,
+    terms: Terms,
+    cgroup: Option<String>,
     progress: Progress,
     command: String,
+    /// The first key whose value is not what it should be.
+    malformed: Option<RecordError>,
 }
 
 impl Draft {
-    fn read<'a>(lines: impl Iterator<Item = (&'a str, usize)>) -> Result<Self, RecordError> {
+    fn read<'a>(lines: impl Iterator<Item = (&'a str, usize)>) -> Self {
         let mut draft = Self::default();
         for (text, line) in lines {
-            if let Some((key, value)) = text.trim_end().split_once('=') {
-                draft.set(key, value, line)?;
+            if let Some((key, value)) = text.trim_end().split_once('=')
+                && let Err(what) = draft.set(key, value)
+            {
+                draft.malformed.get_or_insert_with(|| malformed(line, what));
             }
         }
-        Ok(draft)
+        draft
     }
 
-    fn set(&mut self, key: &str, value: &str, line: usize) -> Result<(), RecordError> {
-        let number = || value.parse().map_err(|_| malformed(line, "number"));
+    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+        let number = || value.parse::<u64>().map_err(|_| "number");
+        let millis = || number().map(Duration::from_millis);
+        let terms = &mut self.terms;
         match key {
-            "format" => self.marked = value == "2",
-            "generation" => self.generation = Some(number()?),
-            "host" => self.host = Some(value.to_owned()),
-            "boot" => self.boot = Some(value.to_owned()),
-            "since" => self.since = Some(number()?),
-            "renewed" => self.renewed = Some(number()?),
-            "progress" => {
-                self.progress = Progress::parse(value).ok_or(malformed(line, "progress"))?;
+            "format" => self.format = value.parse().ok(),
+            "arbitration" => self.timed = value == "timed",
+            "generation" => {
+                self.generation = number()?;
+                if self.generation >= TOO_LARGE {
+                    self.generation = 0;
+                    return Err("generation below 2^63");
+                }
             }
+            "host" => self.host = value.to_owned(),
+            "boot" => self.boot = value.to_owned(),
+            "pidns" => self.process.pidns = number()?,
+            "start" => self.process.start = number()?,
+            "since" => self.since = number()?,
+            "renewed" => self.renewed = number()?,
+            "preemptible" => terms.preemptible = value == "1",
+            "quiet" => terms.quiet = millis()?.min(LONGEST_QUIET),
+            "renew" => terms.renew = millis()?,
+            "stale_after" => terms.stale_after = millis()?,
+            "hang_after" => terms.hang_after = millis()?,
+            "cgroup" => self.cgroup = Some(value.to_owned()),
+            "progress" => self.progress = Progress::parse(value).ok_or("progress")?,
             "command" => self.command = value.to_owned(),
             _ => {}
         }
         Ok(())
     }
 
+    /// What a peer's file says below its three lines means nothing, and what a newer fleet's says
+    /// may mean something else than we know.
     fn finish(self) -> Result<Option<Detail>, RecordError> {
-        if !self.marked {
-            return Ok(None);
+        let arbitration = match self.format {
+            Some(format) if format >= FORMAT => Arbitration::Kernel(format),
+            _ if self.timed => Arbitration::Timed,
+            _ => return Ok(None),
+        };
+        let is_newer = matches!(arbitration, Arbitration::Kernel(format) if format > FORMAT);
+        if let Some(malformed) = self.malformed.filter(|_| !is_newer) {
+            return Err(malformed);
         }
-        let lacks = |key| RecordError::NoKey { key };
         Ok(Some(Detail {
-            generation: Generation(self.generation.ok_or(lacks("generation"))?),
-            host: Host {
-                name: self.host.ok_or(lacks("host"))?,
-                boot: self.boot.ok_or(lacks("boot"))?,
-            },
-            since: Boot(self.since.ok_or(lacks("since"))?),
-            renewed: Boot(self.renewed.ok_or(lacks("renewed"))?),
+            arbitration,
+            generation: Generation(self.generation),
+            host: Host { name: self.host, boot: self.boot },
+            process: self.process,
+            since: Boot(self.since),
+            renewed: Boot(self.renewed),
+            terms: self.terms,
+            cgroup: self.cgroup,
             progress: self.progress,
             command: self.command,
         }))

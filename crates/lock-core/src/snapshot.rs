@@ -51,13 +51,30 @@ pub enum KernelLock {
     Unknown,
 }
 
+/// Whether something still runs, as far as that was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// It was not asked, or cannot be known from here.
+    #[default]
+    Unknown,
+    /// It runs.
+    Running,
+    /// It has ended.
+    Ended,
+}
+
 /// A lock file that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// Which inode.
     pub id: FileId,
-    /// Whether its maker is alive.
+    /// Whether some process holds its kernel lock.
     pub kernel: KernelLock,
+    /// Whether the process that its record names runs: asked where the kernel lock alone does not
+    /// tell an owner from what it has left.
+    pub process: Life,
+    /// Whether the cgroup that its record names is populated: asked where the kernel lock is free.
+    pub cgroup: Life,
     /// What it says, or why that cannot be read.
     pub content: Result<Record, Defect>,
 }

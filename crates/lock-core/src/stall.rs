@@ -4,12 +4,21 @@ use core::time::Duration;
 
 use crate::machine::Context;
 use crate::snapshot::Stat;
-use crate::time::{Boot, Now};
+use crate::time::{Mono, Now};
+
+/// How long a mutex is waited for whose holder does not let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Patience {
+    /// So long for one holder: it starts anew when another holds the mutex, or this one writes.
+    PerHolder(Duration),
+    /// To the end of a wait that began then, whoever holds it.
+    Until { began: Mono, limit: Duration },
+}
 
 /// Remembers the holder that is in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stall {
-    patience: Duration,
+    patience: Patience,
     holder: Option<Holder>,
     naps: u8,
 }
@@ -17,39 +26,40 @@ pub(crate) struct Stall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Holder {
     stat: Stat,
-    since: Boot,
+    since: Mono,
 }
 
 impl Stall {
-    pub(crate) const fn new(patience: Duration) -> Self {
+    pub(crate) const fn new(patience: Patience) -> Self {
         Self { patience, holder: None, naps: 0 }
     }
 
-    /// Patience with one holder: it starts anew when another holds the mutex, or this one
-    /// writes.
+    /// Whether the patience with this holder is at an end.
     pub(crate) fn is_over(&mut self, now: Now, stat: Stat) -> bool {
-        match self.holder {
-            Some(holder) if holder.stat == stat => now.boot.since(holder.since) >= self.patience,
-            _ => {
-                self.holder = Some(Holder { stat, since: now.boot });
-                false
-            }
+        if self.holder.is_none_or(|holder| holder.stat != stat) {
+            self.holder = Some(Holder { stat, since: now.mono });
         }
+        self.left(now).is_zero()
     }
 
     /// Longer with every try up to the fallback poll, out of step with the others, and not
     /// past the end of our patience. The watch wakes us when the mutex falls free; this is
     /// for when it cannot.
-    pub(crate) fn next_nap(&mut self, context: &Context, now: Now, left: Duration) -> Boot {
+    pub(crate) fn next_nap(&mut self, context: &Context, now: Now, left: Duration) -> Mono {
         let policy = &context.policy;
         let base = policy.mutex_retry.saturating_mul(1 << self.naps.min(8)).min(policy.poll);
         self.naps = self.naps.saturating_add(1);
-        let salt = context.token.as_str().bytes().fold(u32::from(self.naps), |sum, byte| {
-            sum.wrapping_mul(31).wrapping_add(u32::from(byte))
-        });
-        let jitter = base / 2 * (salt % 256) / 256;
-        let waited = self.holder.map_or(Duration::ZERO, |holder| now.boot.since(holder.since));
-        let patience = self.patience.saturating_sub(waited);
-        now.boot.after((base + jitter).min(left).min(patience))
+        let jitter = base / 2 * context.salt(self.naps) / 256;
+        now.mono.after((base + jitter).min(left).min(self.left(now)))
+    }
+
+    fn left(&self, now: Now) -> Duration {
+        match self.patience {
+            Patience::PerHolder(patience) => {
+                let waited = self.holder.map_or(Duration::ZERO, |one| now.mono.since(one.since));
+                patience.saturating_sub(waited)
+            }
+            Patience::Until { began, limit } => limit.saturating_sub(now.mono.since(began)),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Making a ticket: the one inode that stands for a contender in every role.
+//! Making a ticket: the one inode that stands for a contender in every role, and for an owner
+//! whose ticket is shared in the mutex alone.
 
 use alloc::string::String;
 
@@ -14,6 +15,7 @@ use crate::time::{Boot, Now};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Prepare {
     medium: Medium,
+    slot: Slot,
     at: At,
 }
 
@@ -66,17 +68,18 @@ impl Fresh {
 }
 
 impl Prepare {
-    pub(crate) fn new(medium: Medium) -> Self {
-        Self { medium, at: At::Create }
+    pub(crate) fn new(medium: Medium, slot: Slot) -> Self {
+        Self { medium, slot, at: At::Create }
     }
 
     pub(crate) fn effect(&self, context: &Context) -> Effect {
+        let slot = self.slot;
         match &self.at {
-            At::Create if self.medium == Medium::Anonymous => Effect::CreateAnonymous(Slot::Ticket),
-            At::Create => Effect::Create(Slot::Ticket, Name::Ticket),
-            At::Lock => Effect::Lock(Slot::Ticket, Share::Exclusive),
-            At::Stat => Effect::Stat(Slot::Ticket),
-            At::Write(_, text) => Effect::Write(Slot::Ticket, text.clone()),
+            At::Create if self.medium == Medium::Anonymous => Effect::CreateAnonymous(slot),
+            At::Create => Effect::Create(slot, Name::Ticket),
+            At::Lock => Effect::Lock(slot, Share::Exclusive),
+            At::Stat => Effect::Stat(slot),
+            At::Write(_, text) => Effect::Write(slot, text.clone()),
             At::Undo(chores, _) => chores.effect(context),
         }
     }
@@ -99,15 +102,16 @@ impl Prepare {
                     Event::Unsupported => Ok(Prepared::Unsupported(Medium::Unarbitrated)),
                     event => Err(failed(event)),
                 };
-                let chores = self.forget_name().close(Slot::Ticket);
+                let chores = self.forget_name().close(self.slot);
                 self.go(At::Undo(chores, outcome))
             }
             (At::Stat, Event::Stat(stat)) => {
-                self.go(At::Write(stat.id, context.record(now).encode(0)))
+                let text = context.record_on(self.medium, now).encode(0);
+                self.go(At::Write(stat.id, text))
             }
             (At::Write(id, _), Event::Done) => done(Prepared::Ready(*id)),
             (At::Stat | At::Write(..), event) => {
-                let chores = self.forget_name().let_go(Slot::Ticket, self.medium);
+                let chores = self.forget_name().let_go(self.slot, self.medium);
                 let failure = failed(event);
                 self.go(At::Undo(chores, Err(failure)))
             }

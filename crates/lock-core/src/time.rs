@@ -1,8 +1,10 @@
-//! Two clocks that cannot be mistaken for each other.
+//! Three clocks that cannot be mistaken for each other.
 //!
 //! Stamps and file times are *wall* time: they can be compared between hosts and with what
-//! a peer wrote, and they jump. Ages and deadlines on one machine are *boot* time: it never
-//! jumps, goes on during suspend, and means nothing after a reboot or on another host.
+//! a peer wrote, and they jump. The ages that a record shows to people are *boot* time: it goes
+//! on during suspend, and means nothing after a reboot, on another host or in another time
+//! namespace. A process's own waits and deadlines are *monotonic* time, which stands still
+//! during suspend; no instant of it is ever written down or compared with another process's.
 
 use core::fmt;
 use core::time::Duration;
@@ -15,13 +17,19 @@ pub struct Wall(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Boot(pub u64);
 
-/// One reading of both clocks.
+/// Milliseconds of `CLOCK_MONOTONIC`, which stands still while the machine is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(pub u64);
+
+/// One reading of the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Now {
     /// For the stamps that other hosts and older peers can read.
     pub wall: Wall,
-    /// For every age and deadline on this machine.
+    /// For the ages that people are shown.
     pub boot: Boot,
+    /// For every wait and deadline of this process.
+    pub mono: Mono,
 }
 
 impl Wall {
@@ -33,6 +41,14 @@ impl Wall {
 }
 
 impl Boot {
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Mono {
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -59,6 +75,12 @@ impl fmt::Display for Wall {
     }
 }
 
+impl fmt::Display for Mono {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl fmt::Display for Boot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -77,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_deadline_is_never_early() {
-        assert_eq!(Boot(10).after(Duration::from_micros(1)), Boot(11));
-        assert_eq!(Boot(10).after(Duration::from_millis(1)), Boot(11));
-        assert_eq!(Boot(10).after(Duration::MAX), Boot(u64::MAX));
+        assert_eq!(Mono(10).after(Duration::from_micros(1)), Mono(11));
+        assert_eq!(Mono(10).after(Duration::from_millis(1)), Mono(11));
+        assert_eq!(Mono(10).after(Duration::MAX), Mono(u64::MAX));
     }
 }

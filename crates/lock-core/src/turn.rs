@@ -19,13 +19,13 @@
 
 use core::time::Duration;
 
-use crate::decide::{Decision, Mind};
+use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event, Name, Share, Slot, Wake};
 use crate::look::Look;
 use crate::machine::{Context, Failure, Flow};
 use crate::queue::{Before, Found, Place};
 use crate::snapshot::{FileId, Snapshot};
-use crate::time::{Boot, Now};
+use crate::time::{Mono, Now};
 
 /// The first sleep, after which each is four times as long as the one before. The kernel tells of a
 /// death a hair before it is complete, and whoever begins to watch in that moment is not told.
@@ -82,14 +82,14 @@ enum Wakes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Idle {
     first: u64,
-    since: Boot,
+    since: Mono,
 }
 
 /// What the last look at the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Sight {
     /// It is held, until then at least; or not looked at yet.
-    Held(Boot),
+    Held(Mono),
     /// It is to be had.
     Ripe,
 }
@@ -108,8 +108,11 @@ enum At {
     Remove,
     Unlock(Then),
     Watch,
-    Sleep(Boot),
+    Sleep(Mono),
     Look(Look),
+    /// Our limit is over for its owner: end it. That gives no right to the lock, so the place in
+    /// the queue stays.
+    Signal(Sentence),
     CloseLock(Next),
     CloseAhead(Then),
 }
@@ -152,7 +155,7 @@ impl Turn {
             wakes: Wakes::Polls,
             nap: FIRST_NAP,
             rounds: 0,
-            sight: Sight::Held(Boot(u64::MAX)),
+            sight: Sight::Held(Mono(u64::MAX)),
             idle: None,
             at: At::OpenAhead(ahead),
         }
@@ -183,6 +186,7 @@ impl Turn {
             At::Watch => Effect::Watch(Slot::Ahead),
             At::Sleep(until) => Effect::Sleep { until: *until },
             At::Look(look) => look.effect(),
+            At::Signal(sentence) => sentence.effect(Slot::Judged),
             At::CloseLock(_) => Effect::Close(Slot::Judged),
             At::CloseAhead(_) => Effect::Close(Slot::Ahead),
         }
@@ -207,23 +211,23 @@ impl Turn {
             (At::List, _) => self.go(At::CloseQueue(Found::First)),
             (At::CloseQueue(Found::First), _) => self.ours(),
             (At::CloseQueue(Found::Missing), _) => self.leave(Ended::Missing),
-            (At::CloseQueue(Found::Behind(line)), _) => self.found(context, now, line),
+            (At::CloseQueue(Found::Behind(line)), _) => self.found(context, now, mind, line),
             (At::OpenAhead(number), Event::Done) => {
                 self.open = Some(number);
                 self.go(At::Watch)
             }
-            (At::OpenAhead(_), Event::Absent) => self.changed(context, now),
+            (At::OpenAhead(_), Event::Absent) => self.changed(context, now, mind),
             (At::OpenAhead(_), _) => self.ours(),
             (At::Stat(_), Event::Stat(stat)) if stat.links == 0 => {
                 (self.open, self.file, self.past) = (None, None, true);
-                self.changed(context, now)
+                self.changed(context, now, mind)
             }
             (At::Stat(wake), Event::Stat(stat)) => {
                 self.file = Some(stat.id);
                 self.go(At::Ask(wake, stat.id))
             }
             (At::Ask(_, id), Event::Done) => self.go(At::Check(id)),
-            (At::Ask(wake, _), Event::Busy) => self.alive(context, now, wake),
+            (At::Ask(wake, _), Event::Busy) => self.alive(context, now, mind, wake),
             (At::Stat(_) | At::Ask(..), _) => self.ours(),
             (At::Check(id), event) if event.leads_to(id) => self.go(At::Remove),
             (At::Check(_), Event::Stat(_) | Event::Absent)
@@ -250,54 +254,65 @@ impl Turn {
                 }
             }
             (At::Sleep(_), event) => Flow::Done(Err(Failure::of(&self.effect(), event))),
-            (At::Look(look), event) => match look.step(event) {
+            (At::Look(look), event) => match look.step(context, now, event) {
                 Flow::Go(look) => self.go(At::Look(look)),
                 Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
             (At::CloseLock(Next::List), _) => self.go(At::Open),
-            (At::CloseLock(Next::Sleep), _) => self.sleep(context, now),
+            (At::Signal(sentence), event) => match sentence.sent(Slot::Judged, event) {
+                Ok(signalled) => {
+                    self.sight = Sight::Held(sentence.until);
+                    mind.signalled(sentence, &signalled);
+                    self.go(At::CloseLock(Next::Sleep))
+                }
+                Err(failure) => Flow::Done(Err(failure)),
+            },
+            (At::CloseLock(Next::Sleep), _) => self.sleep(context, now, mind),
             (At::CloseAhead(then), _) => match then {
                 Then::Open(number) => self.go(At::OpenAhead(number)),
-                Then::List => self.changed(context, now),
+                Then::List => self.changed(context, now, mind),
                 Then::Done(ended) => Flow::Done(Ok(ended)),
             },
         }
     }
 
     /// Somebody is before us.
-    fn found(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+    fn found(mut self, context: &Context, now: Now, mind: &mut Mind, line: Before) -> Outcome {
         self.before = Some(line.count);
+        mind.stands_behind(line.count);
         self.idle = self.idle.filter(|idle| idle.first == line.first);
         match self.open {
-            Some(open) if open == line.ahead => self.stay_or_pass(context, now, line),
+            Some(open) if open == line.ahead => self.stay_or_pass(context, now, mind, line),
             None if !self.past => self.go(At::OpenAhead(line.ahead)),
             _ => self.close(Then::Open(line.ahead)),
         }
     }
 
     /// Names change under us: each change is another's progress.
-    fn changed(mut self, context: &Context, now: Now) -> Outcome {
+    fn changed(mut self, context: &Context, now: Now, mind: &mut Mind) -> Outcome {
         self.rounds += 1;
         if self.rounds <= MAX_ROUNDS {
             return self.go(At::Open);
         }
-        self.go(At::Sleep(now.boot.after(context.policy.mutex_retry)))
+        let until = now.mono.after(context.policy.mutex_retry);
+        mind.sleeps(now, until);
+        self.go(At::Sleep(until))
     }
 
     /// The one before us lives.
-    fn alive(mut self, context: &Context, now: Now, wake: Wake) -> Outcome {
+    fn alive(mut self, context: &Context, now: Now, mind: &mut Mind, wake: Wake) -> Outcome {
         match (self.wakes, wake) {
             // Not at each of the short sleeps.
             (Wakes::Polls, Wake::Due) if self.nap < FIRST_NAP.min(self.longest(context)) => {
-                self.sleep(context, now)
+                self.sleep(context, now, mind)
             }
             (_, Wake::Due) => self.go(At::Look(Look::new(context.medium))),
             (_, Wake::Closed) => {
                 self.nap = HAIR;
-                self.sleep(context, now)
+                self.sleep(context, now, mind)
             }
-            _ => self.sleep(context, now),
+            _ => self.sleep(context, now, mind),
         }
     }
 
@@ -308,10 +323,10 @@ impl Turn {
             (None, Wakes::Events) => poll * deep,
             _ => poll,
         };
-        longest.min(context.policy.max_wait)
+        longest.min(context.policy.wait_limit.unwrap_or(longest))
     }
 
-    fn sleep(mut self, context: &Context, now: Now) -> Outcome {
+    fn sleep(mut self, context: &Context, now: Now, mind: &mut Mind) -> Outcome {
         let longest = self.longest(context);
         let nap = self.nap.min(longest);
         let next = match self.wakes {
@@ -319,11 +334,12 @@ impl Turn {
             Wakes::Polls => nap + nap.max(FIRST_POLL * 4) / 4,
         };
         self.nap = next.min(longest);
-        let until = now.boot.after(nap);
+        let until = now.mono.after(nap);
         let until = match self.sight {
-            Sight::Held(held) if held > now.boot => until.min(held),
+            Sight::Held(held) if held > now.mono => until.min(held),
             _ => until,
         };
+        mind.sleeps(now, until);
         self.go(At::Sleep(until))
     }
 
@@ -337,8 +353,9 @@ impl Turn {
     ) -> Outcome {
         self.sight = match mind.decide(context, now, snapshot) {
             Decision::GiveUp(failure) => return Flow::Done(Err(failure)),
-            Decision::Wait { until } => Sight::Held(until),
-            Decision::Take(_) | Decision::Signal(_) => Sight::Ripe,
+            Decision::Wait { until, .. } => Sight::Held(until),
+            Decision::Signal(sentence) => return self.go(At::Signal(sentence)),
+            Decision::Take(_) => Sight::Ripe,
         };
         let is_held = matches!(self.sight, Sight::Held(_));
         self.idle = self.idle.filter(|_| !is_held);
@@ -353,14 +370,20 @@ impl Turn {
     /// to be had, each of those before us has a poll's time to take it or to pass over the
     /// first; then it is our turn before theirs. Not if another has become first meanwhile:
     /// the queue gets on.
-    fn stay_or_pass(mut self, context: &Context, now: Now, line: Before) -> Outcome {
+    fn stay_or_pass(
+        mut self,
+        context: &Context,
+        now: Now,
+        mind: &mut Mind,
+        line: Before,
+    ) -> Outcome {
         if matches!(self.sight, Sight::Held(_)) {
-            return self.sleep(context, now);
+            return self.sleep(context, now, mind);
         }
-        let idle = self.idle.unwrap_or(Idle { first: line.first, since: now.boot });
+        let idle = self.idle.unwrap_or(Idle { first: line.first, since: now.mono });
         self.idle = Some(idle);
-        if now.boot.since(idle.since) < context.policy.poll * line.count {
-            return self.sleep(context, now);
+        if now.mono.since(idle.since) < context.policy.poll * line.count {
+            return self.sleep(context, now, mind);
         }
         self.ours()
     }

@@ -1,4 +1,4 @@
-//! The verdict on a lock, as a total function of what was seen and of the clock.
+//! The verdict on a lock, as a total function of what was seen and of what was counted.
 //!
 //! The first row that fits decides:
 //!
@@ -6,40 +6,46 @@
 //! |---|---|---|
 //! | absent | | `Free` |
 //! | no record | free, unknown | `Stale(Corrupt)` |
-//! | no record | held | as below: `TimedOut` or `Wait` |
-//! | ours, same host, other boot | free, unknown | `Stale(Rebooted)` |
-//! | ours | free | `Stale(OwnerDied)` |
-//! | ours, `renewed` at least `stale_after` ago | held | `Stale(Silent)` |
-//! | ours, `renewed` at least `stale_after` ago | unknown | `Stale(Expired)` |
-//! | a peer's, stamp at least `stale_after` ago, or more than that ahead | any | `Stale(Expired)` |
-//! | else, waited `max_wait` for this owner without progress | any | `TimedOut` |
+//! | ours | free, its cgroup not populated | `Stale(Rebooted)` or `Stale(OwnerDied)` |
+//! | ours, preemptible | held, but its process has ended | `Stale(OwnerDied)` |
+//! | ours, preemptible | held; no renewal for `stale_after`, by my looks | `Stale(Silent)` |
+//! | ours, preemptible | held; no step for its quiet and `hang_after`, by my looks | `TimedOut(Owner)` |
+//! | ours, timed | any: it holds no kernel lock | see below |
+//! | ours | unknown | see below |
+//! | a peer's | free, unknown; its stamp older than `stale_after`, or as far ahead | `Stale(Expired)` |
+//! | else, my wait limit is over | any | `TimedOut(Waiter)` |
 //! | else | any | `Wait` until the first instant at which a row above can fit |
 //!
-//! Ages of our own records count on the boot clock while the boot is the same, so a step of
-//! the wall clock changes nothing. A peer's stamp, and one from another host, has only the
-//! wall clock; there a stamp from the future counts as fresh up to `stale_after` ahead.
+//! Where the kernel does not say whether an owner lives, its process does, on the same boot and
+//! in the same pid namespace: `Stale(OwnerDied)` if it has ended, and never stale while it runs.
+//! Elsewhere no renewal for `stale_after`, by my looks, is `Stale(Expired)`.
+//!
+//! Of the owner's `stale_after` and `hang_after` and the contender's, the larger one counts. No
+//! instant of the owner's clocks is compared with ours: a contender counts how long it has seen
+//! one state of the record, look by look ([`Count`]), as DynamoDB's lock client and client-go's
+//! leader election do. Only a peer's stamp is judged by the wall clock, as the original does.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::policy::{OnTimeout, Policy};
-use crate::record::{Detail, Host, Record, Token};
-use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
-use crate::time::{Boot, Now};
+use crate::record::{Arbitration, Detail, Host, Record, Token};
+use crate::snapshot::{FileId, KernelLock, Life, Seen, Snapshot};
+use crate::time::{Mono, Now};
 
 /// What a contender may do about a lock now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Nobody has it.
+    /// It has no owner.
     Free,
-    /// Its owner is gone or silent.
+    /// Its owner is gone, or silent and preemptible: take over.
     Stale(Stale),
-    /// Its owner lives, but this contender's patience with it is at an end.
-    TimedOut,
+    /// Its owner lives, and a limit is over.
+    TimedOut(Limit),
     /// Nothing to be done before `until`, unless the file changes.
     Wait {
         /// The earliest instant at which the verdict can change by itself.
-        until: Boot,
+        until: Mono,
     },
 }
 
@@ -48,32 +54,69 @@ pub enum Verdict {
 pub enum Stale {
     /// Not a record: a crashed peer's half-written file, say.
     Corrupt,
-    /// The kernel says that the owner is dead.
+    /// The owner is dead.
     OwnerDied,
     /// The owner ran before the last reboot.
     Rebooted,
-    /// The owner lives but has not renewed: stopped or hung.
+    /// The owner lives, is preemptible, and has not renewed: stopped or hung.
     Silent,
     /// The stamp is too old, and the kernel cannot say more.
     Expired,
 }
 
-/// Which owner a contender waits for, and since when.
-///
-/// Patience is counted for one owner and starts anew when another owns the lock or this one
-/// gets on, so that contenders who time out together do not break each other in turn, and a
-/// slow owner is left alone. With [`OnTimeout::Fail`] the user's own patience counts
-/// instead: from the start.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Patience {
-    subject: Option<Subject>,
-    since: Boot,
+/// Whose limit is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// The owner's: it is preemptible and took no step within its quiet and `hang_after`. Take
+    /// over.
+    Owner,
+    /// The contender's own wait limit. It never takes over: it gives up, or ends the owner.
+    Waiter,
 }
 
+/// How long one state of a record has been seen, look by look.
+///
+/// Between two looks at most twice the sleep that was planned between them counts, whatever the
+/// clock says: so a suspended machine, a frozen or stopped contender and a clock that was set take
+/// the lock from nobody. A count is full only after [`Count::LOOKS`] looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Count {
+    passed: Duration,
+    looks: u8,
+}
+
+/// What a contender has counted so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counts {
+    /// How long it has waited against its wait limit.
+    pub waited: Duration,
+    /// How long the owner has not renewed.
+    pub silent: Count,
+    /// How long the owner has taken no step.
+    pub idle: Count,
+}
+
+/// Keeps the [`Counts`] of one contender.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Observer {
+    began: Mono,
+    subject: Option<Subject>,
+    /// Since when this ownership is waited for.
+    since: Mono,
+    last: Mono,
+    /// The sleep that was planned since the last look.
+    planned: Duration,
+    silent: Count,
+    idle: Count,
+}
+
+/// One state of one ownership.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Subject {
     file: FileId,
     token: Option<Token>,
+    stamp: u64,
+    renewed: u64,
     progress: u64,
 }
 
@@ -84,69 +127,128 @@ pub fn judge(
     here: &Host,
     now: Now,
     snapshot: &Snapshot,
-    waiting_since: Boot,
+    counts: &Counts,
 ) -> Verdict {
     let Snapshot::Present(seen) = snapshot else {
         return Verdict::Free;
     };
-    let left = match freshness(policy, here, now, seen) {
-        Freshness::Over(stale) => return Verdict::Stale(stale),
-        Freshness::For(left) => left,
+    let left = match prospect(policy, here, now, seen, counts) {
+        Prospect::Now(verdict) => return verdict,
+        Prospect::In(left) => left,
     };
-    let waited = now.boot.since(waiting_since);
-    if waited >= policy.max_wait {
-        return Verdict::TimedOut;
+    let own = policy.wait_limit.map_or(Duration::MAX, |limit| limit.saturating_sub(counts.waited));
+    if own.is_zero() {
+        return Verdict::TimedOut(Limit::Waiter);
     }
-    Verdict::Wait { until: now.boot.after(left.min(policy.max_wait - waited)) }
+    Verdict::Wait { until: now.mono.after(left.min(own)) }
 }
 
-enum Freshness {
-    Over(Stale),
-    For(Duration),
+/// How long to sleep at most beside this lock, whatever is watched: no wait rests on an event
+/// alone, and what is counted is counted in looks.
+#[must_use]
+pub fn longest_sleep(policy: &Policy, snapshot: &Snapshot) -> Duration {
+    let longest = LONGEST_SLEEP.min(policy.stale_after);
+    let Snapshot::Present(seen) = snapshot else { return longest };
+    let Some(detail) = seen.content.as_ref().ok().and_then(|record| record.detail.as_ref()) else {
+        // Its owner need not make an event when it unlocks.
+        return policy.poll;
+    };
+    if detail.cgroup.is_some() {
+        return policy.poll.min(longest);
+    }
+    let is_counted = detail.terms.preemptible || !is_arbitrated(seen, detail);
+    if !is_counted {
+        return longest;
+    }
+    let hang_after = policy.hang_after.max(detail.terms.hang_after);
+    let counted = (detail.terms.renew / 2).min(hang_after / 4);
+    // Looks that are rarer than renewals do no harm; a record that asks for more looks than that
+    // must not keep us busy.
+    let shortest = policy.poll.min(policy.stale_after / 8);
+    counted.max(shortest).min(longest)
 }
 
-fn freshness(policy: &Policy, here: &Host, now: Now, seen: &Seen) -> Freshness {
+/// No sleep is longer.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+enum Prospect {
+    Now(Verdict),
+    /// Not before so much time has passed.
+    In(Duration),
+}
+
+fn prospect(policy: &Policy, here: &Host, now: Now, seen: &Seen, counts: &Counts) -> Prospect {
+    let stale = |stale| Prospect::Now(Verdict::Stale(stale));
     let record = match (&seen.content, seen.kernel) {
         (Ok(record), _) => record,
-        (Err(_), KernelLock::Held) => return Freshness::For(Duration::MAX),
-        (Err(_), KernelLock::Free | KernelLock::Unknown) => {
-            return Freshness::Over(Stale::Corrupt);
-        }
+        (Err(_), KernelLock::Held) => return Prospect::In(Duration::MAX),
+        (Err(_), KernelLock::Free | KernelLock::Unknown) => return stale(Stale::Corrupt),
     };
     let Some(detail) = &record.detail else {
-        return by_age(policy, now.wall.0, record.stamp.0, Stale::Expired);
+        return match seen.kernel {
+            KernelLock::Held => Prospect::In(Duration::MAX),
+            KernelLock::Free | KernelLock::Unknown => by_stamp(policy, now, record),
+        };
     };
+    if !is_arbitrated(seen, detail) {
+        return by_process(policy, seen, detail, counts);
+    }
     match seen.kernel {
-        KernelLock::Held => ours_by_age(policy, here, now, record, detail, Stale::Silent),
-        _ if rebooted(here, &detail.host) => Freshness::Over(Stale::Rebooted),
-        KernelLock::Free => Freshness::Over(Stale::OwnerDied),
-        KernelLock::Unknown => ours_by_age(policy, here, now, record, detail, Stale::Expired),
+        KernelLock::Free if seen.cgroup == Life::Running => Prospect::In(Duration::MAX),
+        _ if seen.kernel == KernelLock::Free && rebooted(here, &detail.host) => {
+            stale(Stale::Rebooted)
+        }
+        KernelLock::Free => stale(Stale::OwnerDied),
+        _ if !detail.terms.preemptible => Prospect::In(Duration::MAX),
+        _ if seen.process == Life::Ended => stale(Stale::OwnerDied),
+        _ => preemptible(policy, detail, counts),
     }
 }
 
-fn ours_by_age(
-    policy: &Policy,
-    here: &Host,
-    now: Now,
-    record: &Record,
-    detail: &Detail,
-    stale: Stale,
-) -> Freshness {
-    if detail.host.boot == here.boot {
-        by_age(policy, now.boot.0, detail.renewed.0, stale)
-    } else {
-        by_age(policy, now.wall.0, record.stamp.0, stale)
+/// A living owner that has agreed to be replaced.
+fn preemptible(policy: &Policy, detail: &Detail, counts: &Counts) -> Prospect {
+    let stale_after = policy.stale_after.max(detail.terms.stale_after);
+    let silent = counts.silent.left(stale_after);
+    if silent.is_zero() {
+        return Prospect::Now(Verdict::Stale(Stale::Silent));
+    }
+    let hang_after = policy.hang_after.max(detail.terms.hang_after);
+    let idle = counts.idle.left(detail.terms.quiet.saturating_add(hang_after));
+    if idle.is_zero() {
+        return Prospect::Now(Verdict::TimedOut(Limit::Owner));
+    }
+    Prospect::In(silent.min(idle))
+}
+
+/// Where the kernel does not say whether the owner lives.
+fn by_process(policy: &Policy, seen: &Seen, detail: &Detail, counts: &Counts) -> Prospect {
+    match seen.process {
+        Life::Ended => Prospect::Now(Verdict::Stale(Stale::OwnerDied)),
+        Life::Running => Prospect::In(Duration::MAX),
+        Life::Unknown => {
+            let left = counts.silent.left(policy.stale_after.max(detail.terms.stale_after));
+            if left.is_zero() {
+                return Prospect::Now(Verdict::Stale(Stale::Expired));
+            }
+            Prospect::In(left)
+        }
     }
 }
 
-/// Both instants in milliseconds of one clock.
-fn by_age(policy: &Policy, now: u64, stamp: u64, stale: Stale) -> Freshness {
-    let age = Duration::from_millis(now.saturating_sub(stamp));
-    let ahead = Duration::from_millis(stamp.saturating_sub(now));
+/// As the original judges.
+fn by_stamp(policy: &Policy, now: Now, record: &Record) -> Prospect {
+    let age = now.wall.since(record.stamp);
+    let ahead = record.stamp.since(now.wall);
     if age >= policy.stale_after || ahead > policy.stale_after {
-        return Freshness::Over(stale);
+        return Prospect::Now(Verdict::Stale(Stale::Expired));
     }
-    Freshness::For(policy.stale_after - age + ahead)
+    Prospect::In(policy.stale_after - age + ahead)
+}
+
+/// Whether the kernel lock says if the owner lives.
+fn is_arbitrated(seen: &Seen, detail: &Detail) -> bool {
+    let is_claimed = matches!(detail.arbitration, Arbitration::Kernel(_));
+    is_claimed && seen.kernel != KernelLock::Unknown
 }
 
 fn rebooted(here: &Host, there: &Host) -> bool {
@@ -154,8 +256,7 @@ fn rebooted(here: &Host, there: &Host) -> bool {
 }
 
 impl Stale {
-    /// Whether the owner may still be running, so that taking over follows
-    /// [`OnTimeout`].
+    /// Whether the owner may still be running.
     #[must_use]
     pub const fn owner_lives(self) -> bool {
         matches!(self, Self::Silent)
@@ -174,28 +275,103 @@ impl fmt::Display for Stale {
     }
 }
 
-impl Patience {
-    /// Patience that begins now.
+impl Count {
+    /// How many looks a count takes at least.
+    pub const LOOKS: u8 = 4;
+
+    /// A count that is full, whatever the limit: for showing what a contender that waits on will
+    /// come to.
+    pub const FULL: Self = Self { passed: Duration::MAX, looks: Self::LOOKS };
+
+    /// How much of `limit` is left; zero only once the count is full.
+    #[must_use]
+    pub fn left(&self, limit: Duration) -> Duration {
+        let left = limit.saturating_sub(self.passed);
+        if left.is_zero() && self.looks < Self::LOOKS {
+            return Duration::from_millis(1);
+        }
+        left
+    }
+
+    /// How much has passed.
+    #[must_use]
+    pub const fn passed(&self) -> Duration {
+        self.passed
+    }
+
+    /// The first look at a state.
+    const fn first() -> Self {
+        Self { passed: Duration::ZERO, looks: 1 }
+    }
+
+    fn look(&mut self, passed: Duration) {
+        self.passed = self.passed.saturating_add(passed);
+        self.looks = self.looks.saturating_add(1).min(Self::LOOKS);
+    }
+}
+
+impl Observer {
+    /// A contender that begins now.
     #[must_use]
     pub const fn new(now: Now) -> Self {
-        Self { subject: None, since: now.boot }
+        let (began, since, last) = (now.mono, now.mono, now.mono);
+        let (silent, idle) = (Count::first(), Count::first());
+        Self { began, subject: None, since, last, planned: Duration::ZERO, silent, idle }
     }
 
-    /// Since when this contender has waited for whomever it last saw.
-    pub(crate) const fn began(&self) -> Boot {
+    /// Since when this contender has waited for the ownership that it last saw.
+    #[must_use]
+    pub const fn since(&self) -> Mono {
         self.since
     }
 
-    /// Since when this contender has waited for the owner in `snapshot`.
-    pub fn since(&mut self, policy: &Policy, snapshot: &Snapshot, now: Now) -> Boot {
-        if policy.on_timeout == OnTimeout::Fail {
-            return self.since;
+    /// From when its wait limit counts: from its start, or with [`OnTimeout::Stop`] from its first
+    /// look at this ownership, so that waiters who time out together do not end one owner after
+    /// the other.
+    #[must_use]
+    pub const fn limit_from(&self, on_timeout: OnTimeout) -> Mono {
+        match on_timeout {
+            OnTimeout::Fail => self.began,
+            OnTimeout::Stop => self.since,
         }
+    }
+
+    /// A sleep of this length is about to begin.
+    pub fn plan(&mut self, sleep: Duration) {
+        self.planned = self.planned.saturating_add(sleep);
+    }
+
+    /// Counts a look at the lock.
+    pub fn look(&mut self, policy: &Policy, snapshot: &Snapshot, now: Now) -> Counts {
+        let passed = now.mono.since(self.last).min(self.planned.saturating_mul(2));
+        (self.last, self.planned) = (now.mono, Duration::ZERO);
         let subject = Subject::of(snapshot);
-        if subject != self.subject {
-            *self = Self { subject, since: now.boot };
+        let before = self.subject.as_ref();
+        let is_same = |same: fn(&Subject, &Subject) -> bool| match (before, &subject) {
+            (Some(before), Some(now)) => before.owns(now) && same(before, now),
+            _ => false,
+        };
+        let (is_owned, is_silent, is_idle) = (
+            is_same(|_, _| true),
+            is_same(|before, now| before == now),
+            is_same(|before, now| before.progress == now.progress),
+        );
+        if !is_owned {
+            self.since = now.mono;
         }
-        self.since
+        for (count, is_same) in [(&mut self.silent, is_silent), (&mut self.idle, is_idle)] {
+            if is_same {
+                count.look(passed);
+            } else {
+                *count = Count::first();
+            }
+        }
+        self.subject = subject;
+        Counts {
+            waited: now.mono.since(self.limit_from(policy.on_timeout)),
+            silent: self.silent,
+            idle: self.idle,
+        }
     }
 }
 
@@ -209,8 +385,14 @@ impl Subject {
         Some(Self {
             file: seen.id,
             token: record.map(|record| record.token.clone()),
+            stamp: record.map_or(0, |record| record.stamp.0),
+            renewed: detail.map_or(0, |detail| detail.renewed.0),
             progress: detail.map_or(0, |detail| detail.progress.count),
         })
+    }
+
+    fn owns(&self, other: &Self) -> bool {
+        self.file == other.file && self.token == other.token
     }
 }
 

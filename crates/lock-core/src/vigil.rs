@@ -7,7 +7,7 @@ use crate::effect::{Effect, Event, Slot, Wake};
 use crate::look::{File, Look, Looked};
 use crate::machine::{Context, Failure, Flow, Medium};
 use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
-use crate::time::{Boot, Now};
+use crate::time::{Mono, Now};
 
 /// The kernel tells of a close a hair before it drops the lock, and of the drop itself it
 /// tells nobody. So whoever has just been told, or has begun to watch and may have come too
@@ -40,7 +40,7 @@ enum Wakes {
 enum At {
     Watch,
     Look(Look),
-    Sleep { until: Boot },
+    Sleep { until: Mono },
 }
 
 /// Why the wait is over.
@@ -93,7 +93,7 @@ impl Vigil {
                 self.naps = NAPS;
                 self.look()
             }
-            At::Look(look) => match look.step(event) {
+            At::Look(look) => match look.step(context, now, event) {
                 Flow::Go(look) => self.go(At::Look(look)),
                 Flow::Done(Ok(looked)) => self.looked(context, now, mind, looked),
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
@@ -123,14 +123,24 @@ impl Vigil {
                 Flow::Done(Ok(Ended::Signal { sentence, seen }))
             }
             (Decision::Take(_), Snapshot::Present(_)) => Flow::Done(Ok(Ended::Ripe)),
-            (Decision::Wait { until }, Snapshot::Present(seen)) => match file {
-                File::Same => self.sleep(context, now, &seen, until),
+            (Decision::Wait { until, sleep }, Snapshot::Present(seen)) => match file {
+                File::Same => {
+                    let until = until.min(now.mono.after(sleep));
+                    self.sleep(context, now, mind, &seen, until)
+                }
                 File::New => Flow::Go(Self::new(self.medium, seen.id)),
             },
         }
     }
 
-    fn sleep(mut self, context: &Context, now: Now, seen: &Seen, until: Boot) -> Outcome {
+    fn sleep(
+        mut self,
+        context: &Context,
+        now: Now,
+        mind: &mut Mind,
+        seen: &Seen,
+        until: Mono,
+    ) -> Outcome {
         let longest = match self.wakes {
             Wakes::Events => Duration::MAX,
             Wakes::Polls => context.policy.poll,
@@ -140,8 +150,9 @@ impl Vigil {
             _ => Duration::MAX,
         };
         self.naps = self.naps.saturating_sub(1);
-        let longest = longest.min(nap);
-        self.go(At::Sleep { until: until.min(now.boot.after(longest)) })
+        let until = until.min(now.mono.after(longest.min(nap)));
+        mind.sleeps(now, until);
+        self.go(At::Sleep { until })
     }
 
     fn look(self) -> Outcome {

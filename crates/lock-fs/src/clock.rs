@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use lock_core::time::{Boot, Now, Wall};
+use lock_core::time::{Boot, Mono, Now, Wall};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Where a lock takes the time from. Clones share their shifts.
@@ -19,6 +19,7 @@ pub struct Clock {
 struct Shift {
     wall: AtomicI64,
     boot: AtomicI64,
+    mono: AtomicI64,
 }
 
 impl Clock {
@@ -35,23 +36,37 @@ impl Clock {
         }
     }
 
-    /// Lets so many milliseconds pass at once, on both clocks. Sleepers do not notice.
+    /// Lets so many milliseconds pass at once, on all clocks. Sleepers do not notice.
     pub fn advance(&self, ms: i64) {
+        self.suspend(ms);
+        if let Some(shift) = &self.shift {
+            shift.mono.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the machine have been suspended for so many milliseconds: the monotonic clock stood
+    /// still.
+    pub fn suspend(&self, ms: i64) {
         if let Some(shift) = &self.shift {
             shift.wall.fetch_add(ms, Ordering::Relaxed);
             shift.boot.fetch_add(ms, Ordering::Relaxed);
         }
     }
 
-    /// Reads both clocks.
+    /// Reads the clocks.
     #[must_use]
     pub fn now(&self) -> Now {
         let (wall, boot) = (read(ClockId::Realtime), read(ClockId::Boottime));
+        let mono = read(ClockId::Monotonic);
         let Some(shift) = &self.shift else {
-            return Now { wall: Wall(wall), boot: Boot(boot) };
+            return Now { wall: Wall(wall), boot: Boot(boot), mono: Mono(mono) };
         };
         let moved = |ms: u64, by: &AtomicI64| ms.saturating_add_signed(by.load(Ordering::Relaxed));
-        Now { wall: Wall(moved(wall, &shift.wall)), boot: Boot(moved(boot, &shift.boot)) }
+        Now {
+            wall: Wall(moved(wall, &shift.wall)),
+            boot: Boot(moved(boot, &shift.boot)),
+            mono: Mono(moved(mono, &shift.mono)),
+        }
     }
 }
 

@@ -72,6 +72,21 @@ impl Disk {
         self.call(effect).unwrap_or_else(|errno| failed(effect, errno))
     }
 
+    /// Moves the open file of a slot to a contender's own files that have nothing else open.
+    pub(crate) fn split_off(&mut self, slot: Slot) -> Self {
+        let mut apart = Self::new(Arc::clone(&self.directory), &self.token, self.pid);
+        let moved = self.slots.get_mut(slot as usize).and_then(Option::take);
+        if let Some(place) = apart.slots.get_mut(slot as usize) {
+            *place = moved;
+        }
+        apart
+    }
+
+    /// The user whose directory the lock is in.
+    pub(crate) fn directory_owner(&self) -> u32 {
+        self.directory.owner()
+    }
+
     /// The files that are open, except in these slots.
     pub(crate) fn left_open(&self, kept: &[Slot]) -> Vec<LeftOpen> {
         let slots = SLOTS.into_iter().filter(|slot| !kept.contains(slot));
@@ -166,9 +181,12 @@ impl Disk {
             }
             Effect::List(slot) => return self.list(slot),
             // Not about files: the driver's business.
-            Effect::Watch(_) | Effect::Sleep { .. } | Effect::Signal { .. } => {
-                return Err(Os::INVAL);
-            }
+            Effect::Watch(_)
+            | Effect::Sleep { .. }
+            | Effect::AskProcess { .. }
+            | Effect::AskCgroup(_)
+            | Effect::ListHolders(_)
+            | Effect::Signal { .. } => return Err(Os::INVAL),
         }
         Ok(Event::Done)
     }
@@ -294,7 +312,8 @@ fn failed(effect: &Effect, errno: Os) -> Event {
             Event::Exists
         }
         (Effect::Lock(..), Os::WOULDBLOCK) => Event::Busy,
-        (Effect::Lock(..), Os::OPNOTSUPP | Os::NOSYS | Os::NOLCK | Os::INVAL) => Event::Unsupported,
+        // ENOLCK is a table that is full for a moment, not a file system without locks.
+        (Effect::Lock(..), Os::OPNOTSUPP | Os::NOSYS | Os::INVAL) => Event::Unsupported,
         // EISDIR is what kernels and file systems without O_TMPFILE make of its bits. EPERM is
         // what ext4 says in a directory that has been removed; a file with a name is tried
         // then, and there the answer is ENOENT.

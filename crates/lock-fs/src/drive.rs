@@ -9,8 +9,9 @@ use lock_core::machine::{Context, Flow, Machine};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::process;
+use crate::holders::{self, Target};
 use crate::watch::{Cancel, Interest, Watcher};
+use crate::{cgroup, process};
 
 /// Is shown every effect before it is performed: for tracing, and for tests that stop a
 /// process at a chosen call. It must not use the lock.
@@ -34,8 +35,8 @@ impl fmt::Debug for Tracer {
 pub(crate) enum Told<'m, M> {
     /// It is about to sleep.
     Sleeps(&'m M),
-    /// It has sent this process a signal.
-    Signalled(u32, Signal),
+    /// It has sent these processes a signal.
+    Signalled(&'m [u32], Signal),
 }
 
 /// What a machine runs in.
@@ -63,7 +64,7 @@ impl Driver<'_> {
             let event = match effect {
                 Effect::Sleep { until } => {
                     tell(Told::Sleeps(&machine));
-                    let limit = until.since(self.clock.now().boot);
+                    let limit = until.since(self.clock.now().mono);
                     self.watcher.sleep(limit, self.cancel)
                 }
                 Effect::Watch(slot) => {
@@ -73,10 +74,17 @@ impl Driver<'_> {
                     };
                     self.watcher.watch(disk.file(slot), interest)
                 }
-                Effect::Signal { pid, since, signal } => {
-                    let event = process::signal(pid, since, signal);
-                    if event == Event::Done {
-                        tell(Told::Signalled(pid, signal));
+                Effect::AskProcess { pid, birth } => process::ask(pid, birth),
+                Effect::AskCgroup(ref name) => cgroup::ask(name),
+                Effect::ListHolders(slot) => holders::list(disk.file(slot)),
+                Effect::Signal { slot, first, spared, signal } => {
+                    let directory_owner = disk.directory_owner();
+                    let target = Target { first, spared, directory_owner };
+                    let event = holders::signal(disk.file(slot), target, signal);
+                    if let Event::Holders(pids) = &event
+                        && !pids.is_empty()
+                    {
+                        tell(Told::Signalled(pids, signal));
                     }
                     event
                 }
@@ -132,7 +140,7 @@ mod tests {
             .join("lock");
         let directory = crate::paths::Directory::open(&lock).expect("because it exists");
         let mut disk = Disk::new(Arc::new(directory), "t", std::process::id());
-        let event = disk.perform(&Effect::Sleep { until: lock_core::time::Boot(0) });
+        let event = disk.perform(&Effect::Sleep { until: lock_core::time::Mono(0) });
         assert!(matches!(event, Event::Failed(_)));
     }
 }

@@ -76,16 +76,28 @@ pub enum Error {
         /// Who holds it, if its file can be read.
         holder: Option<Box<Record>>,
     },
-    /// The owner was told to end, and killed, and still the lock is held.
-    #[error(
-        "{path} is still held{} after SIGTERM and SIGKILL; look for processes that it left behind",
-        By(owner)
-    )]
+    /// The owner was to be ended, and still the lock is held.
+    #[error("{path} is still held{}: {}", By(owner), Ended(signalled))]
     Survived {
         /// The lock.
         path: Utf8PathBuf,
         /// Who has it, if its file can be read.
         owner: Option<Box<Record>>,
+        /// The processes that were sent a signal: none, if none of those that hold the lock may be
+        /// ended from here.
+        signalled: Vec<u32>,
+    },
+    /// The process that acquired the lock, or opened it, is another: this one was forked from it.
+    #[error("{path} belongs to the process that this one was forked from; open it in this one")]
+    Forked {
+        /// The lock.
+        path: Utf8PathBuf,
+    },
+    /// A step of this guard is under way in this very thread, and would wait for itself.
+    #[error("a step of {path} cannot begin, nor share its descriptor, inside another one of it")]
+    InsideStep {
+        /// The lock.
+        path: Utf8PathBuf,
     },
     /// The wait was cancelled.
     #[error("the wait for {path} was cancelled")]
@@ -111,9 +123,10 @@ pub enum Error {
         /// What stands there.
         reason: Refusal,
     },
-    /// The kernel does not arbitrate on this file system, and that was asked for.
+    /// The kernel does not arbitrate on this file system, and the owner is not preemptible, or
+    /// asked for a kernel lock.
     #[error(
-        "{path} is on a file system without trustworthy kernel locks; choose a local one, or do without `require_kernel_lock`"
+        "{path} is on a file system without trustworthy kernel locks, so the work of two owners could overlap; choose a local one, or accept that with `allow_timed`"
     )]
     NoKernelLock {
         /// The lock.
@@ -170,6 +183,26 @@ impl fmt::Display for By<'_> {
             None => f.write_str(" by an unknown process"),
             Some(record) => write!(f, " by {}", Who(record)),
         }
+    }
+}
+
+/// What was done to end an owner that is still there.
+struct Ended<'a>(&'a [u32]);
+
+impl fmt::Display for Ended<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str(
+                "no process that holds it can be ended from here, because it has written no record, \
+                 belongs to another user or pid namespace, or cannot be seen",
+            );
+        }
+        let pids: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        write!(
+            f,
+            "SIGTERM and SIGKILL did not end all that hold it; sent to pid {}",
+            pids.join(", ")
+        )
     }
 }
 

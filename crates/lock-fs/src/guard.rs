@@ -1,21 +1,21 @@
 //! Holding a lock: renewed in the background, stepped through, released.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use lock_core::effect::Slot;
 use lock_core::machine::{Context, Failure, Ownership};
 use lock_core::record::{Generation, Record, Token};
-use lock_core::{Glance, Glimpse, Held, Hold};
+use lock_core::{Chores, Glance, Glimpse, Held, Hold, Settle, Settled};
 use rustix::fd::OwnedFd;
 use rustix::io::{fcntl_dupfd_cloexec, retry_on_intr};
 
 use crate::disk::Disk;
-use crate::drive::{Driver, OWNERS, STEPPERS};
+use crate::drive::{Driver, OWNERS, STEPPERS, Told};
 use crate::error::Error;
-use crate::lock::{Inner, Options};
+use crate::lock::{Inner, Notice, Options};
 use crate::watch::{Cancel, Watcher};
 
 /// The lock, for as long as this lives.
@@ -32,6 +32,9 @@ pub struct Guard {
     path: camino::Utf8PathBuf,
 }
 
+/// How much longer than its longest wait an owner announces.
+const MARGIN: Duration = Duration::from_secs(10);
+
 /// What a guard shares with its keeper and with those who wait for its loss.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -40,6 +43,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     fate: Mutex<Fate>,
     decided: Condvar,
+    /// Which thread is in a step.
+    stepping: Mutex<Option<ThreadId>>,
     /// Ends waits for the mutex.
     cancel: Cancel,
 }
@@ -72,6 +77,16 @@ pub enum Released {
     },
 }
 
+/// A fenced step: while it lives, the lock is ours and this thread is in its mutex. Start the
+/// step's command, drop the step, and wait for the command outside.
+#[derive(Debug)]
+#[must_use = "the step is over as soon as it is dropped"]
+pub struct Step<'a> {
+    shared: &'a Shared,
+    state: Option<MutexGuard<'a, State>>,
+    leave: Option<Chores>,
+}
+
 /// Tells of the loss of an ownership. Clones tell of the same one.
 #[derive(Clone, Debug)]
 pub struct Loss {
@@ -94,6 +109,7 @@ impl Guard {
             state: Mutex::new(State { disk, ownership: Some(ownership) }),
             fate: Mutex::new(Fate::Owning),
             decided: Condvar::new(),
+            stepping: Mutex::new(None),
             cancel,
         });
         let guard = Self { shared, token, generation, path };
@@ -121,37 +137,90 @@ impl Guard {
         self.generation
     }
 
-    /// Runs `work` under the mutex, after proving that the lock is still ours, and records
-    /// `label` as progress. Nobody can take the lock over while it runs, and nobody can do
-    /// anything else with it either: so start the command here, and wait for it outside.
+    /// Runs `work` in a fenced step that no announced quiet follows: [`Guard::begin_step`].
     ///
     /// # Errors
     ///
-    /// [`Error::Lost`] if the lock is not ours any more: `work` was not run. After any other
-    /// error before it ran, likewise, and [`Error::Cancelled`] is one: the lock was acquired
-    /// with a `Cancel` that has been used meanwhile, and somebody is in the mutex. Should only
-    /// leaving the mutex fail, the work was done.
+    /// As [`Guard::begin_step`]; then `work` was not run. Should only leaving the mutex fail, it
+    /// was.
     pub fn step<T>(&self, label: &str, work: impl FnOnce() -> T) -> Result<T, Error> {
-        let shared = &self.shared;
+        let step = self.begin_step(label, Duration::ZERO)?;
+        let done = work();
+        step.leave().map(|()| done)
+    }
+
+    /// Begins a fenced step: proves under the mutex that the lock is still ours, and records
+    /// `label` as progress. Until the step is dropped, no other process can take the lock over,
+    /// or do anything else with it: so start the command in the step, and wait for it outside.
+    ///
+    /// A preemptible owner that takes no further step for `quiet` and `hang_after` is taken for
+    /// hung: `quiet` is the longest time after which it ends its wait for the command itself.
+    /// More than a day counts as a day.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the lock is not ours any more; [`Error::InsideStep`] in a step of this
+    /// guard; [`Error::Forked`] in a forked child; [`Error::Cancelled`] if the lock was acquired
+    /// with a `Cancel` that has been used meanwhile and another process is in the mutex; else what
+    /// the file system refused.
+    pub fn begin_step(&self, label: &str, quiet: Duration) -> Result<Step<'_>, Error> {
+        let shared = &*self.shared;
+        shared.refuse_misuse()?;
         let mut state = shared.state();
         let ownership = shared.ownership(&state)?;
         let now = shared.now();
-        let hold = Hold::step(&shared.context, now, ownership, label);
+        let hold = Hold::step(&shared.context, now, ownership, label, quiet);
         match shared.act(&mut state.disk, hold, &shared.cancel) {
             Ok(Held::Stepping { ownership, leave }) => {
                 state.ownership = Some(ownership);
-                // A panic of the work must not keep the mutex from everybody else.
-                let done = catch_unwind(AssertUnwindSafe(work));
-                let left = shared.inner.settle(leave, OWNERS, &shared.context, &mut state.disk);
-                let left = left.map_err(|failure| shared.error(failure, &state.disk));
-                drop(state);
-                let done = done.unwrap_or_else(|panic| resume_unwind(panic));
-                left.map(|()| done)
+                *shared.stepping() = Some(thread::current().id());
+                Ok(Step { shared, state: Some(state), leave: Some(leave) })
             }
             Ok(Held::Lost { to }) => Err(shared.lose(&mut state, to)),
             // Not how a step ends.
             Ok(Held::Renewed(_) | Held::Released) => Err(shared.lose(&mut state, None)),
             Err(failure) => Err(shared.error(failure, &state.disk)),
+        }
+    }
+
+    /// Waits until nothing is left in flight of the owner that the lock was taken over from.
+    pub(crate) fn settle(
+        &self,
+        settle: Settle,
+        mut disk: Disk,
+        from: Option<Box<Record>>,
+        in_flight: Duration,
+        cancel: &Cancel,
+        notify: &mut dyn FnMut(Notice),
+    ) -> Result<(), Error> {
+        let Shared { inner, context, .. } = &*self.shared;
+        let clock = &inner.options.clock;
+        if context.preemptible {
+            let quiet = in_flight + context.policy.grace * 2 + MARGIN;
+            self.begin_step("waiting for what the last owner has started", quiet)?.leave()?;
+        }
+        let begun = clock.now().mono;
+        let mut tell = |told: Told<'_, Settle>| match told {
+            Told::Sleeps(settle) => {
+                let (holders, deadline) = settle.waiting();
+                let left = deadline.since(clock.now().mono);
+                notify(Notice::Settling { holders: holders.to_vec(), left });
+            }
+            Told::Signalled(pids, signal) => {
+                notify(Notice::Signalled { pids: pids.to_vec(), owner: from.clone(), signal });
+            }
+        };
+        let settled = inner.with_driver(cancel, |driver| {
+            let settled = driver.run(settle, context, &mut disk, &mut tell);
+            driver.let_go_but(&[], context, &mut disk);
+            settled
+        });
+        match settled {
+            Ok(Settled::Quiet) => Ok(()),
+            Ok(Settled::Running { signalled, .. }) => {
+                Err(Error::Survived { path: self.path.clone(), owner: from, signalled })
+            }
+            Err(failure) => Err(inner.error(failure, &disk, begun)),
         }
     }
 
@@ -167,16 +236,24 @@ impl Guard {
         Loss { shared: Arc::clone(&self.shared) }
     }
 
-    /// A copy of the ticket's descriptor, close-on-exec. Whoever inherits it keeps the lock
+    /// A copy of the ticket's descriptor, close-on-exec. A child that inherits it keeps the lock
     /// held if this process is killed: for children that are the lock's work. Take it before a
     /// [`Guard::step`], not inside: the step has the guard to itself.
     ///
+    /// From now on the ticket is never the mutex again, whatever inherits it: each step, renewal and
+    /// release makes a file of its own for that.
+    ///
     /// # Errors
     ///
-    /// [`Error::Lost`], or when the process has no descriptor left.
+    /// [`Error::Lost`], [`Error::InsideStep`], [`Error::Forked`], or when the process has no
+    /// descriptor left.
     pub fn ticket(&self) -> Result<OwnedFd, Error> {
-        let state = self.shared.state();
+        self.shared.refuse_misuse()?;
+        let mut state = self.shared.state();
         self.shared.ownership(&state)?;
+        if let Some(ownership) = &mut state.ownership {
+            ownership.shared = true;
+        }
         let Some(ticket) = state.disk.file(Slot::Ticket) else {
             return Err(Error::Lost { path: self.path.clone(), to: None });
         };
@@ -189,8 +266,9 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// When the file could not be removed. The kernel's lock is dropped even so, and the
-    /// next contender takes over from us as from a dead owner: at once.
+    /// [`Error::Forked`] in a forked child, where nothing is done; else when the file could not be
+    /// removed. The kernel's lock is dropped even so, and the next contender takes over from us as
+    /// from a dead owner: at once.
     pub fn release(self) -> Result<Released, Error> {
         self.shared.release()
     }
@@ -201,6 +279,39 @@ impl Drop for Guard {
         // Best effort: whoever wants to know calls `release`, which leaves nothing to do
         // here.
         let _ = self.shared.release();
+    }
+}
+
+impl Step<'_> {
+    /// Ends the step and says how that went; dropping it does the same.
+    ///
+    /// # Errors
+    ///
+    /// When the mutex could not be left. What the step did is done.
+    pub fn leave(mut self) -> Result<(), Error> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        let (Some(leave), Some(mut state)) = (self.leave.take(), self.state.take()) else {
+            return Ok(());
+        };
+        let shared = self.shared;
+        *shared.stepping() = None;
+        // The child of a fork inside the step is not in the mutex.
+        if shared.inner.is_forked() {
+            return Ok(());
+        }
+        let left = shared.inner.settle(leave, OWNERS, &shared.context, &mut state.disk);
+        left.map_err(|failure| shared.error(failure, &state.disk))
+    }
+}
+
+/// A panic of the work must not keep the mutex from everybody else.
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        // `leave` reports; whoever drops the step does not ask.
+        let _ = self.end();
     }
 }
 
@@ -260,12 +371,14 @@ impl Shared {
         matches!(*self.fate(), Fate::Owning)
     }
 
-    /// Glances at the ticket, with the keeper's watcher. What is over is not looked at.
-    pub(crate) fn glance(&self, glance: Glance, watcher: &mut Watcher) -> Glimpse {
+    /// Looks whether the lock is still ours, with the keeper's watcher; the first time the ticket is
+    /// watched from then on. What is over is not looked at.
+    pub(crate) fn glance(&self, first: bool, watcher: &mut Watcher) -> Glimpse {
         let mut state = self.state();
-        if state.ownership.is_none() {
+        let Some(ticket) = state.ownership.as_ref().map(|ownership| ownership.ticket) else {
             return Glimpse::Named;
-        }
+        };
+        let glance = if first { Glance::first(ticket) } else { Glance::again(ticket) };
         let Options { clock, tracer, .. } = &self.inner.options;
         let cancel = &Cancel::never();
         let mut driver = Driver { clock, tracer: tracer.as_ref(), watcher, cancel };
@@ -273,6 +386,11 @@ impl Shared {
     }
 
     fn release(&self) -> Result<Released, Error> {
+        // A forked child has the guard too, but not the lock; and perhaps a copy of a mutex that
+        // another thread of its parent held.
+        if self.inner.is_forked() {
+            return Err(Error::Forked { path: self.inner.lock_path() });
+        }
         let mut state = self.state();
         let Some(ownership) = state.ownership.take() else {
             let to = match &*self.fate() {
@@ -354,8 +472,23 @@ impl Shared {
         })
     }
 
+    /// Refuses what would wait for itself, and what is another process's to do.
+    fn refuse_misuse(&self) -> Result<(), Error> {
+        if self.inner.is_forked() {
+            return Err(Error::Forked { path: self.inner.lock_path() });
+        }
+        if *self.stepping() == Some(thread::current().id()) {
+            return Err(Error::InsideStep { path: self.inner.lock_path() });
+        }
+        Ok(())
+    }
+
+    fn stepping(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.stepping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn error(&self, failure: Failure, disk: &Disk) -> Error {
-        self.inner.error(failure, disk, self.now().boot)
+        self.inner.error(failure, disk, self.now().mono)
     }
 
     fn now(&self) -> lock_core::time::Now {

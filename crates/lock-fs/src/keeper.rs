@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lock_core::{Glance, Glimpse};
+use lock_core::Glimpse;
 
 use crate::error::Error;
 use crate::guard::Shared;
@@ -188,14 +188,13 @@ impl Desk {
             if due {
                 ward.renewal = now + self.renew_every;
             }
-            let glance = if ward.watched { Glance::again() } else { Glance::first() };
-            ward.watched = true;
-            todo.push((guard, glance, due));
+            let first = !mem::replace(&mut ward.watched, true);
+            todo.push((guard, first, due));
         }
         // Not while the wards are borrowed: a guard that is in the middle of a step lets
         // nobody else near it, and must not keep others from being adopted.
-        for (guard, glance, due) in todo {
-            if guard.glance(glance, watcher) == Glimpse::Nameless || due {
+        for (guard, first, due) in todo {
+            if guard.glance(first, watcher) == Glimpse::Replaced || due {
                 guard.renew();
             }
         }

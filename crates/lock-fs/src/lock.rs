@@ -3,23 +3,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use lock_core::effect::{Name, Signal, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
-use lock_core::record::{Generation, Host, Record, Token};
+use lock_core::record::{Birth, Generation, Host, Record, Token};
 use lock_core::snapshot::{KernelLock, Snapshot};
-use lock_core::time::{Boot, Now};
-use lock_core::verdict::{Verdict, judge};
-use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Waiters};
+use lock_core::time::{Mono, Now};
+use lock_core::verdict::{Counts, Verdict, judge};
+use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Settle, Waiters};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::drive::{Driver, NEW_OWNERS, Told, Tracer};
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::holders::{self, Holders};
 use crate::keeper::Keeper;
 use crate::paths::Directory;
+use crate::process;
 use crate::watch::{Cancel, Watcher};
 
 /// How a lock is used.
@@ -29,6 +31,11 @@ pub struct Options {
     pub policy: Policy,
     /// What we are, as a person would type it: other contenders show it.
     pub command: String,
+    /// Whether an owner of ours agrees to be replaced while it lives, once it is silent for
+    /// `stale_after` or takes no step for its quiet and `hang_after`. Only for work that changes
+    /// whatever it changes in fenced steps, [`Guard::step`]. Default: no, and then no clock ever
+    /// takes the lock from a living owner.
+    pub preemptible: bool,
     /// Where the time comes from.
     pub clock: Clock,
     /// Who is shown each effect.
@@ -44,9 +51,13 @@ pub struct Lock {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
+    path: Utf8PathBuf,
     pub(crate) directory: Mutex<Arc<Directory>>,
     pub(crate) options: Options,
     host: Host,
+    birth: Birth,
+    /// The process that has opened it: what was forked from that has another.
+    pub(crate) pid: u32,
     watchers: Mutex<Vec<Watcher>>,
     pub(crate) keeper: Keeper,
 }
@@ -59,17 +70,27 @@ pub enum Notice {
     Waiting {
         /// The owner, if its file can be read.
         owner: Option<Box<Record>>,
-        /// How long this contender has waited for this owner without seeing it get on.
+        /// How long this contender has waited for this owner.
         waited: Duration,
-        /// How long it will still wait for it.
+        /// How long is left of its own wait limit, if it has one.
+        left: Option<Duration>,
+        /// How many others wait before it.
+        before: u32,
+    },
+    /// It has taken over from a preemptible owner, and waits for what that one has started. Sent
+    /// before each sleep.
+    Settling {
+        /// The processes that still run.
+        holders: Vec<u32>,
+        /// When that is over, they are ended.
         left: Duration,
     },
-    /// It sent a signal to a process that is in its way, as [`crate::OnTimeout::Stop`] has it. Sent
-    /// each time, whatever comes of it.
+    /// It sent a signal to the processes that hold the lock, as [`crate::OnTimeout::Stop`] has it, or
+    /// to what an owner left that was taken over from. Sent each time, whatever comes of it.
     Signalled {
-        /// The process.
-        pid: u32,
-        /// Its record, if that was seen while it was waited for.
+        /// The processes.
+        pids: Vec<u32>,
+        /// The owner's record, if that was seen while it was waited for.
         owner: Option<Box<Record>>,
         /// Which signal.
         signal: Signal,
@@ -103,9 +124,11 @@ impl Lock {
         let host = this_host()?;
         let keeper = Keeper::new(options.policy.renew_every)
             .map_err(|source| Error::system("watch", directory.lock(), source))?;
+        let path = directory.lock().to_owned();
         let directory = Mutex::new(Arc::new(directory));
-        let watchers = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { directory, options, host, watchers, keeper }) })
+        let (watchers, birth, pid) = (Mutex::default(), process::birth(), std::process::id());
+        let inner = Inner { path, directory, options, host, birth, pid, watchers, keeper };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Where we are, as this lock's records name it.
@@ -115,7 +138,8 @@ impl Lock {
     }
 
     /// Becomes the lock's owner: at once if it is free or its owner is dead, else after
-    /// waiting as the policy says.
+    /// waiting as the policy says. After a takeover from a preemptible owner it returns only when
+    /// what that one had started has settled.
     ///
     /// The guard renews the lock in the background and releases it when dropped;
     /// [`Guard::release`] does so and reports. `notify` is told of waiting and of takeovers.
@@ -156,25 +180,31 @@ impl Lock {
     fn try_acquire(&self, cancel: &Cancel, notify: &mut dyn FnMut(Notice)) -> Result<Guard, Error> {
         let inner = &self.inner;
         let clock = &inner.options.clock;
+        if inner.is_forked() {
+            return Err(Error::Forked { path: inner.lock_path() });
+        }
         let (context, mut disk) = inner.contender();
         let begun = clock.now();
+        if context.refuses(context.medium) {
+            return Err(inner.error(Failure::NoKernelLock, &disk, begun.mono));
+        }
         let machine = Acquire::new(&context, begun);
         let mut last: Option<Box<Record>> = None;
         let mut tell = |told: Told<'_, Acquire>| match told {
             Told::Sleeps(acquire) => {
                 if let Some(waiting) = acquire.waiting() {
-                    let now = clock.now().boot;
+                    let now = clock.now().mono;
                     last.clone_from(&waiting.owner);
                     notify(Notice::Waiting {
                         owner: waiting.owner.clone(),
                         waited: now.since(waiting.since),
-                        left: waiting.until.since(now),
+                        left: waiting.until.map(|until| until.since(now)),
+                        before: waiting.before,
                     });
                 }
             }
-            Told::Signalled(pid, signal) => {
-                let owner = last.clone().filter(|owner| owner.pid == pid);
-                notify(Notice::Signalled { pid, owner, signal });
+            Told::Signalled(pids, signal) => {
+                notify(Notice::Signalled { pids: pids.to_vec(), owner: last.clone(), signal });
             }
         };
         let outcome = inner.with_driver(cancel, |driver| {
@@ -183,15 +213,23 @@ impl Lock {
             driver.let_go_but(kept, &context, &mut disk);
             outcome
         });
-        let acquired = outcome.map_err(|failure| inner.error(failure, &disk, begun.boot))?;
+        let acquired = outcome.map_err(|failure| inner.error(failure, &disk, begun.mono))?;
         let medium = acquired.ownership.medium;
         let ownership = acquired.ownership;
+        let after = acquired.takeover.as_ref();
+        let settle = after.and_then(|takeover| Settle::after(takeover, clock.now()));
+        let settle = settle.map(|settle| (settle, disk.split_off(Slot::Judged)));
         let guard = Guard::new(Arc::clone(inner), context, disk, ownership, cancel.clone())?;
+        let from = acquired.takeover.as_ref().and_then(|takeover| takeover.from.clone());
+        let in_flight = acquired.takeover.as_ref().map_or(Duration::ZERO, |one| one.in_flight);
         if let Some(takeover) = acquired.takeover {
             notify(Notice::TookOver(takeover));
         }
         if medium != Medium::Anonymous {
             notify(Notice::Fallback(medium));
+        }
+        if let Some((settle, disk)) = settle {
+            guard.settle(settle, disk, from, in_flight, cancel, notify)?;
         }
         Ok(guard)
     }
@@ -216,11 +254,35 @@ impl Lock {
         let machine = Inspect::new(&context);
         let now = inner.options.clock.now();
         let outcome = inner.settle(machine, &[], &context, &mut disk);
-        let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.boot))?;
-        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-        let since = Boot(now.boot.0.saturating_sub(waited));
-        let verdict = judge(&context.policy, &context.here, now, &lock, since);
+        let lock = outcome.map_err(|failure| inner.error(failure, &disk, now.mono))?;
+        let counts = Counts { waited, ..Counts::default() };
+        let verdict = judge(&context.policy, &context.here, now, &lock, &counts);
         Ok(Status { lock, now, verdict })
+    }
+
+    /// The processes that have the lock kernel-locked now, as far as this user can see them: an
+    /// owner, what it has left, or a program like `flock(1)` that has written no record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::status`].
+    pub fn holders(&self) -> Result<Holders, Error> {
+        let inner = &self.inner;
+        let (context, mut disk) = inner.contender();
+        let begun = inner.options.clock.now().mono;
+        inner.with_driver(&Cancel::never(), |driver| {
+            let looked = driver.finish(Inspect::new(&context), &context, &mut disk);
+            let holders = looked.map_err(|failure| inner.error(failure, &disk, begun)).and_then(
+                |_| match disk.file(Slot::Judged) {
+                    Some(file) => holders::find(&file).map_err(|errno| {
+                        Error::system("list the holders of", &disk.path(Name::Lock), errno)
+                    }),
+                    None => Ok(Holders::default()),
+                },
+            );
+            driver.let_go_but(&[], &context, &mut disk);
+            holders
+        })
     }
 
     /// What stands in the mutex, if it is there and can be read: whoever is in the middle of
@@ -239,8 +301,9 @@ impl Lock {
         self.inner.settle(Waiters::new(), &[], &context, &mut disk)
     }
 
-    /// Takes the lock away from whoever has it, without becoming its owner; with `only`, if
-    /// it is still that ownership. The owner, if it lives, finds out at its next step.
+    /// Takes the lock away from an owner that is dead or preemptible, without becoming its owner;
+    /// with `only`, from that ownership, even if its owner lives and has not agreed to it. The
+    /// owner finds out at its next step; its work goes on.
     ///
     /// # Errors
     ///
@@ -249,7 +312,7 @@ impl Lock {
         let inner = &self.inner;
         let (context, mut disk) = inner.contender();
         let machine = Evict::new(&context, only);
-        let begun = inner.options.clock.now().boot;
+        let begun = inner.options.clock.now().mono;
         let outcome = inner.settle(machine, &[], &context, &mut disk);
         outcome.map_err(|failure| inner.error(failure, &disk, begun))
     }
@@ -274,12 +337,24 @@ impl Inner {
         Arc::clone(&self.directory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The lock's path as it was opened. Takes no lock of this process, so that a forked child may
+    /// ask.
+    pub(crate) fn lock_path(&self) -> Utf8PathBuf {
+        self.path.clone()
+    }
+
     /// Opens the directory anew, making it if it is gone.
     fn reopen(&self) -> Result<(), Error> {
         let old = self.directory();
         let new = Directory::open(old.lock())?;
         *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
+    }
+
+    /// Whether this process was forked from the one that opened the lock: it has none of its
+    /// threads.
+    pub(crate) fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
     }
 
     /// A new contender: a token of its own, and nothing open.
@@ -296,8 +371,10 @@ impl Inner {
             policy: self.options.policy,
             here: self.host.clone(),
             pid,
+            birth: self.birth,
             token,
             command: self.options.command.clone(),
+            preemptible: self.options.preemptible,
             medium,
         };
         (context, disk)
@@ -337,17 +414,19 @@ impl Inner {
     }
 
     /// A machine's failure with the paths that a person knows it by.
-    pub(crate) fn error(&self, failure: Failure, disk: &Disk, begun: Boot) -> Error {
+    pub(crate) fn error(&self, failure: Failure, disk: &Disk, begun: Mono) -> Error {
         let path = |name| disk.path(name);
         let lock = path(Name::Lock);
-        let waited = self.options.clock.now().boot.since(begun);
+        let waited = self.options.clock.now().mono.since(begun);
         match failure {
             Failure::Busy { owner } => Error::Busy { path: lock, owner },
             Failure::TimedOut { owner } => Error::TimedOut { path: lock, waited, owner },
             Failure::MutexHeld { holder } => {
                 Error::MutexHeld { path: path(Name::Mutex), waited, holder }
             }
-            Failure::Survived { owner } => Error::Survived { path: lock, owner },
+            Failure::Survived { owner, signalled } => {
+                Error::Survived { path: lock, owner, signalled }
+            }
             Failure::Cancelled => Error::Cancelled { path: lock },
             Failure::Refused { name, reason } => Error::Refused { path: path(name), reason },
             Failure::NoKernelLock => Error::NoKernelLock { path: lock },

@@ -26,6 +26,7 @@ pub(crate) struct Directory {
     trust: Trust,
     /// The user that we act as: asked once, since every `stat` wants it.
     user: u32,
+    owner: u32,
     network: bool,
 }
 
@@ -70,7 +71,8 @@ impl Directory {
         let network = is_network(fs.f_type);
         let user = rustix::process::geteuid().as_raw();
         let names = Names::of(file);
-        Ok(Self { fd, lock: parent.join(file), names, trust, user, network })
+        let owner = stat.st_uid;
+        Ok(Self { fd, lock: parent.join(file), names, trust, user, owner, network })
     }
 
     /// The lock's own path.
@@ -81,6 +83,11 @@ impl Directory {
     /// Whether other hosts may have mounted it too, where `flock` may be a local affair.
     pub(crate) fn is_network(&self) -> bool {
         self.network
+    }
+
+    /// The user whom it belongs to.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
     }
 
     /// The file name that stands for `name`; `token` makes a ticket's own.

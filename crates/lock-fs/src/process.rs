@@ -1,53 +1,114 @@
-//! Ending an owner's process, and no other.
+//! What the system says about a process: who it is, and whether it still runs.
 
-use lock_core::effect::{Errno, Event, Signal};
-use lock_core::time::Boot;
-use rustix::io::{self, Errno as Os, retry_on_intr};
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use lock_core::effect::Event;
+use lock_core::record::Birth;
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::{Errno as Os, retry_on_intr};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// How far apart the kernel's note of a process's start and our own clock reading may lie:
-/// the kernel counts in ticks of 10 ms.
-const SLACK_MS: u64 = 100;
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcStat {
+    /// Whether it has ended and only waits for its parent.
+    pub is_zombie: bool,
+    /// Its parent.
+    pub parent: u32,
+    /// Its process group.
+    pub group: u32,
+    /// Its session.
+    pub session: u32,
+    /// When it started, in clock ticks since the boot, as this time namespace counts.
+    pub start: u64,
+}
 
-/// Signals the process, unless it is younger than the ownership: then its pid has been
-/// reused, and the owner is gone.
-pub(crate) fn signal(pid: u32, since: Boot, signal: Signal) -> Event {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+impl ProcStat {
+    /// Looks for a process by its id.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process, or what `/proc` says of it cannot be read.
+    pub fn of(pid: u32) -> std::io::Result<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+    }
+
+    /// The name in parentheses may hold anything, so the fields are counted from the last one.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, fields) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse().ok();
+        Some(Self {
+            is_zombie: matches!(fields.first(), Some(&("Z" | "X" | "x"))),
+            parent: number(1)?,
+            group: number(2)?,
+            session: number(3)?,
+            start: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+/// Who we are, as a record says it. Where `/proc` is that of another pid namespace, or cannot be
+/// read, nothing is said: others then go by renewals.
+pub(crate) fn birth() -> Birth {
+    let pid = std::process::id();
+    let is_ours =
+        std::fs::read_link("/proc/self").is_ok_and(|to| to.as_os_str() == &*pid.to_string());
+    let namespace =
+        || retry_on_intr(|| rustix::fs::statat(CWD, "/proc/self/ns/pid", AtFlags::empty()));
+    match (is_ours, namespace(), ProcStat::of(pid).ok().and_then(|stat| absolute(stat.start))) {
+        (true, Ok(namespace), Some(start)) => Birth { pidns: namespace.st_ino, start },
+        _ => Birth::default(),
+    }
+}
+
+/// Answers [`lock_core::effect::Effect::AskProcess`]. That `/proc` does not show a process does
+/// not mean that there is none (`hidepid`), so its number is asked for first.
+pub(crate) fn ask(pid: u32, birth: Birth) -> Event {
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return Event::Absent;
     };
-    match send(pid, since, signal) {
-        Ok(true) => Event::Done,
-        Ok(false) | Err(Os::SRCH | Os::NOENT) => Event::Absent,
-        Err(errno) => Event::Failed(Errno(errno.raw_os_error())),
+    match retry_on_intr(|| pidfd_open(id, PidfdFlags::empty())) {
+        Err(Os::SRCH) => return Event::Absent,
+        Err(_) => return Event::Unsupported,
+        Ok(_) => {}
+    }
+    let Ok(stat) = ProcStat::of(pid) else { return Event::Unsupported };
+    match absolute(stat.start) {
+        None => Event::Unsupported,
+        // The kernel rounds after it has added what this time namespace is ahead.
+        Some(start) if start.abs_diff(birth.start) <= 1 && !stat.is_zombie => Event::Done,
+        Some(_) => Event::Absent,
     }
 }
 
-/// Whether the process is old enough to be the owner, and was signalled.
-fn send(pid: Pid, since: Boot, signal: Signal) -> io::Result<bool> {
-    // The descriptor first: from here on it is this process or none, whatever becomes of
-    // the number, so that what /proc says cannot be another's by the time of the signal.
-    let process = retry_on_intr(|| pidfd_open(pid, PidfdFlags::empty()))?;
-    if started(pid)? > since.0.saturating_add(SLACK_MS) {
-        return Ok(false);
-    }
-    let signal = match signal {
-        Signal::Term => rustix::process::Signal::TERM,
-        Signal::Kill => rustix::process::Signal::KILL,
+/// The same instant as the initial time namespace counts it: `/proc` adds what the reader's is
+/// ahead. `None` if that is not known.
+fn absolute(start: u64) -> Option<u64> {
+    let ahead = match std::fs::read_to_string("/proc/self/timens_offsets") {
+        Ok(offsets) => ticks_ahead(&offsets)?,
+        // A kernel without time namespaces.
+        Err(_) => 0,
     };
-    retry_on_intr(|| pidfd_send_signal(&process, signal))?;
-    Ok(true)
+    // The file tells of the namespace that children get.
+    let same = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
+    let strip = |link: Option<std::path::PathBuf>| {
+        link.and_then(|link| Some(link.to_str()?.split_once('[')?.1.to_owned()))
+    };
+    if ahead != 0 && strip(same("time")) != strip(same("time_for_children")) {
+        return None;
+    }
+    start.checked_add_signed(-ahead)
 }
 
-/// When a process started, in milliseconds of the boot clock. That this cannot be read does
-/// not mean that there is no such process.
-fn started(pid: Pid) -> io::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let stat = stat.map_err(|error| Os::from_io_error(&error).unwrap_or(Os::IO))?;
-    // The name in parentheses may hold anything, so count from the last one.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().nth(19).and_then(|ticks| ticks.parse::<u64>().ok());
-    let ticks = ticks.ok_or(Os::IO)?;
-    Ok(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second())
+/// How many clock ticks the boot clock of a time namespace is ahead, by its `timens_offsets`.
+fn ticks_ahead(offsets: &str) -> Option<i64> {
+    let line =
+        offsets.lines().find(|line| line.starts_with("boottime") || line.starts_with('7'))?;
+    let mut words = line.split_whitespace().skip(1);
+    let seconds: i64 = words.next()?.parse().ok()?;
+    let nanos: i64 = words.next()?.parse().ok()?;
+    let ticks = i64::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(seconds.checked_mul(ticks)? + nanos / (1_000_000_000 / ticks))
 }
 
 #[cfg(test)]
@@ -55,17 +116,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_younger_process_is_left_alone() {
-        let me = rustix::process::getpid();
-        let born = started(me).expect("because /proc is mounted");
-        let before = Boot(born.saturating_sub(SLACK_MS + 1));
-        let pid = std::process::id();
-        assert_eq!(signal(pid, before, Signal::Kill), Event::Absent);
+    fn we_run_and_are_who_we_are() {
+        let birth = birth();
+        assert_ne!((birth.pidns, birth.start), (0, 0));
+        assert_eq!(ask(std::process::id(), birth), Event::Done);
     }
 
     #[test]
-    fn nobody_has_a_pid_beyond_the_kernels() {
-        assert_eq!(signal(u32::MAX, Boot(u64::MAX), Signal::Kill), Event::Absent);
-        assert_eq!(signal(0, Boot(u64::MAX), Signal::Kill), Event::Absent);
+    fn an_older_or_younger_process_of_the_same_number_is_another() {
+        let birth = birth();
+        for start in [birth.start - 2, birth.start + 2] {
+            assert_eq!(ask(std::process::id(), Birth { start, ..birth }), Event::Absent);
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_the_kernels_is_no_process() {
+        assert_eq!(ask(u32::MAX, Birth::default()), Event::Absent);
+        assert_eq!(ask(0, Birth::default()), Event::Absent);
+    }
+
+    #[test]
+    fn a_name_may_look_like_fields() {
+        let text = "7 (a) Z 1 2 3) S 4 5 6 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 99 0";
+        let stat = ProcStat { is_zombie: false, parent: 4, group: 5, session: 6, start: 99 };
+        assert_eq!(ProcStat::parse(text), Some(stat));
+        assert_eq!(ProcStat::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn a_time_namespaces_offset_is_counted_in_ticks() {
+        let ticks =
+            i64::try_from(rustix::param::clock_ticks_per_second()).expect("because it is small");
+        let offsets = "monotonic           0         0\nboottime       86400 500000000\n";
+        assert_eq!(ticks_ahead(offsets), Some(86_400 * ticks + ticks / 2));
+        assert_eq!(ticks_ahead("boottime -10 0"), Some(-10 * ticks));
+        assert_eq!(ticks_ahead(""), None);
     }
 }

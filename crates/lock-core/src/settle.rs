@@ -1,0 +1,166 @@
+//! After a takeover from a preemptible owner: waiting until what it left in flight has settled.
+//!
+//! A step's command can outlive its step, and its owner. The new owner owns at once, but begins
+//! its work only when no tool of the old owner's steps is left. Such a tool has inherited the old
+//! owner's ticket, and has it kernel-locked for as long as it runs.
+
+use alloc::vec::Vec;
+
+use crate::effect::{Effect, Event, Share, Signal, Slot, Wake};
+use crate::machine::{Context, Failure, Flow, Machine, Takeover};
+use crate::time::{Mono, Now};
+
+/// Waits for the tools of the owner that was taken over from, and ends them when what was left of
+/// its announced quiet is over. Begins with the old owner's file open in [`Slot::Judged`], and
+/// ends with that closed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Settle {
+    owner: Owner,
+    deadline: Mono,
+    sent: Option<Signal>,
+    holders: Vec<u32>,
+    signalled: Vec<u32>,
+    at: At,
+}
+
+/// What became of the old owner's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    /// It lives, and has its inode locked itself. Its steps are fenced, so it is left alone.
+    Lives(u32),
+    /// It is dead, so the kernel lock alone says whether a tool of it is left.
+    Dead(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum At {
+    Ask,
+    Unlock,
+    List,
+    Sleep(Mono),
+    Signal(Signal),
+    Close(Result<Settled, Failure>),
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Settled {
+    /// No tool of the old owner is left.
+    Quiet,
+    /// These still run, though they were ended where that was possible.
+    Running {
+        /// Those that have the old inode locked, as far as they can be seen.
+        holders: Vec<u32>,
+        /// Those that were sent a signal.
+        signalled: Vec<u32>,
+    },
+}
+
+impl Settle {
+    /// What has to be waited for after this takeover, if anything may have to be.
+    #[must_use]
+    pub fn after(takeover: &Takeover, now: Now) -> Option<Self> {
+        let from = takeover.from.as_ref().filter(|_| takeover.is_held)?;
+        let owner = match takeover.reason.owner_lives() {
+            true => Owner::Lives(from.pid),
+            false => Owner::Dead(from.pid),
+        };
+        let mut settle = Self {
+            owner,
+            deadline: now.mono.after(takeover.in_flight),
+            sent: None,
+            holders: Vec::new(),
+            signalled: Vec::new(),
+            at: At::Ask,
+        };
+        settle.at = settle.look();
+        Some(settle)
+    }
+
+    /// The processes that were last seen to run, and when they will be ended.
+    #[must_use]
+    pub fn waiting(&self) -> (&[u32], Mono) {
+        (&self.holders, self.deadline)
+    }
+
+    const fn look(&self) -> At {
+        match self.owner {
+            Owner::Lives(_) => At::List,
+            Owner::Dead(_) => At::Ask,
+        }
+    }
+
+    /// Some tool of the old owner runs.
+    fn runs(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
+        if now.mono < self.deadline {
+            let left = self.deadline.since(now.mono);
+            self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
+            return Flow::Go(self);
+        }
+        self.at = match self.sent {
+            None => At::Signal(Signal::Term),
+            Some(Signal::Term) => At::Signal(Signal::Kill),
+            Some(Signal::Kill) => {
+                let Self { holders, signalled, .. } = &self;
+                let (holders, signalled) = (holders.clone(), signalled.clone());
+                At::Close(Ok(Settled::Running { holders, signalled }))
+            }
+        };
+        Flow::Go(self)
+    }
+}
+
+impl Machine for Settle {
+    type Output = Result<Settled, Failure>;
+
+    fn effect(&self, _: &Context) -> Effect {
+        let slot = Slot::Judged;
+        match &self.at {
+            At::Ask => Effect::Lock(slot, Share::Shared),
+            At::Unlock => Effect::Unlock(slot),
+            At::List => Effect::ListHolders(slot),
+            At::Sleep(until) => Effect::Sleep { until: *until },
+            At::Signal(signal) => {
+                let (first, spared) = match self.owner {
+                    Owner::Lives(pid) => (pid, true),
+                    Owner::Dead(pid) => (pid, false),
+                };
+                Effect::Signal { slot, first, spared, signal: *signal }
+            }
+            At::Close(_) => Effect::Close(slot),
+        }
+    }
+
+    fn step(mut self, context: &Context, now: Now, event: Event) -> Flow<Self, Self::Output> {
+        let failed = Failure::of(&self.effect(context), &event);
+        match (self.at.clone(), event) {
+            (At::Ask, Event::Done) => self.at = At::Unlock,
+            (At::Ask, Event::Busy) => self.at = At::List,
+            (At::Unlock, _) => self.at = At::Close(Ok(Settled::Quiet)),
+            (At::List, Event::Holders(mut holders)) => {
+                if let Owner::Lives(pid) = self.owner {
+                    holders.retain(|holder| *holder != pid);
+                    if holders.is_empty() {
+                        self.at = At::Close(Ok(Settled::Quiet));
+                        return Flow::Go(self);
+                    }
+                }
+                self.holders = holders;
+                return self.runs(context, now);
+            }
+            (At::Sleep(_), Event::Woken(Wake::Cancelled)) => {
+                self.at = At::Close(Err(Failure::Cancelled));
+            }
+            (At::Sleep(_), Event::Woken(_)) => self.at = self.look(),
+            (At::Signal(signal), Event::Holders(pids)) => {
+                self.sent = Some(signal);
+                self.signalled.extend(pids);
+                self.deadline = now.mono.after(context.policy.grace);
+                self.at = self.look();
+            }
+            (At::Close(outcome), _) => return Flow::Done(outcome),
+            _ => self.at = At::Close(Err(failed)),
+        }
+        Flow::Go(self)
+    }
+}
