@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lock_core::effect::{Name, Signal, Slot};
+use lock_core::effect::{Event, Name, Signal, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Birth, Generation, Host, Record, Token};
-use lock_core::snapshot::{KernelLock, Snapshot};
+use lock_core::snapshot::{KernelLock, Life, Snapshot};
 use lock_core::time::{Mono, Now};
 use lock_core::verdict::{Counts, Verdict, judge};
 use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Settle, Waiters};
@@ -283,6 +283,23 @@ impl Lock {
             driver.let_go_but(&[], &context, &mut disk);
             holders
         })
+    }
+
+    /// Whether the process that wrote a record runs: unknown where it ran on another machine, in
+    /// another boot or in another pid namespace.
+    #[must_use]
+    pub fn process_of(&self, record: &Record) -> Life {
+        let inner = &self.inner;
+        let here = record.detail.as_ref().filter(|detail| {
+            detail.host == inner.host
+                && detail.process.start != 0
+                && detail.process.pidns == inner.birth.pidns
+        });
+        match here.map(|detail| process::ask(record.pid, detail.process)) {
+            Some(Event::Done) => Life::Running,
+            Some(Event::Absent) => Life::Ended,
+            _ => Life::Unknown,
+        }
     }
 
     /// What stands in the mutex, if it is there and can be read: whoever is in the middle of
