@@ -303,9 +303,16 @@ impl Screen {
             Evicted::Living(owner) => {
                 let break_it = lock::typed("break", path, owner.generation().map(|g| g.0));
                 let who = Who(Some(owner));
+                let lives = match holders.contains(&owner.pid) || holders.is_empty() {
+                    true => format!("{who} lives and has not agreed to be replaced"),
+                    false => {
+                        let pids = waiting::pids(holders);
+                        format!("{who} exited, and its child processes are still running: {pids}")
+                    }
+                };
                 self.complain(&format!(
-                    "left {path} alone: {who} lives and has not agreed to be replaced; `{break_it}` \
-                     takes it away all the same, and its work then goes on beside the next owner's"
+                    "left {path} alone: {lives}; `{break_it}` takes it away all the same, and its \
+                     work then goes on beside the next owner's"
                 ));
             }
             Evicted::Unbreakable(_) => {
