@@ -171,9 +171,7 @@ fn situation(explanation: &Explanation, until: lock_fs::Mono) -> (&'static str, 
             );
             ("its owner lives, and may be replaced if it hangs", then)
         }
-        Some(Some(_)) => {
-            ("its owner lives, and has not agreed to be replaced", String::new())
-        }
+        Some(Some(_)) => ("its owner lives, and has not agreed to be replaced", String::new()),
     }
 }
 
@@ -243,8 +241,9 @@ fn held_up(stuck: &Stuck) -> String {
 /// record says what its writer likes.
 fn next(explanation: &Explanation) -> Vec<Next> {
     let mut next = Vec::new();
-    if let Some(Stuck { process: Seen::Lives(process), .. }) = &explanation.stuck {
-        next.extend(to_process(process, "end it: then the mutex is cleared"));
+    let stuck = explanation.stuck.iter().flat_map(|stuck| &stuck.holders);
+    for process in stuck.copied().filter_map(Process::find) {
+        next.extend(to_process(&process, "end it: then the mutex is cleared"));
     }
     if !explanation.owner_lives() {
         return next;
