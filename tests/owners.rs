@@ -403,3 +403,15 @@ fn what_a_killed_command_left_is_named_and_can_be_ended() {
     assert!(out.stderr.contains(&format!("sent SIGTERM to pid {daemon},")), "{out}");
     assert!(!is_alive(daemon));
 }
+
+/// Mosaic judges by age alone, so the guarantee does not hold beside it.
+#[test]
+fn a_lock_that_mosaic_takes_too_is_not_promised_to_be_alone() {
+    let home = Sandbox::new();
+    let run = ["lock", "run", "--", "true"];
+    let out = home.bare(&run).env("MOSAIC_HOME", home.path("")).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("breaks it after its own limit"), "{out}");
+    let out = home.fleet(&run).run();
+    assert_eq!((out.code(), out.stderr.as_str()), (0, ""), "{out}");
+}

@@ -269,6 +269,14 @@ impl Screen {
         }
     }
 
+    /// The lock is shared with a program that breaks it by its own rules.
+    pub(crate) fn mosaic_breaks(&mut self, path: &Utf8Path) {
+        self.remark(&format!(
+            "Mosaic uses {path} too, and breaks it after its own limit: a command that takes longer \
+             than that may then not be alone"
+        ));
+    }
+
     /// Processes wait for a lock that is about to be released, by other rules than ours.
     pub(crate) fn left_waiting(&mut self, path: &Utf8Path, pids: &[u32]) {
         let pids = waiting::pids(pids);
