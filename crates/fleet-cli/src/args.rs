@@ -244,36 +244,38 @@ pub(crate) struct Output {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Lock options")]
 pub(crate) struct LockOptions {
-    /// After how long without a sign of life an owner counts as hung
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
-    pub(crate) stale_after: Duration,
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help = "Give up after waiting so long, with exit code 75 [default: 10m]")]
+    pub(crate) max_wait: Option<Duration>,
 
-    /// How long to wait for an owner that makes no progress
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
-    pub(crate) max_wait: Duration,
-
-    /// What to do about a living owner then
-    #[arg(long, value_name = "WHAT", default_value = "break")]
-    pub(crate) on_timeout: OnTimeout,
+    /// What to do about a living owner when --max-wait is over [default: fail]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) on_timeout: Option<OnTimeout>,
 
     /// Do not wait for a living owner: exit 75 at once
     #[arg(long)]
     pub(crate) no_wait: bool,
+
+    /// After how long without a renewal a restart counts as hung, and may be replaced
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) stale_after: Duration,
+
+    /// How long past its announced quiet a restart may take no step before it counts as hung
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration::parse)]
+    pub(crate) hang_after: Duration,
 
     /// Refuse to work where the kernel cannot arbitrate, as on some network file systems
     #[arg(long)]
     pub(crate) require_kernel_lock: bool,
 }
 
-/// What to do about a living owner whose time is up.
+/// What to do about a living owner when the wait limit is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnTimeout {
-    /// Take the lock away; the owner is told, and stops before its next step
-    Break,
-    /// End the owner's process first, then take the lock
-    Stop,
     /// Give up: exit 75
     Fail,
+    /// End the processes that hold the lock, then wait for it
+    Stop,
 }
 
 #[cfg(test)]

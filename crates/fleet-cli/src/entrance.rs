@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_fs::{Boot, Generation, Guard, Notice, Now, Record};
+use lock_fs::{Boot, Generation, Guard, Notice, Now, Record, Takeover};
 
 use crate::journal::{GaveUp, Journal, Other, Problem, Reason, Signal, What};
 use crate::locking::Acquired;
@@ -18,7 +18,7 @@ pub(crate) struct Entrance {
     /// Whom it has waited for first; everyone who had the lock after that one as well.
     since: Option<Generation>,
     /// Whom it took over from, and why.
-    took_over: Option<(Reason, Option<Other>)>,
+    took_over: Option<Takeover>,
 }
 
 impl Entrance {
@@ -40,15 +40,14 @@ impl Entrance {
                     self.journal.write(self.journal.now(), None, What::Waiting { owner });
                 }
             }
-            Notice::Signalled { pid, owner, signal } => {
-                let owner = owner.as_deref().map(Other::from);
-                let ends = What::Ends { target: *pid, signal: Signal::from(*signal), owner };
-                self.journal.write(self.journal.now(), None, ends);
+            Notice::Signalled { pids, owner, signal } => {
+                for target in pids {
+                    let owner = owner.as_deref().map(Other::from);
+                    let ends = What::Ends { target: *target, signal: Signal::from(*signal), owner };
+                    self.journal.write(self.journal.now(), None, ends);
+                }
             }
-            Notice::TookOver(takeover) => {
-                let from = takeover.from.as_deref().map(Other::from);
-                self.took_over = Some((Reason::from(takeover), from));
-            }
+            Notice::TookOver(takeover) => self.took_over = Some(takeover.clone()),
             _ => {}
         }
     }
@@ -58,15 +57,16 @@ impl Entrance {
         let now = self.journal.now();
         let waited_ms = self.waited_ms(now);
         let guard = Tenure::new(guard, self.journal, now);
-        let (what, from) = match self.took_over {
+        let (what, from) = match &self.took_over {
             None => (What::Acquired { waited_ms }, None),
-            Some((reason, from)) => {
-                let generation = from.as_ref().and_then(|from| from.generation);
-                (What::TookOver { waited_ms, reason, from }, generation.map(Generation))
+            Some(takeover) => {
+                let (reason, owner) = (Reason::from(takeover), takeover.from.as_deref());
+                let from = owner.map(Other::from);
+                (What::TookOver { waited_ms, reason, from }, owner.and_then(Record::generation))
             }
         };
         guard.begun(what);
-        Acquired { guard, since: self.since, from }
+        Acquired { guard, since: self.since, from, takeover: self.took_over }
     }
 
     /// It ends without the lock.

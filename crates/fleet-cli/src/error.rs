@@ -46,10 +46,11 @@ pub(crate) enum Error {
     /// The lock.
     #[error(transparent)]
     Lock(lock_fs::Error),
-    /// The lock's file system cannot be trusted, and that was asked for.
+    /// The lock's file system cannot be trusted, and the owner is not preemptible or asked for that.
     #[error(
-        "{path} is on a file system without trustworthy kernel locks; choose a local one, or do \
-         without --require-kernel-lock"
+        "{path} is on a file system without trustworthy kernel locks, where two owners' work could \
+         overlap; choose a local one, or accept that (`fleet lock run --allow-timed`, or any other \
+         command without --require-kernel-lock)"
     )]
     NoKernelLock {
         /// The lock.
@@ -57,8 +58,8 @@ pub(crate) enum Error {
     },
     /// The lock is kept for us already, and we want it once more.
     #[error(
-        "{path} is held by the `fleet lock run` that this runs in (pid {pid}), and would not come \
-         free before this ends; do without the inner lock, or run this outside"
+        "{path} is held by a process that this one runs under (pid {pid}), and would not come free \
+         before this one ends; do without the inner lock, or run this outside"
     )]
     Nested {
         /// The lock.
@@ -190,6 +191,7 @@ fn with_flags(error: &PolicyError) -> String {
     let flag = |setting| match setting {
         // Nobody sets it: it follows from the other.
         "renew_every" => "a third of --stale-after, how often an owner renews,".to_owned(),
+        "wait_limit" => "--max-wait".to_owned(),
         setting => format!("--{}", setting.replace('_', "-")),
     };
     let text = error.to_string();
@@ -197,8 +199,13 @@ fn with_flags(error: &PolicyError) -> String {
         PolicyError::TooShort { setting } | PolicyError::TooLong { setting } => {
             text.replace(setting, &flag(setting))
         }
-        // No flags lead to it.
-        PolicyError::RenewsTooSeldom { .. } => text,
+        PolicyError::StopWithoutLimit => {
+            "--on-timeout stop needs --max-wait: without a limit the wait never ends".to_owned()
+        }
+        // No flags lead to them.
+        PolicyError::RenewsTooSeldom { .. }
+        | PolicyError::WaitsAndDoesNot
+        | PolicyError::TimedAndKernelLock => text,
     }
 }
 
@@ -296,7 +303,7 @@ mod tests {
         let error = Error::from(lock_fs::Error::NoKernelLock { path: "/net/x.lock".into() });
         assert_eq!(error.exit(), Exit::CannotCreate);
         let text = error.to_string();
-        assert!(text.ends_with("do without --require-kernel-lock"), "{text}");
+        assert!(text.contains("--allow-timed") && text.contains("--require-kernel-lock"), "{text}");
     }
 
     /// Whoever releases has had the lock: 75 would say the contrary.

@@ -1,11 +1,13 @@
-//! What a contender would make of a lock now, with everything that it can see.
+//! What a waiting process would do about a lock now, with everything that can be seen.
 //!
 //! The verdict is lock-core's own, on a real look; here are only the facts beside it.
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lock_fs::{Detail, Generation, Host, Lock, Now, Policy, Record, Stale, Status, Verdict};
+use lock_fs::{
+    Detail, Generation, Holders, Life, Lock, Now, Policy, Record, Stale, Status, Verdict,
+};
 
 use crate::journal;
 use crate::processes::Process;
@@ -13,9 +15,6 @@ use crate::processes::Process;
 /// A transition takes microseconds: a mutex that one process holds for so long is held by one
 /// that does not run.
 const TRANSITION: Duration = Duration::from_millis(50);
-
-/// How far apart the kernel's note of a process's start and our own clock may lie.
-const SLACK: Duration = Duration::from_millis(100);
 
 /// A look at a lock, and around it.
 #[derive(Debug)]
@@ -28,6 +27,8 @@ pub(crate) struct Explanation {
     pub(crate) look: Option<Status>,
     /// The owner's process.
     pub(crate) process: Seen,
+    /// Which processes have it kernel-locked.
+    pub(crate) holders: Holders,
     /// Who is in the middle of a transition, and does not come out.
     pub(crate) stuck: Option<Stuck>,
     /// Who waits, as far as that is known.
@@ -41,6 +42,8 @@ pub(crate) struct Stuck {
     pub(crate) record: Record,
     /// Its process.
     pub(crate) process: Seen,
+    /// The processes that have it kernel-locked.
+    pub(crate) holders: Vec<u32>,
 }
 
 /// What can be seen of the process that wrote a record.
@@ -78,8 +81,13 @@ impl Explanation {
         waited: Duration,
     ) -> Result<Self, lock_fs::Error> {
         let look = lock.status_after(waited)?;
-        let process = look.owner().map_or(Seen::Elsewhere, |record| find(record, lock.host()));
+        let process = look.owner().map_or(Seen::Elsewhere, |record| find(lock, record));
+        let holders = match look.is_held() {
+            true => lock.holders()?,
+            false => Holders::default(),
+        };
         Ok(Self {
+            holders,
             path: path.to_owned(),
             policy,
             process,
@@ -92,7 +100,8 @@ impl Explanation {
     /// There is no such lock, and no directory for one.
     pub(crate) fn of_nothing(path: &Utf8Path, policy: Policy) -> Self {
         let (path, process) = (path.to_owned(), Seen::Elsewhere);
-        Self { path, policy, look: None, process, stuck: None, waiters: Vec::new() }
+        let holders = Holders::default();
+        Self { path, policy, look: None, process, holders, stuck: None, waiters: Vec::new() }
     }
 
     /// The verdict.
@@ -121,18 +130,18 @@ fn is_owned(verdict: Verdict) -> bool {
     match verdict {
         Verdict::Free => false,
         Verdict::Stale(stale) => stale == Stale::Silent,
-        Verdict::TimedOut | Verdict::Wait { .. } => true,
+        Verdict::TimedOut(_) | Verdict::Wait { .. } => true,
     }
 }
 
 /// As [`Explanation::only_work_lives`].
 pub(crate) fn only_work_lives(lock: &Lock, look: &Status) -> bool {
-    let is_gone = |record| matches!(find(record, lock.host()), Seen::Gone);
+    let is_gone = |record| matches!(find(lock, record), Seen::Gone);
     is_owned(look.verdict) && look.owner().is_some_and(is_gone)
 }
 
 /// Who waits for the lock at `path`: first those who stand in its queue, in order; then, where
-/// there is no queue to be had, those of whom the journal says so and the kernel confirms it.
+/// there is no queue, those of whom the journal says so and the kernel confirms it.
 /// None where neither tells of anybody and the journal cannot be read.
 pub(crate) fn waiters(lock: &Lock, path: &Utf8Path, now: Now) -> Option<Vec<Waiter>> {
     let waited = |since: lock_fs::Boot| now.boot.since(since);
@@ -164,17 +173,11 @@ pub(crate) fn waiters(lock: &Lock, path: &Utf8Path, now: Now) -> Option<Vec<Wait
 }
 
 /// Looks for the process that wrote a record.
-fn find(record: &Record, here: &Host) -> Seen {
-    let Some(detail) = record.detail.as_ref().filter(|detail| detail.host == *here) else {
-        return Seen::Elsewhere;
-    };
-    // A contender in the mutex has not begun to own; it has given a sign of life.
-    let lived_at = Duration::from_millis(detail.since.max(detail.renewed).0);
-    match Process::find(record.pid) {
-        Some(process) if !process.is_zombie() && process.started() <= lived_at + SLACK => {
-            Seen::Lives(process)
-        }
-        _ => Seen::Gone,
+fn find(lock: &Lock, record: &Record) -> Seen {
+    match lock.process_of(record) {
+        Life::Running => Process::find(record.pid).map_or(Seen::Gone, Seen::Lives),
+        Life::Ended => Seen::Gone,
+        Life::Unknown => Seen::Elsewhere,
     }
 }
 
@@ -183,6 +186,7 @@ fn stuck(lock: &Lock) -> Option<Stuck> {
     // Nothing tells when a mutex was taken, so it is looked at twice.
     std::thread::sleep(TRANSITION);
     let record = lock.mutex_holder().filter(|record| record.token == first.token)?;
-    let process = find(&record, lock.host());
-    Some(Stuck { record, process })
+    let process = find(lock, &record);
+    let holders = lock.mutex_holders().map(|holders| holders.pids).unwrap_or_default();
+    Some(Stuck { record, process, holders })
 }

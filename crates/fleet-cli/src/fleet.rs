@@ -11,7 +11,7 @@ use crate::error::{self, Error};
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::interrupt::Interrupt;
-use crate::locking::{self, Acquired, Held};
+use crate::locking::{self, Acquired, Held, Terms};
 use crate::logbook::{self, Logbook};
 use crate::look::{self, NO_PATIENCE};
 use crate::outcome::{Ending, Outcome};
@@ -122,10 +122,11 @@ pub(crate) fn carry_out(
     supervisor::open(&roster, home, patience)?;
     let path = home.restart_lock();
     let command = shown(verb, &change.agents);
-    let lock = locking::open(&path, &change.lock, command.clone())?;
+    let terms = Terms::of_change(&change.lock)?;
+    let lock = locking::open(&path, terms, command.clone())?;
 
     let interrupt = listen().map_err(Error::Signals)?;
-    let acquired = locking::acquire(&lock, &path, command, &change.lock, &interrupt, screen)?;
+    let acquired = locking::acquire(&lock, &path, command, terms.policy, &interrupt, screen)?;
     let (token, generation) = (acquired.guard.token().clone(), acquired.guard.generation());
 
     // Read again: whoever had the lock before us may have removed an agent.

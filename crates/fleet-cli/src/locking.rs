@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use lock_fs::{
-    Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Tracer, Verdict,
+    Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Takeover, Tracer,
+    Verdict,
 };
 
 use crate::args::{LockOptions, OnTimeout};
@@ -23,14 +24,67 @@ use crate::report::{Screen, Teller};
 use crate::restart::Fence;
 use crate::tenure::Tenure;
 
-/// Names the lock at `path`, as `options` say it is to be used; `command` is what others see
-/// us do.
+/// How a command uses a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// When to wait for an owner, and for how long.
+    pub(crate) policy: Policy,
+    /// Whether the command agrees to be replaced while it lives: it changes things in fenced steps
+    /// only.
+    preemptible: bool,
+}
+
+/// How long a command that changes the fleet waits, unless it is told.
+const CHANGE_WAITS: Duration = Duration::from_secs(600);
+
+impl Terms {
+    /// For what changes the fleet: restart, start, stop.
+    ///
+    /// # Errors
+    ///
+    /// When the options do not fit together.
+    pub(crate) fn of_change(options: &LockOptions) -> Result<Self, Error> {
+        let limit = options.max_wait.unwrap_or(CHANGE_WAITS);
+        let policy = policy(settings(options, Some(limit)))?;
+        Ok(Self { policy, preemptible: true })
+    }
+
+    /// For a command that runs under the lock.
+    ///
+    /// # Errors
+    ///
+    /// When the options do not fit together.
+    pub(crate) fn of_command(options: &LockOptions, allow_timed: bool) -> Result<Self, Error> {
+        let settings = Settings { allow_timed, ..settings(options, options.max_wait) };
+        Ok(Self { policy: policy(settings)?, preemptible: false })
+    }
+}
+
+fn settings(options: &LockOptions, wait_limit: Option<Duration>) -> Settings {
+    Settings {
+        wait_limit: wait_limit.filter(|_| !options.no_wait),
+        hang_after: options.hang_after,
+        no_wait: options.no_wait,
+        require_kernel_lock: options.require_kernel_lock,
+        on_timeout: match options.on_timeout {
+            Some(OnTimeout::Stop) => lock_fs::OnTimeout::Stop,
+            Some(OnTimeout::Fail) | None => lock_fs::OnTimeout::Fail,
+        },
+        ..Settings::with_stale_after(options.stale_after)
+    }
+}
+
+fn policy(settings: Settings) -> Result<Policy, Error> {
+    Policy::new(settings).map_err(Error::Policy)
+}
+
+/// Names the lock at `path`, as it is to be used; `command` is what others see us do.
 ///
 /// # Errors
 ///
-/// When the options do not fit together, or no lock can be there.
-pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> Result<Lock, Error> {
-    open_traced(path, options, command, None)
+/// When no lock can be there.
+pub(crate) fn open(path: &Utf8Path, terms: Terms, command: String) -> Result<Lock, Error> {
+    open_traced(path, terms, command, None)
 }
 
 /// Likewise; `tracer` is shown what is done about the lock.
@@ -40,32 +94,13 @@ pub(crate) fn open(path: &Utf8Path, options: &LockOptions, command: String) -> R
 /// As [`open`].
 pub(crate) fn open_traced(
     path: &Utf8Path,
-    options: &LockOptions,
+    terms: Terms,
     command: String,
     tracer: Option<Tracer>,
 ) -> Result<Lock, Error> {
-    let policy = policy(options)?;
-    Ok(Lock::open(path, Options { policy, command, tracer, ..Options::default() })?)
-}
-
-/// What `options` say about when to wait for an owner, and for how long.
-///
-/// # Errors
-///
-/// When they do not fit together.
-pub(crate) fn policy(options: &LockOptions) -> Result<Policy, Error> {
-    let settings = Settings {
-        max_wait: options.max_wait,
-        no_wait: options.no_wait,
-        require_kernel_lock: options.require_kernel_lock,
-        on_timeout: match options.on_timeout {
-            OnTimeout::Break => lock_fs::OnTimeout::Break,
-            OnTimeout::Stop => lock_fs::OnTimeout::Stop,
-            OnTimeout::Fail => lock_fs::OnTimeout::Fail,
-        },
-        ..Settings::with_stale_after(options.stale_after)
-    };
-    Policy::new(settings).map_err(Error::Policy)
+    let Terms { policy, preemptible } = terms;
+    let options = Options { policy, command, preemptible, tracer, ..Options::default() };
+    Ok(Lock::open(path, options)?)
 }
 
 /// A lock that we have, and what came before.
@@ -75,8 +110,10 @@ pub(crate) struct Acquired {
     pub(crate) guard: Tenure,
     /// Whom we have waited for first.
     pub(crate) since: Option<Generation>,
-    /// Whom it was taken over from.
+    /// From which ownership, and how, it was taken over.
     pub(crate) from: Option<Generation>,
+    /// What the owner that it was taken over from may have left in flight.
+    pub(crate) takeover: Option<Takeover>,
 }
 
 /// How often a terminal is told how long the wait will still be.
@@ -87,20 +124,20 @@ const REFRESH: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// When it is not to be had, a signal ends the wait, or that would be for ourselves.
+/// When it could not be acquired, a signal ends the wait, or that would be for ourselves.
 pub(crate) fn acquire(
     lock: &Lock,
     path: &Utf8Path,
     command: String,
-    options: &LockOptions,
+    policy: Policy,
     interrupt: &Interrupt,
     screen: &mut Screen,
 ) -> Result<Acquired, Error> {
-    if !options.no_wait {
+    if !policy.no_wait {
         nested::refuse(lock, path)?;
     }
     let mut entrance = Entrance::new(Journal::new(path, lock.host(), command));
-    let acquired = wait(lock, path, options, interrupt, screen, &mut entrance);
+    let acquired = wait(lock, path, policy, interrupt, screen, &mut entrance);
     screen.end_waiting();
     match (acquired, interrupt.signal()) {
         (Ok(guard), None) => {
@@ -117,7 +154,7 @@ pub(crate) fn acquire(
             let waited = entrance.waited();
             let (reason, owner) = in_the_way(&cause);
             screen.journal(entrance.failed(reason, owner));
-            Err(not_acquired(lock, path, policy(options)?, waited, cause))
+            Err(not_acquired(lock, path, policy, waited, cause))
         }
     }
 }
@@ -155,13 +192,13 @@ fn not_acquired(
 fn wait(
     lock: &Lock,
     path: &Utf8Path,
-    options: &LockOptions,
+    policy: Policy,
     interrupt: &Interrupt,
     screen: &mut Screen,
     entrance: &mut Entrance,
 ) -> Result<Guard, lock_fs::Error> {
     let live = screen.is_live();
-    let teller = Mutex::new(Teller::new(screen, path, options));
+    let teller = Mutex::new(Teller::new(screen, lock, path, policy));
     let tell = || teller.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::scope(|scope| {
         let (waiting, waited) = channel::<()>();

@@ -162,7 +162,7 @@ impl Log {
             if now.boot < state.next {
                 return;
             }
-            state.next = now.boot.after(state.pause);
+            state.next = Boot(now.boot.0.saturating_add(millis(state.pause)));
             state.pause *= 2;
             state.steps
         };

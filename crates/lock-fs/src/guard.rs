@@ -15,6 +15,7 @@ use rustix::io::{fcntl_dupfd_cloexec, retry_on_intr};
 use crate::disk::Disk;
 use crate::drive::{Driver, OWNERS, STEPPERS, Told};
 use crate::error::Error;
+use crate::holders;
 use crate::lock::{Inner, Notice, Options};
 use crate::watch::{Cancel, Watcher};
 
@@ -260,6 +261,17 @@ impl Guard {
         // Not one of the standard three, even if they are closed.
         let copy = retry_on_intr(|| fcntl_dupfd_cloexec(ticket, 3));
         copy.map_err(|errno| Error::system("duplicate", &self.path, errno))
+    }
+
+    /// The processes that wait for this lock with `flock(1)` or the like. At the release they get
+    /// a file that is the lock no more, and would run beside the next owner.
+    #[must_use]
+    pub fn flock_waiters(&self) -> Vec<u32> {
+        if self.shared.inner.is_forked() {
+            return Vec::new();
+        }
+        let state = self.shared.state();
+        state.disk.file(Slot::Ticket).map(holders::waiting).unwrap_or_default()
     }
 
     /// Gives the lock up and says how that went. Another's lock is never removed.

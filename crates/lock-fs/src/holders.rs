@@ -1,6 +1,6 @@
 //! Which processes have an inode kernel-locked; and the one place where a process is signalled.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use lock_core::effect::{Errno, Event, Signal};
 use rustix::fd::BorrowedFd;
@@ -145,6 +145,22 @@ fn has_locked(pid: u32, inode: Inode) -> bool {
     })
 }
 
+/// The processes that wait in the kernel for a lock on this file, which is locked by us.
+pub(crate) fn waiting(file: BorrowedFd<'_>) -> Vec<u32> {
+    let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
+    let place = std::fs::read_to_string(info).ok().and_then(|info| {
+        let line = info.lines().find(|line| line.starts_with("lock:"))?;
+        // As this file and `/proc/locks` both write it: not every file system's `stat` agrees.
+        line.split_whitespace().find(|word| word.matches(':').count() == 2).map(str::to_owned)
+    });
+    let Some(place) = place else { return Vec::new() };
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let waits =
+        |line: &&str| line.contains("->") && line.contains("FLOCK") && line.contains(&place);
+    let pid = |line: &str| line.split_whitespace().skip(1).find_map(|word| word.parse().ok());
+    locks.lines().filter(waits).filter_map(pid).collect()
+}
+
 /// The process that `/proc/locks` names for an inode.
 fn taken_by(inode: Inode) -> Option<u32> {
     let (major, minor) = (rustix::fs::major(inode.device), rustix::fs::minor(inode.device));
@@ -242,6 +258,25 @@ mod tests {
         assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
         heir.kill().expect("because it is ours");
         drop(heir.wait());
+    }
+
+    #[test]
+    fn who_waits_in_the_kernel_is_found() {
+        let (file, _) = locked();
+        assert_eq!(waiting(file.as_fd()), [0; 0]);
+        let mut waiter = Command::new("flock")
+            .arg(file.path())
+            .arg("true")
+            .spawn()
+            .expect("because there is flock");
+        let begun = std::time::Instant::now();
+        // The program needs a moment to start.
+        while waiting(file.as_fd()).is_empty() && begun.elapsed().as_secs() < 20 {
+            std::thread::yield_now();
+        }
+        assert_eq!(waiting(file.as_fd()), [waiter.id()]);
+        waiter.kill().expect("because it is ours");
+        drop(waiter.wait());
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use lock_core::effect::{Name, Signal, Slot};
+use lock_core::effect::{Event, Name, Signal, Slot};
 use lock_core::machine::{Context, Failure, Machine, Medium, Takeover};
 use lock_core::policy::Policy;
 use lock_core::record::{Birth, Generation, Host, Record, Token};
-use lock_core::snapshot::{KernelLock, Snapshot};
+use lock_core::snapshot::{KernelLock, Life, Snapshot};
 use lock_core::time::{Mono, Now};
 use lock_core::verdict::{Counts, Verdict, judge};
 use lock_core::{Acquire, Evict, Evicted, Inspect, Peek, Settle, Waiters};
@@ -268,21 +268,59 @@ impl Lock {
     /// As [`Lock::status`].
     pub fn holders(&self) -> Result<Holders, Error> {
         let inner = &self.inner;
-        let (context, mut disk) = inner.contender();
         let begun = inner.options.clock.now().mono;
-        inner.with_driver(&Cancel::never(), |driver| {
-            let looked = driver.finish(Inspect::new(&context), &context, &mut disk);
-            let holders = looked.map_err(|failure| inner.error(failure, &disk, begun)).and_then(
-                |_| match disk.file(Slot::Judged) {
-                    Some(file) => holders::find(&file).map_err(|errno| {
-                        Error::system("list the holders of", &disk.path(Name::Lock), errno)
-                    }),
-                    None => Ok(Holders::default()),
-                },
-            );
+        self.find_holders(Slot::Judged, |driver, context, disk| {
+            let looked = driver.finish(Inspect::new(context), context, disk);
+            looked.map(|_| ()).map_err(|failure| inner.error(failure, disk, begun))
+        })
+    }
+
+    /// The processes that have the mutex kernel-locked now.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be asked.
+    pub fn mutex_holders(&self) -> Result<Holders, Error> {
+        self.find_holders(Slot::Guard, |driver, context, disk| {
+            let _: Option<Record> = driver.finish(Peek::new(), context, disk);
+            Ok(())
+        })
+    }
+
+    /// Runs a machine that leaves a file open there, and asks about that file.
+    fn find_holders(
+        &self,
+        slot: Slot,
+        open: impl FnOnce(&mut Driver<'_>, &Context, &mut Disk) -> Result<(), Error>,
+    ) -> Result<Holders, Error> {
+        let (context, mut disk) = self.inner.contender();
+        self.inner.with_driver(&Cancel::never(), |driver| {
+            let holders = open(driver, &context, &mut disk).and_then(|()| match disk.file(slot) {
+                Some(file) => holders::find(&file).map_err(|errno| {
+                    Error::system("list the holders of", &disk.path(slot.name()), errno)
+                }),
+                None => Ok(Holders::default()),
+            });
             driver.let_go_but(&[], &context, &mut disk);
             holders
         })
+    }
+
+    /// Whether the process that wrote a record runs: unknown where it ran on another machine, in
+    /// another boot or in another pid namespace.
+    #[must_use]
+    pub fn process_of(&self, record: &Record) -> Life {
+        let inner = &self.inner;
+        let here = record.detail.as_ref().filter(|detail| {
+            detail.host == inner.host
+                && detail.process.start != 0
+                && detail.process.pidns == inner.birth.pidns
+        });
+        match here.map(|detail| process::ask(record.pid, detail.process)) {
+            Some(Event::Done) => Life::Running,
+            Some(Event::Absent) => Life::Ended,
+            _ => Life::Unknown,
+        }
     }
 
     /// What stands in the mutex, if it is there and can be read: whoever is in the middle of

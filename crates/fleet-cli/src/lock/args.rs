@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand};
+use clap::{Arg, Args, Subcommand};
 use rustix::process::Signal;
 
 use crate::args::{LockOptions, Output};
@@ -16,10 +16,14 @@ pub(crate) enum LockCommand {
     /// Run a command under a lock
     ///
     /// Waits for the lock, runs CMD, and releases the lock when CMD and everything that it
-    /// left in our process group have ended. CMD shares that group, so it has the terminal,
-    /// and Ctrl-C and Ctrl-Z reach it, as if it had been called directly; any other signal
-    /// that we get is passed on to it and to what it started. If this process is killed, CMD
-    /// is killed too.
+    /// left in our process group have ended. No other command gets the lock before that, however
+    /// long CMD works, stands still or is stopped; the one way to take the lock from it is
+    /// `fleet lock break --generation`, and its work goes on then.
+    ///
+    /// CMD shares our process group, so it has the terminal, and Ctrl-C and Ctrl-Z reach it, as if
+    /// it had been called directly; any other signal that we get is passed on to it and to what it
+    /// started. If this process is killed, CMD is killed too; what CMD has started keeps the lock
+    /// for as long as it runs.
     #[command(after_help = exit::LOCK_RUN_HELP)]
     Run(LockRun),
     /// Show who holds a lock, since when and doing what, and who waits for it
@@ -29,9 +33,10 @@ pub(crate) enum LockCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// Show what a contender would make of a lock now, on what evidence, and what to do
+    /// Show what a waiting process would do about a lock now, on what evidence, and what to type
     ///
-    /// The verdict is that of a contender with these lock options which begins to wait now.
+    /// The verdict is that of a process with these lock options that begins to wait now.
+    #[command(mut_arg("max_wait", without_limit))]
     Explain {
         #[command(flatten)]
         lock: LockPath,
@@ -59,8 +64,10 @@ pub(crate) enum LockCommand {
     },
     /// Take a lock away from its owner
     ///
-    /// The owner is not ended; it is told that it lost the lock, and stops before its next
-    /// step.
+    /// The owner is not ended; it is told that it lost the lock. A `fleet restart` then stops
+    /// before its next step. A living owner of another kind has not agreed to that: its work goes
+    /// on, beside the next owner's. So it is left alone, with exit code 75, unless --generation
+    /// names the ownership.
     Break {
         #[command(flatten)]
         lock: LockPath,
@@ -70,6 +77,11 @@ pub(crate) enum LockCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+/// Only what restarts agents gives up by itself.
+fn without_limit(arg: Arg) -> Arg {
+    arg.help("Give up after waiting so long, with exit code 75 [default: wait as long as it takes]")
 }
 
 /// Which lock.
@@ -82,6 +94,7 @@ pub(crate) struct LockPath {
 
 /// `lock run`.
 #[derive(Debug, Args)]
+#[command(mut_arg("max_wait", without_limit), mut_arg("on_timeout", |arg| arg.requires("max_wait")))]
 pub(crate) struct LockRun {
     #[command(flatten)]
     pub(crate) lock: LockPath,
@@ -94,7 +107,11 @@ pub(crate) struct LockRun {
     #[arg(long)]
     pub(crate) no_wait_group: bool,
 
-    /// Exit with this code instead of 75 if the lock is not to be had
+    /// Run CMD even where the kernel cannot arbitrate: its work may then overlap with another's
+    #[arg(long, conflicts_with = "require_kernel_lock")]
+    pub(crate) allow_timed: bool,
+
+    /// Exit with this code instead of 75 if the lock could not be acquired
     #[arg(short = 'E', long, value_name = "N")]
     pub(crate) conflict_exit_code: Option<u8>,
 

@@ -12,7 +12,8 @@ use crate::report::Screen;
 /// What others see us do.
 const COMMAND: &str = "fleet lock break";
 
-/// Takes the lock at `path` away; with `only`, if it is still that ownership.
+/// Takes the lock at `path` away from an owner that is dead or preemptible; with `only`, from that
+/// ownership.
 ///
 /// # Errors
 ///
@@ -22,10 +23,12 @@ pub(crate) fn evict(
     only: Option<u64>,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
-    let evicted = match locking::directory_exists(path) {
+    let (evicted, holders) = match locking::directory_exists(path) {
         true => {
             let options = Options { command: COMMAND.to_owned(), ..Options::default() };
             let lock = Lock::open(path, options)?;
+            // Before the lock is taken away: after that they hold a file without a name.
+            let holders = lock.holders().map(|holders| holders.pids).unwrap_or_default();
             let evicted = lock.evict(only.map(Generation))?;
             if let Evicted::Done(from) = &evicted {
                 let journal = Journal::new(path, lock.host(), COMMAND.to_owned());
@@ -33,13 +36,13 @@ pub(crate) fn evict(
                 journal.write(journal.now(), None, What::Broken { from });
                 screen.journal(journal.problem());
             }
-            evicted
+            (evicted, holders)
         }
-        false => Evicted::WasFree,
+        false => (Evicted::WasFree, Vec::new()),
     };
-    screen.evicted(path, &evicted);
+    screen.evicted(path, &evicted, &holders);
     Ok(match evicted {
         Evicted::Done(_) | Evicted::WasFree => Exit::Done,
-        Evicted::Other(_) => Exit::LockNotAcquired,
+        Evicted::Other(_) | Evicted::Living(_) | Evicted::Unbreakable(_) => Exit::LockNotAcquired,
     })
 }

@@ -2,7 +2,6 @@
 //! lock unnoticed.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -18,10 +17,11 @@ use super::relay::{Relay, Start};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::lock::args::LockRun;
+use crate::locking::{self, Terms};
+use crate::nested;
 use crate::report::Screen;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
-use crate::{locking, nested};
 
 /// For so long after the command's start nothing is due: a keeper would first look five times as
 /// long after its own. So what ends by then needs none, nor a thread that waits for a loss.
@@ -31,7 +31,7 @@ const BRIEF: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 ///
-/// When the lock is not to be had, or the command cannot be run.
+/// When the lock could not be acquired, or the command cannot be run.
 pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Result<Exit, Error> {
     let (program, arguments) = match args.command.split_first() {
         Some((program, arguments)) => (program, arguments),
@@ -46,11 +46,12 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
             let _ = relay.listen();
         }
     });
-    let lock = locking::open_traced(path, &args.options, shown.clone(), Some(tracer))?;
+    let terms = Terms::of_command(&args.options, args.allow_timed)?;
+    let lock = locking::open_traced(path, terms, shown.clone(), Some(tracer))?;
     let relay = Arc::new(Relay::new().map_err(Error::Signals)?);
     let relay = sleeper.get_or_init(|| relay);
     lock.keep_later();
-    let acquired = locking::acquire(&lock, path, shown, &args.options, relay.interrupt(), screen)?;
+    let acquired = locking::acquire(&lock, path, shown, terms.policy, relay.interrupt(), screen)?;
     let guard = acquired.guard;
     let child = start(&guard, relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();
@@ -67,8 +68,8 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
     Ok(if lost { Exit::LockLost } else { exit_of(status) })
 }
 
-/// Starts the command, in a step of the lock: we may have been stopped since we acquired it,
-/// and it be another's by now.
+/// Starts the command. Outside the mutex: no clock takes the lock from us, so the start needs no
+/// step, and what the command inherits is never the mutex.
 fn start(
     tenure: &Tenure,
     relay: &Relay,
@@ -82,22 +83,14 @@ fn start(
         .env(nested::TOKEN, tenure.token().as_str())
         .env("FLEET_LOCK_GENERATION", tenure.generation().to_string())
         .env("FLEET_LOCK_PATH", tenure.path());
-    let named = || program.to_string_lossy().into_owned();
-    let mut started = None;
-    // What is run everybody sees already: it is our command.
-    let stepped = tenure.unwritten_step("", || {
-        started = Some(relay.start(|| spawn_under_lock(command, ticket.as_fd())));
-    });
-    match (started, stepped) {
-        // Should the mutex not be left, the next renewal leaves it, or the release.
-        (Some(Start::Running(child)), _) => Ok(child),
-        (Some(Start::Interrupted(signal)), _) => {
+    match relay.start(|| spawn_under_lock(command, ticket.as_fd())) {
+        Start::Running(child) => Ok(child),
+        Start::Interrupted(signal) => {
             Err(Error::WaitInterrupted { path: tenure.path().to_owned(), signal })
         }
-        (Some(Start::Failed(source)), _) => Err(Error::Run { program: named(), source }),
-        (None, Err(refusal)) => Err(locking::refused(refusal, relay.interrupt())),
-        // Not how a step ends.
-        (None, Ok(())) => Err(Error::Run { program: named(), source: ErrorKind::Other.into() }),
+        Start::Failed(source) => {
+            Err(Error::Run { program: program.to_string_lossy().into_owned(), source })
+        }
     }
 }
 
@@ -114,7 +107,7 @@ fn attend(
 ) -> Result<(ExitStatus, bool), Error> {
     let path = tenure.path().to_owned();
     let (loss, log) = (tenure.loss(), tenure.log());
-    let (ended, released, problem, lost) = std::thread::scope(|scope| {
+    let (ended, released, problem, lost, left_waiting) = std::thread::scope(|scope| {
         let await_loss = || {
             let lost_to: Option<Box<Record>> = loss.wait(None)?;
             log.lost(lost_to.as_deref());
@@ -136,6 +129,7 @@ fn attend(
             Ok(status)
         });
         relay.finish();
+        let left_waiting = tenure.flock_waiters();
         let exit = ended.as_ref().ok().map(|status| exit_of(*status));
         // Releasing ends the watch: with a loss, if there was one.
         let (released, problem) = tenure.release(exit);
@@ -143,9 +137,12 @@ fn attend(
             Ok(watch) => watch.join().ok().flatten(),
             Err(mut await_loss) => await_loss(),
         };
-        (ended, released, problem, lost.is_some())
+        (ended, released, problem, lost.is_some(), left_waiting)
     });
     screen.journal(problem);
+    if !left_waiting.is_empty() {
+        screen.left_waiting(&path, &left_waiting);
+    }
     let status = ended.map_err(|source| Error::Watch { program: named(), source })?;
     // A loss that it tells of is the watch's to report.
     let _: Released = released.map_err(|source| Error::Unreleased { path, source })?;

@@ -304,7 +304,7 @@ impl<'a> Lock<'a> {
         let (state, reason) = match look.map(|look| look.verdict) {
             None | Some(Verdict::Free) => (LockState::Free, None),
             Some(Verdict::Stale(why)) => (LockState::Stale, Some(owner::stale(why))),
-            Some(Verdict::TimedOut | Verdict::Wait { .. }) => (LockState::Held, None),
+            Some(Verdict::TimedOut(_) | Verdict::Wait { .. }) => (LockState::Held, None),
         };
         let owner = look.and_then(|look| {
             let record = look.owner()?;
@@ -325,6 +325,9 @@ pub(crate) struct Broken<'a> {
     /// Who had it, or has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<Owner<'a>>,
+    /// The processes that had it kernel-locked: what they do goes on.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    holders: &'a [u32],
 }
 
 /// What became of a lock that was to be taken away.
@@ -337,17 +340,23 @@ enum BreakResult {
     WasFree,
     /// It is another ownership than `--generation` says, and was left alone.
     OtherOwner,
+    /// Its owner lives, is not preemptible, and was not named by `--generation`.
+    OwnerLives,
+    /// A process that wrote no record has it kernel-locked: only that can let go of it.
+    Unbreakable,
 }
 
 impl<'a> Broken<'a> {
     /// What became of the lock.
-    pub(super) fn new(path: &'a Utf8Path, evicted: &'a Evicted) -> Self {
+    pub(super) fn new(path: &'a Utf8Path, evicted: &'a Evicted, holders: &'a [u32]) -> Self {
         let now = lock_fs::Clock::default().now();
         let (result, record) = match evicted {
             Evicted::Done(record) => (BreakResult::TakenAway, record.as_ref()),
             Evicted::WasFree => (BreakResult::WasFree, None),
             Evicted::Other(record) => (BreakResult::OtherOwner, record.as_ref()),
+            Evicted::Living(record) => (BreakResult::OwnerLives, Some(record)),
+            Evicted::Unbreakable(record) => (BreakResult::Unbreakable, record.as_ref()),
         };
-        Self { path, result, owner: record.map(|record| Owner::new(record, now)) }
+        Self { path, result, owner: record.map(|record| Owner::new(record, now)), holders }
     }
 }

@@ -1,12 +1,15 @@
-//! A lock: who has it, what a contender would make of it, and what to type next.
+//! A lock: who has it, what a waiting process would do about it, and what to type next.
 
 pub(crate) mod data;
 
+use std::time::Duration;
+
 use camino::Utf8Path;
-use lock_fs::{KernelLock, OnTimeout, Policy, Record, Snapshot, Stale, Status, Verdict, Wall};
+use lock_fs::{KernelLock, Limit, OnTimeout, Policy, Record, Snapshot, Status, Verdict, Wall};
 
 use self::data::{ExplainData, Next, StatusData};
 use super::screen::{Paint, Screen};
+use super::waiting::pids;
 use crate::duration::format;
 use crate::explain::{Explanation, Seen, Stuck, Waiter};
 use crate::moment;
@@ -21,10 +24,11 @@ impl Screen {
         path: &Utf8Path,
         look: Option<&Status>,
         waiters: Option<&[Waiter]>,
+        holders: &[u32],
         gone: bool,
     ) {
         if self.json() {
-            return self.data(&StatusData::new(path, look, waiters));
+            return self.data(&StatusData::new(path, look, waiters, holders));
         }
         let head = match look.map(|look| look.verdict) {
             None | Some(Verdict::Free) => self.paint(Paint::Good, "free"),
@@ -35,19 +39,20 @@ impl Screen {
         };
         let mut rows = Rows::default();
         if let Some(look) = look {
-            let alive = if gone { "gone, but work of it lives" } else { alive(&look.lock) };
+            let alive = if gone { LEFT } else { alive(&look.lock) };
             rows.owner(look, Some(alive), None);
+            rows.holders(holders, look.owner());
         }
         rows.waiting(waiters.unwrap_or_default());
         self.result(&format!("{path}: {head}{}", rows.text()));
     }
 
-    /// Why a lock was not to be had, below the error that says so.
+    /// Why a lock could not be acquired, below the error that says so.
     pub(super) fn explain(&mut self, explanation: &Explanation) {
         self.say(explain(explanation).trim_start_matches('\n'));
     }
 
-    /// What a contender would make of a lock.
+    /// What a waiting process would do about a lock.
     pub(crate) fn explanation(&mut self, explanation: &Explanation) {
         if self.json() {
             return self.data(&ExplainData::new(explanation));
@@ -55,13 +60,16 @@ impl Screen {
         let (word, paint) = match explanation.verdict() {
             Verdict::Free => ("free", Paint::Good),
             Verdict::Stale(_) => ("stale", Paint::Bad),
-            Verdict::TimedOut | Verdict::Wait { .. } => ("held", Paint::Odd),
+            Verdict::TimedOut(_) | Verdict::Wait { .. } => ("held", Paint::Odd),
         };
         let head = self.paint(paint, word);
         let text = explain(explanation);
         self.result(&format!("{}: {head}{text}", explanation.path));
     }
 }
+
+/// An owner of which only children are left.
+const LEFT: &str = "exited; its child processes are still running";
 
 /// The explanation in rows, each on a line of its own, the first one too.
 fn explain(explanation: &Explanation) -> String {
@@ -73,11 +81,13 @@ fn explain(explanation: &Explanation) -> String {
         }
         rows.owner(look, None, Some(&explanation.policy));
         match owner_process(explanation) {
-            Some(doing) if explanation.only_work_lives() => {
-                rows.add("process", format!("{doing}, but work of it lives"))
-            }
+            Some(_) if explanation.only_work_lives() => rows.add("process", LEFT.to_owned()),
             Some(doing) => rows.add("process", doing.to_owned()),
             None => {}
+        }
+        rows.holders(&explanation.holders.pids, look.owner());
+        if let Some(unseen) = unseen(explanation) {
+            rows.add("held by", unseen);
         }
     }
     if let Some(stuck) = &explanation.stuck {
@@ -93,52 +103,96 @@ fn explain(explanation: &Explanation) -> String {
     rows.text()
 }
 
-/// The verdict, and what a contender does about it.
+/// The verdict, and what a waiting process does about it.
 fn says(explanation: &Explanation) -> String {
     let policy = &explanation.policy;
-    let patience = format(policy.max_wait);
-    let owner = explanation.owner();
-    let peer = owner.is_some_and(|record| record.detail.is_none());
-    let action = match policy.on_timeout {
-        OnTimeout::Break if peer || explanation.only_work_lives() => "takes it over",
-        OnTimeout::Break => "takes it over, and the owner is told",
-        OnTimeout::Stop => "ends its process, then takes it over",
-        OnTimeout::Fail => "gives up",
+    let verdict = explanation.verdict();
+    let until = match verdict {
+        Verdict::Free => return "free: a waiting process takes it at once".to_owned(),
+        Verdict::Stale(why) => {
+            let why = owner::stale(why);
+            return format!("{why}: a waiting process takes it over at once");
+        }
+        Verdict::TimedOut(Limit::Owner) => {
+            return "its owner hangs: a waiting process takes it over".to_owned();
+        }
+        Verdict::TimedOut(Limit::Waiter) => {
+            let now = explanation.look.as_ref().map_or(lock_fs::Mono(0), |look| look.now.mono);
+            let limit = policy.wait_limit.map(format).unwrap_or_default();
+            let (lives, _) = situation(explanation, now);
+            return format!("{lives}: a process that has waited {limit} {}", after(policy));
+        }
+        Verdict::Wait { until } => until,
     };
-    let lives = match explanation.only_work_lives() {
-        true => "its owner is gone, but work of it lives",
-        false => "its owner lives",
-    };
-    match (explanation.verdict(), policy.on_timeout) {
-        (Verdict::Free, _) => "nobody has it: a contender takes it at once".to_owned(),
-        (Verdict::Stale(Stale::Silent), OnTimeout::Fail) => {
-            format!("its owner is stopped or hung: a contender waits up to {patience} for it")
-        }
-        (Verdict::Stale(why @ Stale::Silent), _) => {
-            format!("{}: a contender {action}", owner::stale(why))
-        }
-        (Verdict::Stale(why), _) => {
-            format!("{}: a contender takes it over at once", owner::stale(why))
-        }
-        (Verdict::TimedOut, OnTimeout::Fail) => {
-            format!("{lives}, after {patience} of waiting: a contender {action}")
-        }
-        (Verdict::TimedOut, _) => {
-            format!("{lives}, and made no progress for {patience}: a contender {action}")
-        }
-        (Verdict::Wait { .. }, _) if policy.no_wait => {
-            format!("{lives}: a contender that will not wait gives up at once")
-        }
-        (Verdict::Wait { until }, _) if peer => {
-            let now = explanation.look.as_ref().map_or(until, |look| look.now.boot);
-            let left = format(until.since(now));
-            format!("its stamp is not old: a contender waits, and looks again in {left}")
-        }
-        (Verdict::Wait { .. }, on_timeout) => {
-            let unless = if on_timeout == OnTimeout::Fail { "" } else { " without progress" };
-            format!("{lives}: a contender waits; after {patience}{unless} it {action}")
-        }
+    let (lives, then) = situation(explanation, until);
+    if policy.no_wait {
+        return format!("{lives}: a process that does not wait gives up at once");
     }
+    let limit = match policy.wait_limit {
+        None => "waits until it is released".to_owned(),
+        Some(limit) => format!("waits up to {}, then {}", format(limit), after(policy)),
+    };
+    format!("{lives}: a waiting process {limit}{then}")
+}
+
+/// What a waiting process does when its limit is over.
+fn after(policy: &Policy) -> &'static str {
+    match policy.on_timeout {
+        OnTimeout::Fail => "gives up",
+        OnTimeout::Stop => "ends the processes that hold the lock",
+    }
+}
+
+/// What holds a lock that has to be waited for, and what may end that besides a release.
+fn situation(explanation: &Explanation, until: lock_fs::Mono) -> (&'static str, String) {
+    let look = explanation.look.as_ref();
+    let held = look.is_some_and(Status::is_held);
+    let detail = explanation.owner().map(|record| record.detail.as_ref());
+    match detail {
+        _ if explanation.only_work_lives() => {
+            ("its owner exited, and its child processes are still running", String::new())
+        }
+        None => ("held by a process that wrote no record, such as flock(1)", String::new()),
+        Some(None) if held => {
+            ("held by a process that wrote no record of ours, such as flock(1)", String::new())
+        }
+        Some(None) => {
+            let now = look.map_or(until, |look| look.now.mono);
+            let left = format(until.since(now));
+            ("its stamp is not old", format!("; it counts as stale in {left}"))
+        }
+        Some(Some(detail)) if detail.terms.preemptible => {
+            let (stale_after, hang_after) = limits(&explanation.policy, detail);
+            let quiet = format(detail.terms.quiet.saturating_add(hang_after));
+            let stale_after = format(stale_after);
+            let then = format!(
+                "; it takes over if the owner does not renew for {stale_after}, or takes no step \
+                 for {quiet}"
+            );
+            ("its owner lives, and may be replaced if it hangs", then)
+        }
+        Some(Some(_)) => ("its owner lives, and has not agreed to be replaced", String::new()),
+    }
+}
+
+/// After how long without a renewal, and without a step past its quiet, an owner counts as hung.
+fn limits(policy: &Policy, detail: &lock_fs::Detail) -> (Duration, Duration) {
+    let terms = &detail.terms;
+    (policy.stale_after.max(terms.stale_after), policy.hang_after.max(terms.hang_after))
+}
+
+/// Where the kernel says that the lock is held and no holder can be seen.
+fn unseen(explanation: &Explanation) -> Option<String> {
+    let is_held = explanation.look.as_ref().is_some_and(Status::is_held);
+    if !is_held || !explanation.holders.pids.is_empty() {
+        return None;
+    }
+    let taken = explanation.holders.taken_by;
+    let taken = taken.map(|pid| format!("; pid {pid} took it, and may have ended since"));
+    Some(format!(
+        "no process that can be seen from here: another user's, or one in another pid namespace{}",
+        taken.unwrap_or_default()
+    ))
 }
 
 /// What the kernel says about the owner's inode.
@@ -146,9 +200,9 @@ fn kernel(snapshot: &Snapshot) -> Option<&'static str> {
     let Snapshot::Present(seen) = snapshot else { return None };
     let peers = seen.content.as_ref().is_ok_and(|record| record.detail.is_none());
     Some(match seen.kernel {
-        KernelLock::Held => "somebody holds the kernel's lock on the file: its owner, or its work",
+        KernelLock::Held => "a process holds the kernel's lock on the file",
         KernelLock::Free if peers => "its owner keeps no kernel lock: only its age tells",
-        KernelLock::Free => "nobody holds the kernel's lock on the file",
+        KernelLock::Free => "no process holds the kernel's lock on the file",
         KernelLock::Unknown => "no kernel locks on this file system: only its age tells",
     })
 }
@@ -176,39 +230,58 @@ fn held_up(stuck: &Stuck) -> String {
     let who = Who(Some(&stuck.record));
     match &stuck.process {
         Seen::Lives(process) => {
-            format!("held by {who}, {}: nobody gets past it", doing(process))
+            format!("held by {who}, {}: no process gets past it", doing(process))
         }
-        Seen::Gone => format!("left by {who}, which is gone: a contender clears it"),
+        Seen::Gone => format!("left by {who}, which is gone: a waiting process clears it"),
         Seen::Elsewhere => format!("held by {who}, which cannot be seen from here"),
     }
 }
 
-/// What a person may do about it, gentlest first.
+/// What a person may do about it, gentlest first. Only processes that have the lock are named: a
+/// record says what its writer likes.
 fn next(explanation: &Explanation) -> Vec<Next> {
     let mut next = Vec::new();
-    if let Some(Stuck { process: Seen::Lives(process), .. }) = &explanation.stuck {
-        next.extend(to_process(process, "end it: then the mutex is cleared"));
+    let stuck = explanation.stuck.iter().flat_map(|stuck| &stuck.holders);
+    for process in stuck.copied().filter_map(Process::find) {
+        next.extend(to_process(&process, "end it: then the mutex is cleared"));
     }
     if !explanation.owner_lives() {
         return next;
     }
-    if let Seen::Lives(process) = &explanation.process {
-        let freed = "end the owner: the lock falls with it";
-        next.extend(to_process(process, freed));
+    let holders = &explanation.holders.pids;
+    let owner = explanation.owner().map(|owner| owner.pid).filter(|pid| holders.contains(pid));
+    let (ends, freed) = match owner {
+        // What it started ends with it.
+        Some(owner) => (vec![owner], "end the owner: the lock falls with it"),
+        None => (holders.clone(), "end what holds the lock"),
+    };
+    for process in ends.into_iter().filter_map(Process::find) {
+        next.extend(to_process(&process, freed));
     }
-    let path = shlex::try_quote(explanation.path.as_str());
-    let path = path.unwrap_or_else(|_| explanation.path.as_str().into());
+    // Taking its file away would not end a lock that wrote no record.
+    let is_held = explanation.look.as_ref().is_some_and(Status::is_held);
     let generation = explanation.owner().and_then(Record::generation);
-    let which = generation.map(|g| format!(" --generation {g}")).unwrap_or_default();
+    if is_held && generation.is_none() {
+        return next;
+    }
+    let preemptible = explanation.owner().is_some_and(Record::is_preemptible);
     next.push(Next {
-        command: format!("fleet lock break --lock {path}{which}"),
+        command: typed("break", &explanation.path, generation.map(|number| number.0)),
         does: match generation {
-            Some(_) if explanation.only_work_lives() => "take it away from the work that lives",
-            Some(_) => "take it away: the owner is told",
+            _ if explanation.only_work_lives() => "take it away: what runs goes on beside the next",
+            Some(_) if preemptible => "take it away: the owner stops before its next step",
+            Some(_) => "take it away: the owner is told, and its work goes on beside the next",
             None => "take it away",
         },
     });
     next
+}
+
+/// The command line of one of the lock's commands.
+pub(super) fn typed(command: &str, path: &Utf8Path, generation: Option<u64>) -> String {
+    let path = shlex::try_quote(path.as_str()).unwrap_or_else(|_| path.as_str().into());
+    let which = generation.map(|number| format!(" --generation {number}")).unwrap_or_default();
+    format!("fleet lock {command} --lock {path}{which}")
 }
 
 fn to_process(process: &Process, end: &'static str) -> Vec<Next> {
@@ -245,7 +318,8 @@ impl Rows {
             let since = Wall(now.wall.0.saturating_sub(millis(held)));
             self.add("held for", format!("{}, since {}", format(held), moment::seconds(since)));
         }
-        let hung = policy.map(|policy| format(policy.stale_after));
+        let detail = record.detail.as_ref().filter(|detail| detail.terms.preemptible);
+        let hung = policy.zip(detail).map(|(policy, detail)| format(limits(policy, detail).0));
         let hung = hung.map(|limit| format!("; {limit} without one count as hung"));
         let silent = format(owner::silent_for(record, now));
         self.add("last sign", format!("{silent} ago{}", hung.unwrap_or_default()));
@@ -254,8 +328,19 @@ impl Rows {
                 self.add("progress", printable(&detail.progress.phrase));
             }
             self.add("generation", detail.generation.to_string());
+            if let Some(format) = record.newer_format() {
+                self.add("format", format!("{format}, written by a newer fleet"));
+            }
         }
         self.add("token", record.token.to_string());
+    }
+
+    /// Which processes have the lock, unless that is just the owner's.
+    fn holders(&mut self, holders: &[u32], owner: Option<&Record>) {
+        let is_owners = matches!(holders, [pid] if owner.is_some_and(|owner| owner.pid == *pid));
+        if !holders.is_empty() && !is_owners {
+            self.add("held by", pids(holders));
+        }
     }
 
     /// Who waits, if anybody.

@@ -269,16 +269,37 @@ impl Screen {
         }
     }
 
+    /// The lock is shared with a program that breaks it by its own rules.
+    pub(crate) fn mosaic_breaks(&mut self, path: &Utf8Path) {
+        self.remark(&format!(
+            "Mosaic uses {path} too, and breaks it after its own limit: a command that takes longer \
+             than that may then not be alone"
+        ));
+    }
+
+    /// Processes wait for a lock that is about to be released, by other rules than ours.
+    pub(crate) fn left_waiting(&mut self, path: &Utf8Path, pids: &[u32]) {
+        let pids = waiting::pids(pids);
+        self.complain(&format!(
+            "{pids} waited for {path} with flock, and now has a file that is not the lock any more; \
+             use `fleet lock run` for all commands of one lock"
+        ));
+    }
+
     /// What became of a lock that was to be taken away.
-    pub(crate) fn evicted(&mut self, path: &Utf8Path, evicted: &Evicted) {
+    pub(crate) fn evicted(&mut self, path: &Utf8Path, evicted: &Evicted, holders: &[u32]) {
         if self.json() {
-            self.data(&data::Broken::new(path, evicted));
+            self.data(&data::Broken::new(path, evicted, holders));
         }
         match evicted {
             Evicted::Done(owner) => {
                 let which = owner.as_ref().map(|record| format!(", {}", Which(record)));
                 let which = which.unwrap_or_default();
                 self.result(&format!("took {path} away from {}{which}", Who(owner.as_ref())));
+                if !holders.is_empty() {
+                    let pids = waiting::pids(holders);
+                    self.complain(&format!("what it started goes on: {pids}"));
+                }
             }
             Evicted::WasFree => self.result(&format!("{path} was free")),
             Evicted::Other(owner) => {
@@ -286,6 +307,34 @@ impl Screen {
                 let which = which.unwrap_or_default();
                 let who = Who(owner.as_ref());
                 self.complain(&format!("left {path} alone: it is held by {who}{which}"));
+            }
+            Evicted::Living(owner) => {
+                let break_it = lock::typed("break", path, owner.generation().map(|g| g.0));
+                let who = Who(Some(owner));
+                let lives = match holders.contains(&owner.pid) || holders.is_empty() {
+                    true => format!("{who} lives and has not agreed to be replaced"),
+                    false => {
+                        let pids = waiting::pids(holders);
+                        format!("{who} exited, and its child processes are still running: {pids}")
+                    }
+                };
+                self.complain(&format!(
+                    "left {path} alone: {lives}; `{break_it}` takes it away all the same, and its \
+                     work then goes on beside the next owner's"
+                ));
+            }
+            Evicted::Unbreakable(_) => {
+                let end = match holders {
+                    [] => "no process that can be seen from here".to_owned(),
+                    pids => {
+                        let list: Vec<_> = pids.iter().map(u32::to_string).collect();
+                        format!("{}; end it with `kill {}`", waiting::pids(pids), list.join(" "))
+                    }
+                };
+                self.complain(&format!(
+                    "left {path} alone: it is kernel-locked by a process that wrote no record, and \
+                     taking the file away would not end that: {end}"
+                ));
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What is said while a lock is waited for.
 
 use camino::Utf8Path;
-use lock_fs::{Boot, Medium, Notice, Now, Record};
+use lock_fs::{Life, Lock, Medium, Mono, Notice, Now, OnTimeout, Policy, Record};
 
+use super::lock::typed;
 use super::{Screen, held, progress};
-use crate::args::{LockOptions, OnTimeout};
 use crate::duration::format;
 use crate::journal::Signal;
 use crate::owner::{self, Who};
@@ -13,43 +13,60 @@ use crate::owner::{self, Who};
 #[derive(Debug)]
 pub(crate) struct Teller<'a> {
     screen: &'a mut Screen,
+    lock: &'a Lock,
     path: &'a Utf8Path,
-    options: &'a LockOptions,
+    policy: Policy,
     waiting: Option<Waiting>,
 }
 
-/// Whom we wait for, and until when.
+/// What is waited for, and until when.
 #[derive(Debug)]
 struct Waiting {
     owner: Option<Box<Record>>,
-    until: Boot,
+    /// The processes that hold the lock, where that is not simply its owner's.
+    holders: Vec<u32>,
+    /// How many others wait before this process.
+    before: u32,
+    until: Option<Mono>,
 }
 
 impl<'a> Teller<'a> {
     /// One for the lock at `path`.
     pub(crate) fn new(
         screen: &'a mut Screen,
+        lock: &'a Lock,
         path: &'a Utf8Path,
-        options: &'a LockOptions,
+        policy: Policy,
     ) -> Self {
-        Self { screen, path, options, waiting: None }
+        Self { screen, lock, path, policy, waiting: None }
     }
 
     /// Something happened.
     pub(crate) fn tell(&mut self, notice: Notice, now: Now) {
         let path = self.path;
         match notice {
-            Notice::Waiting { owner, left, .. } => {
-                self.waiting = Some(Waiting { owner, until: now.boot.after(left) });
+            Notice::Waiting { owner, left, before, .. } => {
+                let until = left.map(|left| now.mono.after(left));
+                let holders = self.holders(owner.as_deref());
+                self.waiting = Some(Waiting { owner, holders, before, until });
                 self.refresh(now);
             }
-            Notice::Signalled { pid, owner, signal } => {
-                let who = match owner.as_deref() {
-                    None => format!("pid {pid}"),
-                    owner => Who(owner).to_string(),
-                };
+            Notice::Settling { holders, left } => {
+                let pids = pids(&holders);
+                let left = format(left);
+                let line = format!(
+                    "settling: {path} is ours, and {pids} that its last owner started still runs; \
+                     it is ended in {left}"
+                );
+                self.screen.waiting(&line, pids);
+            }
+            Notice::Signalled { pids: sent, owner, signal } => {
                 let signal = Signal::from(signal).name();
-                self.screen.remark(&format!("sent {signal} to {who}, to end it and take {path}"));
+                let whose = match owner.as_deref() {
+                    None => String::new(),
+                    owner => format!(", which hold{} {path} for {}", one(&sent), Who(owner)),
+                };
+                self.screen.remark(&format!("sent {signal} to {}{whose}", pids(&sent)));
             }
             Notice::TookOver(takeover) => {
                 let (from, why) = (takeover.from.as_deref(), owner::why(takeover.reason));
@@ -69,36 +86,76 @@ impl<'a> Teller<'a> {
     pub(crate) fn refresh(&mut self, now: Now) {
         let Some(waiting) = &self.waiting else { return };
         let owner = waiting.owner.as_deref();
-        let (left, then) = self.prospect(waiting, now);
-        let held = owner.map(|record| held(record, now)).unwrap_or_default();
+        let held = owner.map_or(", held".to_owned(), |record| held(record, now));
         let at = owner.map(progress).unwrap_or_default();
-        let who = Who(owner);
+        let who = who(owner, &waiting.holders);
+        let left = waiting.until.map(|until| format(until.since(now.mono)));
+        let before = match waiting.before {
+            0 => String::new(),
+            1 => "; 1 other waits before this process".to_owned(),
+            many => format!("; {many} others wait before this process"),
+        };
         let line = if self.screen.is_live() {
             // What matters most comes first: a terminal may be too narrow for all of it.
             let lock = self.path.file_name().unwrap_or("the lock");
-            format!("waiting up to {left} for {lock}{at}{held} by {who}")
+            let left = left.map(|left| format!(" up to {left}")).unwrap_or_default();
+            format!("waiting{left} for {lock}{at}{held} by {who}{before}")
         } else {
-            format!("waiting for {}{held} by {who}{at}; in {left} {then}", self.path)
+            let then = match (left, self.policy.on_timeout) {
+                (None, _) => "waits until it is released".to_owned(),
+                (Some(left), OnTimeout::Fail) => format!("gives up in {left}"),
+                (Some(left), OnTimeout::Stop) => format!("ends that process in {left}"),
+            };
+            let explain = typed("explain", self.path, None);
+            let path = self.path;
+            format!(
+                "waiting for {path}{held} by {who}{at}{before}; {then}; what to do: `{explain}`"
+            )
         };
         let subject = owner.map(|record| record.token.to_string());
         self.screen.waiting(&line, subject.unwrap_or_default());
     }
 
-    /// How long nothing changes by itself, and what comes then.
-    fn prospect(&self, waiting: &Waiting, now: Now) -> (String, &'static str) {
-        let patience = waiting.until.since(now.boot);
-        // A peer does not renew its stamp, so it is only a matter of time. Ours do.
-        let peer = waiting.owner.as_deref().filter(|record| record.detail.is_none());
-        let silence = peer.map(|record| owner::silent_for(record, now));
-        let expiry = silence.map(|silence| self.options.stale_after.saturating_sub(silence));
-        let (left, then) = match (expiry, self.options.on_timeout) {
-            (Some(expiry), _) if expiry < patience => (expiry, "it counts as stale"),
-            (_, OnTimeout::Break) => (patience, "we take it over, unless it gets on"),
-            (_, OnTimeout::Stop) => (patience, "we end that process, unless it gets on"),
-            (_, OnTimeout::Fail) => (patience, "we give up"),
-        };
-        (format(left), then)
+    /// The processes that hold the lock, if its owner's is not there to be named: it left no record,
+    /// or has ended, and what it started keeps the lock.
+    fn holders(&self, owner: Option<&Record>) -> Vec<u32> {
+        let token = |record: &Record| record.token.clone();
+        if let Some(last) = &self.waiting
+            && last.owner.as_deref().map(token) == owner.map(token)
+        {
+            return last.holders.clone();
+        }
+        let is_plain = owner.is_some_and(|owner| {
+            owner.detail.is_some() && self.lock.process_of(owner) != Life::Ended
+        });
+        if is_plain {
+            return Vec::new();
+        }
+        self.lock.holders().map(|holders| holders.pids).unwrap_or_default()
     }
+}
+
+/// Who has the lock, as far as that can be told.
+fn who(owner: Option<&Record>, holders: &[u32]) -> String {
+    match (owner, holders) {
+        (owner, []) => Who(owner).to_string(),
+        (None, holders) => format!("{}, which wrote no record", pids(holders)),
+        (Some(owner), holders) if owner.detail.is_none() => {
+            format!("{}, whose file names {}", pids(holders), Who(Some(owner)))
+        }
+        (owner, holders) => format!("{}, which {} has left behind", pids(holders), Who(owner)),
+    }
+}
+
+/// `pid 42` or `pids 42, 43`.
+pub(super) fn pids(pids: &[u32]) -> String {
+    let list: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let many = if list.len() == 1 { "" } else { "s" };
+    format!("pid{many} {}", list.join(", "))
+}
+
+const fn one(pids: &[u32]) -> &'static str {
+    if pids.len() == 1 { "s" } else { "" }
 }
 
 /// What the file system of a lock does not have.

@@ -19,6 +19,9 @@ pub(crate) struct StatusData<'a> {
     /// The `fleet` commands that wait for it; absent where the journal cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiters: Option<Vec<WaiterData<'a>>>,
+    /// The processes that have the lock kernel-locked, as far as this user can see them.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    holders: &'a [u32],
 }
 
 /// A process that waits.
@@ -32,7 +35,7 @@ pub(super) struct WaiterData<'a> {
     waited_ms: u64,
 }
 
-/// What a contender would make of a lock now, and on what evidence.
+/// What a waiting process would do about a lock now, and on what evidence.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ExplainData<'a> {
     /// The lock.
@@ -43,7 +46,7 @@ pub(crate) struct ExplainData<'a> {
     /// Why it is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
-    /// The verdict, and what a contender does then, in words.
+    /// The verdict, and what a waiting process does then, in words.
     says: String,
     /// When the verdict can change by itself at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +64,9 @@ pub(crate) struct ExplainData<'a> {
     /// What the owner's process does; absent where that cannot be seen from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<&'static str>,
+    /// The processes that have the lock kernel-locked, as far as this user can see them.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    holders: &'a [u32],
     /// Who is in the middle of a transition, and does not come out.
     #[serde(skip_serializing_if = "Option::is_none")]
     stuck: Option<StuckData<'a>>,
@@ -85,12 +91,15 @@ pub(super) struct StuckData<'a> {
     command: Option<&'a str>,
 }
 
-/// When an owner counts as hung, and what comes then.
+/// How long a process waits, what comes then, and when a preemptible owner counts as hung.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PolicyData {
     stale_after_ms: u64,
-    max_wait_ms: u64,
-    /// `break`, `stop` or `fail`.
+    hang_after_ms: u64,
+    /// Absent where the wait has no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_wait_ms: Option<u64>,
+    /// `stop` or `fail`.
     on_timeout: &'static str,
     no_wait: bool,
 }
@@ -110,9 +119,10 @@ impl<'a> StatusData<'a> {
         path: &'a Utf8Path,
         look: Option<&'a Status>,
         waiters: Option<&'a [Waiter]>,
+        holders: &'a [u32],
     ) -> Self {
         let waiters = waiters.map(|waiters| waiters.iter().map(WaiterData::new).collect());
-        Self { lock: data::Lock::new(path, look), waiters }
+        Self { lock: data::Lock::new(path, look), waiters, holders }
     }
 }
 
@@ -129,9 +139,9 @@ impl<'a> ExplainData<'a> {
         let (verdict, reason, changes_in_ms) = match explanation.verdict() {
             Verdict::Free => ("free", None, None),
             Verdict::Stale(why) => ("stale", Some(owner::stale(why)), None),
-            Verdict::TimedOut => ("timed_out", None, None),
+            Verdict::TimedOut(_) => ("timed_out", None, None),
             Verdict::Wait { until } => {
-                ("wait", None, look.map(|look| millis(until.since(look.now.boot))))
+                ("wait", None, look.map(|look| millis(until.since(look.now.mono))))
             }
         };
         let owner = look.and_then(|look| Some((look.owner()?, look.now)));
@@ -145,6 +155,7 @@ impl<'a> ExplainData<'a> {
             owner: owner.map(|(record, now)| Owner::new(record, now)),
             silent_ms: owner.map(|(record, now)| millis(owner::silent_for(record, now))),
             process: owner_process(explanation),
+            holders: &explanation.holders.pids,
             stuck: explanation.stuck.as_ref().map(StuckData::new),
             waiters: explanation.waiters.iter().map(WaiterData::new).collect(),
             policy: PolicyData::new(&explanation.policy),
@@ -171,9 +182,9 @@ impl PolicyData {
     pub(super) fn new(policy: &Policy) -> Self {
         Self {
             stale_after_ms: millis(policy.stale_after),
-            max_wait_ms: millis(policy.max_wait),
+            hang_after_ms: millis(policy.hang_after),
+            max_wait_ms: policy.wait_limit.map(millis),
             on_timeout: match policy.on_timeout {
-                OnTimeout::Break => "break",
                 OnTimeout::Stop => "stop",
                 OnTimeout::Fail => "fail",
             },
