@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rstest::rstest;
 use rustix::process::Signal;
 
-use crate::kit::{LOCK, Sandbox, is_alive, until};
+use crate::kit::{LOCK, Sandbox, is_alive, kill, until};
 
 #[test]
 fn a_second_one_waits_for_the_first() {
@@ -51,29 +51,35 @@ fn patience_has_an_end() {
     assert!(!home.has("ran"));
 }
 
+/// A person orders it by name: then two work at once, and the first is told.
 #[test]
-fn an_owner_that_was_taken_over_exits_76_and_says_by_whom() {
+fn an_owner_whose_lock_was_broken_by_name_exits_76() {
     let home = Sandbox::new();
     let (mut first, gate) = home.holder(&[]);
     let next = home.gate("next");
     let script = format!("echo $FLEET_LOCK_TOKEN > token; read x < {}", next.path().display());
-    let second = home.under_lock(&["--max-wait", "50ms"], &script);
+    let mut second = home.under_lock(&[], &script);
+    second.await_stderr("waiting for");
+    let out = home.fleet(&["lock", "break"]).run();
+    let (pid, line) = (first.pid(), "fleet lock break --lock ");
+    assert_eq!(out.code(), 75, "{out}");
+    assert!(out.stderr.contains(&format!("pid {pid} on ")) && out.stderr.contains(line), "{out}");
+    // The line that the message prints works as it stands.
+    let advice = out.stderr.split('`').nth(1).expect("a command between backticks");
+    let words: Vec<&str> = advice.split(' ').skip(1).collect();
+    let out = home.fleet(&words).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("what it started goes on: pids "), "{out}");
     until("the second to work", || home.read("token").ends_with('\n'));
     first.await_stderr("lost");
     gate.open();
     let out = first.wait();
     assert_eq!(out.code(), 76, "{out}");
-    let token = home.read("token");
-    let pid = format!("pid {} on ", second.pid());
-    for says in [token.trim(), pid.as_str(), "generation "] {
-        assert!(out.stderr.contains(says), "{says:?} in {out}");
-    }
     assert_eq!(out.stderr.lines().count(), 1, "{out}");
-    assert!(home.read(LOCK).contains(token.trim()), "the new owner's lock was left alone");
+    assert!(home.read(LOCK).contains(home.read("token").trim()), "the new owner is undisturbed");
     next.open();
     let out = second.wait();
     assert_eq!(out.code(), 0, "{out}");
-    assert_eq!(out.stderr.lines().filter(|line| line.contains("timed out")).count(), 1, "{out}");
     assert!(!home.has(LOCK));
 }
 
@@ -87,7 +93,7 @@ fn an_owner_can_be_ended_first() {
     let out = home.under_lock(&options, "exit 0").wait();
     assert_eq!(out.code(), 0, "{out}");
     assert!(!is_alive(command), "its work ended before ours began");
-    let says = format!("sent SIGTERM to pid {owner} on ");
+    let says = format!("sent SIGTERM to pids {owner}, {command}, which hold ");
     assert_eq!(out.stderr.matches(&says).count(), 1, "{out}");
     let history = home.fleet(&["lock", "history"]).run();
     let ended = history.stdout.lines().find(|line| line.contains("  ends "));
@@ -230,7 +236,7 @@ fn lock_status_tells_free_held_and_stale_apart() {
     assert_eq!(status()["owner"]["token"], "foreign-token");
     home.write(LOCK, "nonsense");
     let out = home.fleet(&["lock", "status"]).run();
-    assert!(out.code() == 0 && out.stdout.contains("no lock record"), "{out}");
+    assert!(out.code() == 0 && out.stdout.contains("not a lock record"), "{out}");
 }
 
 #[test]
@@ -242,6 +248,8 @@ fn lock_break_can_be_told_which_ownership_it_means() {
     let out = home.fleet(&["lock", "break", "--generation", "999999"]).run();
     assert_eq!(out.code(), 75, "{out}");
     assert!(out.stderr.contains("left") && home.has(LOCK), "{out}");
+    let out = home.fleet(&["lock", "break", "--json"]).run();
+    assert_eq!((out.code(), &out.json()["result"]), (75, &"owner_lives".into()), "{out}");
     let out = home.fleet(&["lock", "break", "--generation", &generation, "--json"]).run();
     assert_eq!((out.code(), &out.json()["result"]), (0, &"taken_away".into()), "{out}");
     assert!(!home.has(LOCK));
@@ -251,52 +259,159 @@ fn lock_break_can_be_told_which_ownership_it_means() {
     assert_eq!(first.wait().code(), 76);
 }
 
-/// The owner is stopped, not dead: only its silence gives it away, and it comes back.
+/// A living command is never robbed, however long it is silent and however impatient the other.
 #[test]
-fn an_owner_that_was_stopped_and_replaced_finds_out_when_it_goes_on() {
+fn a_stopped_owner_keeps_its_lock() {
     let home = Sandbox::new();
-    let short = ["--stale-after", "300ms"];
-    let (mut first, gate) = home.holder(&short);
-    first.signal(Signal::STOP);
-    let next = home.gate("next");
-    let script = format!("echo $FLEET_LOCK_TOKEN > token; read x < {}", next.path().display());
-    let mut second = home.under_lock(&short, &script);
-    second.await_stderr("stale: its owner is stopped or hung");
-    until("the second to work", || home.read("token").ends_with('\n'));
-    first.signal(Signal::CONT);
-    first.await_stderr("lost");
+    let (first, gate) = home.holder(&["--stale-after", "300ms"]);
+    let command = home.await_pid("held");
+    for pid in [first.pid(), command] {
+        kill(pid, Signal::STOP);
+    }
+    let impatient = ["--stale-after", "10ms", "--hang-after", "10ms", "--max-wait", "1s"];
+    let out = home.under_lock(&impatient, ": > ran").wait();
+    assert_eq!(out.code(), 75, "{out}");
+    for pid in [first.pid(), command] {
+        kill(pid, Signal::CONT);
+    }
     gate.open();
-    let out = first.wait();
-    assert_eq!(out.code(), 76, "{out}");
-    assert!(out.stderr.contains(home.read("token").trim()), "{out}");
-    assert!(home.read(LOCK).contains(home.read("token").trim()), "the new owner is undisturbed");
-    next.open();
-    let out = second.wait();
-    assert_eq!(out.code(), 0, "{out}");
-    assert!(!home.has(LOCK));
+    assert_eq!(first.wait().code(), 0, "it was not even told");
+    assert!(!home.has("ran"));
 }
 
-/// All of them are past their patience with the hung owner, but not with each other.
+/// All of them are past their limit with the hung owner, but not with each other.
 #[test]
-fn contenders_that_time_out_together_take_over_one_at_a_time() {
+fn waiters_that_time_out_together_end_the_hung_owner_only() {
     let home = Sandbox::new();
     let (hung, _gate) = home.holder(&[]);
-    hung.signal(Signal::STOP);
+    let command = home.await_pid("held");
+    for pid in [hung.pid(), command] {
+        kill(pid, Signal::STOP);
+    }
     // The pause gives an overlap its chance; none of them waits for it to be over.
     let script = "echo in $$ >> log; sleep 0.05; echo out $$ >> log";
-    let all: Vec<_> = (0..6).map(|_| home.under_lock(&["--max-wait", "1s"], script)).collect();
+    let options = ["--max-wait", "1s", "--on-timeout", "stop"];
+    let all: Vec<_> = (0..3).map(|_| home.under_lock(&options, script)).collect();
+    let mut signals = 0;
     for contender in all {
         let out = contender.wait();
         assert_eq!(out.code(), 0, "{out}");
+        signals += out.stderr.matches("sent SIG").count();
     }
+    assert!(signals >= 1);
     let log = home.read("log");
     let lines: Vec<_> = log.lines().map(|line| line.split_once(' ').expect("two words")).collect();
     for pair in lines.chunks(2) {
         let [("in", one), ("out", other)] = pair else { panic!("overlap:\n{log}") };
         assert_eq!(one, other, "overlap:\n{log}");
     }
-    assert_eq!(lines.len(), 12, "{log}");
-    hung.signal(Signal::CONT);
-    hung.signal(Signal::TERM);
-    assert_eq!(hung.wait().code(), 76);
+    assert_eq!(lines.len(), 6, "{log}");
+    assert_eq!(hung.wait().code(), 143, "SIGTERM is passed on, and the status is the command's");
+}
+
+/// `flock(1)` owns it as well, shared or not, and need not close the file to let go.
+#[rstest]
+#[case::exclusive("flock -x held")]
+#[case::shared("flock -s held")]
+fn a_lock_that_flock_has_is_waited_for(#[case] flock: &str) {
+    let home = Sandbox::new();
+    let gate = home.gate("gate");
+    // It lets go without closing, and lives on.
+    let script = format!(
+        "exec 9> held; {} 9; : > locked; read x < {}; flock -u 9; : > freed; exec sleep 1000",
+        flock.trim_end_matches(" held"),
+        gate.path().display()
+    );
+    let holder = home.fleet(&[]).instead("/bin/sh", &["-c", &script]).spawn();
+    until("flock to have it", || home.has("locked"));
+    let status = home.fleet(&["lock", "status", "--lock", "held"]).run();
+    assert!(status.stdout.contains(&format!("pid {}", holder.pid())), "{status}");
+    let out = home.fleet(&["lock", "break", "--lock", "held", "--generation", "1"]).run();
+    assert_eq!(out.code(), 75, "{out}");
+    let out = home.fleet(&["lock", "break", "--lock", "held"]).run();
+    assert!(out.code() == 75 && out.stderr.contains("end it with `kill "), "{out}");
+    let stop = ["--max-wait", "100ms", "--on-timeout", "stop"];
+    let args = [&["lock", "run", "--lock", "held"][..], &stop, &["--", "touch", "ran"]].concat();
+    let out = home.fleet(&args).run();
+    assert!(out.code() == 75 && is_alive(holder.pid()), "it is never signalled: {out}");
+    let mut waiter = home.fleet(&["lock", "run", "--lock", "held", "--", "touch", "ran"]).spawn();
+    waiter.await_stderr("waiting for");
+    assert!(waiter.stderr().contains("which wrote no record"), "{}", waiter.stderr());
+    assert!(!home.has("ran"));
+    gate.open();
+    assert_eq!(waiter.wait().code(), 0);
+    assert!(home.has("ran") && home.has("freed"));
+}
+
+/// A flock that waits when our owner releases gets a file that is not the lock any more.
+#[test]
+fn a_flock_that_is_left_waiting_is_named() {
+    let home = Sandbox::new();
+    let (first, gate) = home.holder(&[]);
+    let lock = home.lock().display().to_string();
+    let waiter = home.fleet(&[]).instead("flock", &[&lock, "true"]).spawn();
+    let waits = || fs::read_to_string("/proc/locks").expect("readable");
+    let pid = waiter.pid().to_string();
+    until("flock to wait", || {
+        waits().lines().any(|line| line.contains("->") && line.contains(&pid))
+    });
+    gate.open();
+    let out = first.wait();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains(&format!("pid {pid} waited for ")), "{out}");
+    assert_eq!(waiter.wait().code(), 0);
+}
+
+/// The work kills its wrapper as soon as it runs: the mutex must not stay with what is left.
+#[test]
+fn work_that_kills_its_wrapper_wedges_nothing() {
+    let home = Sandbox::new();
+    for round in 0..20 {
+        let script = format!("kill -9 $PPID; echo {round} > round; exec sleep 1000");
+        let first = home.under_lock(&[], &script);
+        assert_eq!(first.wait().code(), -9);
+        // The parent-death signal may be quicker than the command; what is left is passed by name.
+        let out = home.fleet(&["lock", "status", "--json"]).run();
+        let status = out.json();
+        if status["state"] == "held" {
+            let generation = status["owner"]["generation"].to_string();
+            let out = home.fleet(&["lock", "break", "--generation", &generation]).run();
+            assert_eq!(out.code(), 0, "{out}");
+        }
+        let out = home.under_lock(&["--max-wait", "5s"], "exit 7").wait();
+        assert_eq!(out.code(), 7, "round {round}: {out}");
+    }
+}
+
+/// A daemon of a killed command keeps the lock: it is named, ended by `stop`, or passed by name.
+#[test]
+fn what_a_killed_command_left_is_named_and_can_be_ended() {
+    let home = Sandbox::new();
+    let script = "setsid sleep 1000 & echo $! > daemon; wait";
+    let first = home.under_lock(&[], script);
+    let daemon = home.await_pid("daemon");
+    first.signal(Signal::KILL);
+    assert_eq!(first.wait().code(), -9);
+    let held = || home.fleet(&["lock", "status", "--json"]).run().json()["holders"].to_string();
+    until("the rest to die", || held() == format!("[{daemon}]"));
+    let out = home.under_lock(&["--max-wait", "100ms"], "exit 7").wait();
+    assert_eq!(out.code(), 75, "{out}");
+    assert!(out.stderr.contains(&format!("pid {daemon}, which pid ")), "{out}");
+    let options = ["--max-wait", "100ms", "--on-timeout", "stop"];
+    let out = home.under_lock(&options, "exit 7").wait();
+    assert_eq!(out.code(), 7, "{out}");
+    assert!(out.stderr.contains(&format!("sent SIGTERM to pid {daemon},")), "{out}");
+    assert!(!is_alive(daemon));
+}
+
+/// Mosaic judges by age alone, so the guarantee does not hold beside it.
+#[test]
+fn a_lock_that_mosaic_takes_too_is_not_promised_to_be_alone() {
+    let home = Sandbox::new();
+    let run = ["lock", "run", "--", "true"];
+    let out = home.bare(&run).env("MOSAIC_HOME", home.path("")).run();
+    assert_eq!(out.code(), 0, "{out}");
+    assert!(out.stderr.contains("breaks it after its own limit"), "{out}");
+    let out = home.fleet(&run).run();
+    assert_eq!((out.code(), out.stderr.as_str()), (0, ""), "{out}");
 }

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Error;
 use crate::workspace::Workspace;
-use crate::{bench, dist, faults, generate, simulate, test, tidy, torture, tour};
+use crate::{bench, dist, faults, generate, patience, simulate, test, tidy, torture, tour};
 
 /// Maintenance tasks of the workspace.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ enum Task {
     Torture(torture::Options),
     /// Copy a file system while processes use a lock on it, and let others go on with the copy
     Powerloss(torture::LossOptions),
+    /// Run two commands under one lock by defaults, each longer than two minutes, in real time
+    Patience,
     /// Measure the lock beside its peers, and say which goals hold
     Bench(bench::Options),
     /// Take the pictures of docs/tour.md from a real terminal
@@ -55,6 +57,7 @@ impl Args {
             Some(Task::Faults(options)) => faults::run(&Workspace::locate(), &options),
             Some(Task::Torture(options)) => torture::run(&Workspace::locate(), &options),
             Some(Task::Powerloss(options)) => torture::lose_power(&Workspace::locate(), &options),
+            Some(Task::Patience) => patience::run(&Workspace::locate()),
             Some(Task::Bench(options)) => bench::run(&Workspace::locate(), &options),
             Some(Task::Tour) => tour::run(&Workspace::locate()),
         }

@@ -6,6 +6,7 @@ mod dist;
 mod error;
 mod faults;
 mod generate;
+mod patience;
 mod simulate;
 mod test;
 mod tidy;

@@ -65,7 +65,7 @@ Exit codes:
    69  the roster's supervisor is missing
    73  a file or directory cannot be created
    74  reading or writing failed
-   75  the lock was not acquired: busy with --no-wait, or --on-timeout fail
+   75  the lock was not acquired: busy with --no-wait, or --max-wait is over
    76  the lock was lost while working under it
    77  permission denied
   130  interrupted (SIGINT), lock released
@@ -78,7 +78,7 @@ Exit codes:
    64  the command line is wrong, or this runs under that very lock and would wait for itself
    73  a file or directory cannot be created
    74  reading or writing failed
-   75  the lock was not acquired: busy with --no-wait, or --on-timeout fail;
+   75  the lock was not acquired: busy with --no-wait, or --max-wait is over;
        --conflict-exit-code chooses another number
    76  the lock was lost while CMD ran, whatever CMD returned
    77  permission denied

@@ -42,6 +42,8 @@ pub(crate) struct Stuck {
     pub(crate) record: Record,
     /// Its process.
     pub(crate) process: Seen,
+    /// The processes that have it kernel-locked.
+    pub(crate) holders: Vec<u32>,
 }
 
 /// What can be seen of the process that wrote a record.
@@ -185,5 +187,6 @@ fn stuck(lock: &Lock) -> Option<Stuck> {
     std::thread::sleep(TRANSITION);
     let record = lock.mutex_holder().filter(|record| record.token == first.token)?;
     let process = find(lock, &record);
-    Some(Stuck { record, process })
+    let holders = lock.mutex_holders().map(|holders| holders.pids).unwrap_or_default();
+    Some(Stuck { record, process, holders })
 }

@@ -106,10 +106,10 @@ pub(crate) fn silent_for(record: &Record, now: Now) -> Duration {
 /// Why a lock is stale.
 pub(crate) const fn stale(stale: Stale) -> &'static str {
     match stale {
-        Stale::Corrupt => "its file is no lock record",
+        Stale::Corrupt => "its file is not a lock record",
         Stale::OwnerDied => "its owner died",
         Stale::Rebooted => "its owner ran before the last reboot",
-        Stale::Silent => "its owner is stopped or hung",
+        Stale::Silent => "its owner does not renew it any more",
         Stale::Expired => "its owner has given no sign of life for too long",
     }
 }
@@ -118,6 +118,6 @@ pub(crate) const fn stale(stale: Stale) -> &'static str {
 pub(crate) fn why(reason: Reason) -> String {
     match reason {
         Reason::Stale(why) => format!("stale: {}", stale(why)),
-        Reason::TimedOut => "timed out: its owner lives, but made no progress".to_owned(),
+        Reason::TimedOut => "timed out: its owner lives, but took no step for too long".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use lock_fs::ProcStat;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::time::{ClockId, clock_gettime};
@@ -33,8 +34,8 @@ impl Process {
     /// The process `pid`, if there is one.
     pub(crate) fn find(pid: u32) -> Option<Self> {
         // A process can end while we look at it; then there is none.
-        let stat = text(&format!("/proc/{pid}/stat")).ok()?;
-        parse_stat(&stat)
+        let ProcStat { state, parent, group, session, start } = ProcStat::of(pid).ok()?;
+        Some(Self { pid, start_ticks: start, parent, group, session, state })
     }
 
     /// Whether `other` is the same one, at another time perhaps.
@@ -152,50 +153,12 @@ pub(crate) fn boot_id() -> io::Result<&'static str> {
     Ok(BOOT.get_or_init(|| id.trim().to_owned()))
 }
 
-/// `pid (name) state ppid pgrp session …`, the start time being field 22. The name may hold
-/// spaces and parentheses, so the fields count from the last one.
-fn parse_stat(stat: &str) -> Option<Process> {
-    let (head, tail) = stat.rsplit_once(')')?;
-    let (pid, _) = head.split_once(' ')?;
-    let fields: Vec<&str> = tail.split_whitespace().collect();
-    Some(Process {
-        pid: pid.parse().ok()?,
-        state: fields.first()?.chars().next()?,
-        parent: fields.get(1)?.parse().ok()?,
-        group: fields.get(2)?.parse().ok()?,
-        session: fields.get(3)?.parse().ok()?,
-        start_ticks: fields.get(19)?.parse().ok()?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
-    use rstest::rstest;
-
     use super::*;
-
-    #[rstest]
-    #[case::plain("4711 (sh) S", 'S')]
-    #[case::spaces_and_parentheses("4711 (a) b) (c) S", 'S')]
-    #[case::zombie("4711 (sh) Z", 'Z')]
-    fn stat_lines(#[case] head: &str, #[case] state: char) {
-        let line = format!("{head} 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887 1 2 3\n");
-        let (group, session, start_ticks) = (20, 30, 99_887);
-        let process = Process { pid: 4711, start_ticks, parent: 1, group, session, state };
-        assert_eq!(parse_stat(&line), Some(process));
-        assert_eq!(process.is_zombie(), state == 'Z');
-    }
-
-    #[rstest]
-    #[case("")]
-    #[case("4711 (sh) S 1 20")]
-    #[case("x (sh) S 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887")]
-    fn anything_else_is_no_process(#[case] line: &str) {
-        assert_eq!(parse_stat(line), None);
-    }
 
     /// The session of its own is not that of the tests: a caller in another pid namespace may
     /// have made that one, and then it has no id that we can see.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::setup::{Add, Init, Install, Remove};
 use crate::args::{Cli, Command};
@@ -108,6 +108,24 @@ impl Find {
             Some(path) => Ok(home::absolute(path)?),
             None => Ok(self.home()?.restart_lock()),
         }
+    }
+
+    /// Whether Mosaic takes this lock, too: it is the one of Mosaic's own home, and Mosaic is in use
+    /// here.
+    pub(crate) fn is_mosaics(&self, lock: &Utf8Path) -> bool {
+        let Environment { mosaic_home, user_home, .. } = &self.environment;
+        let environment = Environment {
+            mosaic_home: mosaic_home.clone(),
+            user_home: user_home.clone(),
+            ..Environment::default()
+        };
+        let its = Home::find(None, &environment).is_ok_and(|home| home.restart_lock() == *lock);
+        let on_path = || {
+            std::env::var_os("PATH").is_some_and(|path| {
+                std::env::split_paths(&path).any(|directory| directory.join("mosaic").is_file())
+            })
+        };
+        its && (mosaic_home.is_some() || on_path())
     }
 }
 

@@ -1,17 +1,22 @@
 //! Scripted runs of a contender: every effect, in order, for each way to become owner.
 
+use core::time::Duration;
+
 use rstest::rstest;
 
 use super::*;
 use crate::effect::Wake;
 use crate::effect::{Errno, Name};
 use crate::machine::Reason;
-use crate::policy::Settings;
+use crate::policy::{OnTimeout, Settings};
 use crate::record::{Generation, Record};
 use crate::snapshot::Stat;
 use crate::testing::disk::{Disk, Inode};
 use crate::testing::worker::Worker;
-use crate::testing::{OTHER_BOOT, at, corpse, owner, process, process_with, settings, token};
+use crate::testing::{
+    OTHER_BOOT, at, corpse, owner, owner_with, preemptible_owner, process, process_with, settings,
+    token,
+};
 use crate::time::Wall;
 use crate::verdict::Stale;
 use crate::{Evict, Hold};
@@ -20,7 +25,7 @@ fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
     Worker::contender(disk, process(name))
 }
 
-/// Longer than `max_wait`, so that a living owner is broken for being slow, not silent.
+/// Longer than `hang_after`, so that a living owner is replaced for being slow, not silent.
 fn patient_with_silence() -> Settings {
     Settings { stale_after: Duration::from_secs(60), ..settings() }
 }
@@ -63,13 +68,32 @@ fn a_dead_owner_is_replaced_at_once() {
 }
 
 #[test]
-fn a_silent_owner_is_replaced() {
+fn a_silent_owner_that_has_agreed_is_replaced() {
     let mut disk = Disk::new();
-    owner(&mut disk, "silent");
-    disk.pass(1_000);
+    preemptible_owner(&mut disk, "silent");
+    disk.pass(100_000);
+    let start = disk.now.mono;
     let acquired = contender(&disk, "a").run(&mut disk);
     assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::Silent)));
+    let waited = disk.now.mono.since(start);
+    assert_eq!(waited, settings().stale_after, "counted from our first look");
     insta::assert_snapshot!(disk.story());
+}
+
+/// However long it is silent: a stopped process may be in the middle of its work.
+#[test]
+fn a_silent_owner_that_has_not_agreed_is_left_alone() {
+    let mut disk = Disk::new();
+    let (context, _) = owner(&mut disk, "silent");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    let start = disk.now.mono;
+    while disk.now.mono.since(start) < Duration::from_secs(3_600) {
+        waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+        disk.pass(100_000);
+    }
+    assert!(disk.holds(context.pid, Name::Lock));
+    disk.end(context.pid);
+    assert_eq!(takeover(waiter.run(&mut disk)), Some(Reason::Stale(Stale::OwnerDied)));
 }
 
 fn of_the_last_boot() -> Inode {
@@ -103,12 +127,14 @@ fn whatever_is_stale_is_replaced_like_a_dead_owner(#[case] leftover: Inode, #[ca
 }
 
 #[test]
-fn an_owner_that_makes_no_progress_is_timed_out() {
+fn an_owner_that_has_agreed_and_makes_no_progress_is_timed_out() {
     let mut disk = Disk::new();
-    owner(&mut disk, "slow");
+    preemptible_owner(&mut disk, "slow");
     let context = process_with("a", patient_with_silence());
+    let start = disk.now.mono;
     let acquired = Worker::contender(&disk, context).run(&mut disk);
     assert_eq!(takeover(acquired), Some(Reason::TimedOut));
+    assert_eq!(disk.now.mono.since(start), settings().hang_after);
     insta::assert_snapshot!(disk.story());
 }
 
@@ -209,7 +235,7 @@ fn a_death_that_is_half_over_when_the_watch_is_set_is_noticed_soon() {
     disk.let_go_unnoticed(context.pid);
     let acquired = waiter.run(&mut disk);
     assert_eq!(takeover(acquired), Some(Reason::Stale(Stale::OwnerDied)));
-    assert_eq!(disk.now.boot, Disk::new().now.boot.after(Duration::from_millis(1)));
+    assert_eq!(disk.now.mono, Disk::new().now.mono.after(Duration::from_millis(1)));
 }
 
 #[test]
@@ -224,11 +250,11 @@ fn a_file_that_stays_locked_is_not_polled_for_ever() {
             waiter = waiter.until(&mut disk, "Sleep");
         }
         for nap in 0..10 {
-            let until = disk.now.boot.after(Duration::from_millis(1 << nap));
+            let until = disk.now.mono.after(Duration::from_millis(1 << nap));
             assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
             waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
         }
-        let until = Disk::new().now.boot.after(Duration::from_secs(5));
+        let until = disk.now.mono.after(Duration::from_secs(30));
         assert_eq!(waiter.effect(), Some(Effect::Sleep { until }));
     }
 }
@@ -250,26 +276,46 @@ fn without_events_a_waiter_looks_now_and_then() {
 fn a_new_owner_is_waited_for_anew() {
     let mut disk = Disk::new();
     let (first, ownership) = owner(&mut disk, "first");
-    let waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    let limit = Some(Duration::from_secs(5));
+    let ends = Settings { wait_limit: limit, on_timeout: OnTimeout::Stop, ..settings() };
+    let gives_up = Settings { wait_limit: limit, ..settings() };
+    let [waiter, other] = [("a", ends), ("b", gives_up)].map(|(name, settings)| {
+        Worker::contender(&disk, process_with(name, settings)).until(&mut disk, "Sleep")
+    });
+    let start = disk.now.mono;
+    disk.story();
     disk.pass(900);
     let machine = Hold::release(&first, disk.now, ownership);
     Worker::new(first, machine).run(&mut disk).expect("because it owns the lock");
     owner(&mut disk, "second");
     let waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     let waiting = waiter.machine().waiting().expect("because it waits");
-    assert_eq!(waiting.since, disk.now.boot);
-    assert_eq!(waiting.until, disk.now.boot.after(Duration::from_secs(5)));
+    assert_eq!(waiting.since, disk.now.mono);
+    assert_eq!(waiting.until, limit.map(|limit| disk.now.mono.after(limit)));
+    // The limit of one that gives up counts from its start, whoever owns the lock.
+    disk.pass(900);
+    let other = other.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let waiting = other.machine().waiting().expect("because it waits");
+    assert_eq!(waiting.until, limit.map(|limit| start.after(limit)));
     insta::assert_snapshot!(disk.story());
 }
 
 #[test]
 fn an_owner_that_gets_on_is_left_alone() {
     let mut disk = Disk::new();
-    let (context, mut ownership) = owner(&mut disk, "o");
+    let hang_after = Duration::from_secs(5);
+    let slow = Settings { hang_after, ..patient_with_silence() };
+    let context = Context { preemptible: true, ..process_with("o", slow) };
+    let (context, mut ownership) = owner_with(&mut disk, context);
     let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    let mut stepped = disk.now.mono;
     for step in ["1/3", "2/3", "3/3"] {
-        disk.pass(900);
-        let machine = Hold::step(&context, disk.now, ownership.clone(), step);
+        while disk.now.mono.since(stepped) < hang_after - Duration::from_millis(500) {
+            waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+        }
+        stepped = disk.now.mono;
+        let quiet = Duration::ZERO;
+        let machine = Hold::step(&context, disk.now, ownership.clone(), step, quiet);
         match Worker::new(context.clone(), machine).run(&mut disk) {
             Ok(crate::Held::Stepping { ownership: advanced, leave }) => {
                 Worker::new(context.clone(), leave).run(&mut disk).expect("because it leaves");
@@ -277,10 +323,10 @@ fn an_owner_that_gets_on_is_left_alone() {
             }
             lost => panic!("{lost:?}"),
         }
-        waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
-        let waiting = waiter.machine().waiting().expect("because it waits");
-        assert_eq!(waiting.since, disk.now.boot, "{step}");
     }
+    assert_eq!(takeover(waiter.run(&mut disk)), Some(Reason::TimedOut));
+    let waited = disk.now.mono.since(stepped);
+    assert!((hang_after..hang_after * 5 / 4).contains(&waited), "{waited:?} after the last step");
 }
 
 /// A peer knows nothing of our mutex for free locks that it finds gone, say.

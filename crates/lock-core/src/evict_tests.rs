@@ -4,7 +4,7 @@ use super::*;
 use crate::effect::{Errno, Slot};
 use crate::testing::disk::{Disk, Inode};
 use crate::testing::worker::Worker;
-use crate::testing::{owner, process};
+use crate::testing::{owner, preemptible_owner, process};
 
 fn evict(disk: &mut Disk, only: Option<Generation>) -> Worker<Evict> {
     let context = process("person");
@@ -14,9 +14,9 @@ fn evict(disk: &mut Disk, only: Option<Generation>) -> Worker<Evict> {
 }
 
 #[test]
-fn a_living_owner_is_evicted() {
+fn a_living_owner_that_has_agreed_is_evicted() {
     let mut disk = Disk::new();
-    owner(&mut disk, "o");
+    preemptible_owner(&mut disk, "o");
     let evicted = evict(&mut disk, None).run(&mut disk);
     assert!(matches!(evicted, Ok(Evicted::Done(Some(_)))), "{evicted:?}");
     assert_eq!(disk.names(), ["Generation"]);
@@ -62,7 +62,7 @@ fn nothing_can_be_evicted_from_a_free_lock() {
 #[test]
 fn a_lock_that_cannot_be_removed_does_not_look_evicted() {
     let mut disk = Disk::new();
-    owner(&mut disk, "o");
+    preemptible_owner(&mut disk, "o");
     let mut evict = evict(&mut disk, None).until(&mut disk, "Unlink(Lock)");
     evict.feed(&mut disk, Event::Failed(Errno(30)));
     let evicted = evict.run(&mut disk);

@@ -147,7 +147,7 @@ fn whatever_fails_every_file_is_closed_once_and_unlocked_before() {
     corpse(&mut disk, "dead", "Open(Judged, Lock)");
     for (name, machine) in [
         ("renewal", Hold::renew(&context, disk.now, ownership.clone())),
-        ("step", Hold::step(&context, disk.now, ownership.clone(), "on")),
+        ("step", Hold::step(&context, disk.now, ownership.clone(), "on", Duration::ZERO)),
         ("release", Hold::release(&context, disk.now, ownership)),
     ] {
         complain(name, &disk, Worker::new(context.clone(), machine), &mut complaints);

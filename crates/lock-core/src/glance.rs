@@ -77,31 +77,33 @@ mod tests {
     use crate::testing::worker::Worker;
 
     #[rstest]
-    #[case::first(Glance::first())]
-    #[case::again(Glance::again())]
-    fn an_evicted_owner_sees_that_its_ticket_has_no_name(#[case] glance: Glance) {
+    #[case::first(Glance::first)]
+    #[case::again(Glance::again)]
+    fn an_evicted_owner_sees_that_the_lock_is_gone(#[case] glance: fn(FileId) -> Glance) {
         let mut disk = Disk::new();
-        let (context, _) = owner(&mut disk, "o");
+        let (context, ownership) = owner(&mut disk, "o");
+        let glance = glance(ownership.ticket);
         let seen = Worker::new(context.clone(), glance.clone()).run(&mut disk);
         assert_eq!(seen, Glimpse::Named);
         disk.remove(Name::Lock);
-        assert_eq!(Worker::new(context, glance).run(&mut disk), Glimpse::Nameless);
+        assert_eq!(Worker::new(context, glance).run(&mut disk), Glimpse::Replaced);
     }
 
     #[test]
     fn a_takeover_between_the_watch_and_the_look_is_seen() {
         let mut disk = Disk::new();
-        let (context, _) = owner(&mut disk, "o");
-        let glance = Worker::new(context, Glance::first()).until(&mut disk, "Stat(Ticket)");
+        let (context, ownership) = owner(&mut disk, "o");
+        let glance =
+            Worker::new(context, Glance::first(ownership.ticket)).until(&mut disk, "Look(Lock)");
         disk.remove(Name::Lock);
-        assert_eq!(glance.run(&mut disk), Glimpse::Nameless);
+        assert_eq!(glance.run(&mut disk), Glimpse::Replaced);
     }
 
     #[test]
     fn who_cannot_look_leaves_it_to_the_renewal() {
         let mut disk = Disk::new();
-        let (context, _) = owner(&mut disk, "o");
-        let mut glance = Worker::new(context, Glance::first());
+        let (context, ownership) = owner(&mut disk, "o");
+        let mut glance = Worker::new(context, Glance::first(ownership.ticket));
         glance.feed(&mut disk, Event::Unsupported);
         glance.feed(&mut disk, Event::Failed(Errno(5)));
         assert_eq!(glance.run(&mut disk), Glimpse::Named);

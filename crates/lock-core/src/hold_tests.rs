@@ -8,7 +8,7 @@ use crate::policy::Settings;
 use crate::record::{Generation, Token};
 use crate::testing::disk::{Disk, Inode};
 use crate::testing::worker::Worker;
-use crate::testing::{owner, process, process_with, settings};
+use crate::testing::{owner, preemptible_owner, process, process_with, settings};
 use crate::time::Boot;
 
 fn renew(disk: &Disk, context: &Context, ownership: &Ownership) -> Worker<Hold> {
@@ -17,7 +17,7 @@ fn renew(disk: &Disk, context: &Context, ownership: &Ownership) -> Worker<Hold> 
 }
 
 fn step(disk: &Disk, context: &Context, ownership: &Ownership, label: &str) -> Worker<Hold> {
-    let machine = Hold::step(context, disk.now, ownership.clone(), label);
+    let machine = Hold::step(context, disk.now, ownership.clone(), label, Duration::ZERO);
     Worker::new(context.clone(), machine)
 }
 
@@ -134,8 +134,7 @@ fn an_evicted_owner_finds_the_lock_nobodys() {
 #[test]
 fn an_owner_that_was_taken_over_hears_to_whom_whatever_it_tries() {
     let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    disk.pass(1_000);
+    let (context, ownership) = preemptible_owner(&mut disk, "o");
     owner(&mut disk, "b");
     let by_b = disk.text(Name::Lock);
     let attempts = [
@@ -193,7 +192,7 @@ fn a_lock_that_was_replaced_while_our_ticket_kept_a_name_is_lost() {
     insta::assert_snapshot!(disk.story());
 }
 
-/// Longer than `max_wait`, so that a living owner is broken for being slow, not silent.
+/// Longer than `hang_after`, so that a living owner is replaced for being slow, not silent.
 fn breaker(disk: &Disk) -> Worker<Acquire> {
     let stale_after = Duration::from_secs(60);
     let settings = Settings { stale_after, ..settings() };
@@ -203,7 +202,7 @@ fn breaker(disk: &Disk) -> Worker<Acquire> {
 #[test]
 fn a_release_that_comes_before_the_takeover_wins() {
     let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
+    let (context, ownership) = preemptible_owner(&mut disk, "o");
     let breaker = breaker(&disk).after(&mut disk, "Sleep");
     let breaker = breaker.until(&mut disk, "Link(Ticket, Mutex)");
     disk.story();
@@ -220,7 +219,7 @@ fn a_release_that_comes_before_the_takeover_wins() {
 #[test]
 fn a_takeover_that_comes_before_the_release_wins() {
     let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
+    let (context, ownership) = preemptible_owner(&mut disk, "o");
     let breaker = breaker(&disk).after(&mut disk, "Sleep");
     let breaker = breaker.until(&mut disk, "Rename(Takeover, Lock)");
     disk.story();
@@ -298,7 +297,7 @@ fn an_owner_in_a_hurry_waits_for_the_mutex_no_longer_than_it_says() {
     let (context, ownership) = owner(&mut disk, "o");
     let stopped = Worker::contender(&disk, process("stopped"));
     let _stopped = stopped.until(&mut disk, "Open(Judged, Lock)");
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     let patience = Duration::from_millis(50);
     let machine = Hold::release_within(&context, disk.now, ownership, patience);
     let held = Worker::new(context, machine).run(&mut disk);
@@ -307,6 +306,6 @@ fn an_owner_in_a_hurry_waits_for_the_mutex_no_longer_than_it_says() {
         other => panic!("{other:?}"),
     };
     assert_eq!(named, Some(process("stopped").token));
-    let waited = disk.now.boot.since(start);
+    let waited = disk.now.mono.since(start);
     assert!(waited >= patience && waited < 2 * patience, "{waited:?}");
 }

@@ -22,7 +22,7 @@ use crate::effect::{Effect, Errno, Event, Name};
 use crate::policy::Policy;
 use crate::record::{Arbitration, Birth, Generation, Host, Record, Terms, Token};
 use crate::snapshot::{FileId, Kind};
-use crate::time::Now;
+use crate::time::{Now, whole_millis};
 use crate::verdict::Stale;
 
 /// A sans-IO state machine: each state wants one effect.
@@ -247,13 +247,14 @@ impl Context {
             % 256
     }
 
+    /// In whole milliseconds, so that the record is read back as it was made.
     fn terms(&self) -> Terms {
         Terms {
             preemptible: self.preemptible,
             quiet: Duration::ZERO,
-            renew: self.policy.renew_every,
-            stale_after: self.policy.stale_after,
-            hang_after: self.policy.hang_after,
+            renew: whole_millis(self.policy.renew_every),
+            stale_after: whole_millis(self.policy.stale_after),
+            hang_after: whole_millis(self.policy.hang_after),
         }
     }
 

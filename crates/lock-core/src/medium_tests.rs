@@ -7,11 +7,11 @@ use super::*;
 use crate::acquire::{Acquire, Acquired};
 use crate::effect::Errno;
 use crate::hold::{Held, Hold};
-use crate::machine::{Ownership, Reason};
+use crate::machine::{Context, Ownership, Reason};
 use crate::policy::Settings;
 use crate::testing::disk::{Disk, Inode, Lack};
 use crate::testing::worker::Worker;
-use crate::testing::{corpse, process, process_with, settings};
+use crate::testing::{OTHER_HOST, corpse_of, process_with};
 use crate::time::Wall;
 use crate::verdict::Stale;
 
@@ -27,6 +27,19 @@ const FALLBACKS: &[&[Lack]] = &[
     &[Lack::Anonymous, Lack::Links, Lack::Locks],
 ];
 
+/// One that works without kernel locks too.
+fn settings() -> Settings {
+    Settings { allow_timed: true, ..crate::testing::settings() }
+}
+
+fn process(name: &str) -> Context {
+    process_with(name, settings())
+}
+
+fn corpse(disk: &mut Disk, name: &str, due: &str) {
+    corpse_of(disk, process(name), due);
+}
+
 fn contender(disk: &Disk, name: &str) -> Worker<Acquire> {
     Worker::contender(disk, process(name))
 }
@@ -41,7 +54,7 @@ fn own(disk: &mut Disk, name: &str) -> Acquired {
 fn with_dead_owner(lacks: &[Lack]) -> Disk {
     let mut disk = Disk::without(lacks);
     own(&mut disk, "dead");
-    disk.let_go(process("dead").pid);
+    disk.end(process("dead").pid);
     disk
 }
 
@@ -104,7 +117,7 @@ fn every_combination_has_its_fallback() {
 #[test]
 fn without_kernel_locks_nothing_is_done_where_they_are_required() {
     let require_kernel_lock = true;
-    let settings = Settings { require_kernel_lock, ..settings() };
+    let settings = Settings { require_kernel_lock, ..crate::testing::settings() };
     for lacks in [&[Lack::Locks][..], UNARBITRATED] {
         let mut disk = Disk::without(lacks);
         let contender = Worker::contender(&disk, process_with("a", settings));
@@ -120,19 +133,61 @@ fn without_kernel_locks_nothing_is_done_where_they_are_required() {
 
 #[test]
 fn a_dead_owner_is_replaced_on_every_medium() {
-    for (lacks, stale) in
-        [(LINKED, Stale::OwnerDied), (SEPARATE, Stale::OwnerDied), (UNARBITRATED, Stale::Expired)]
-    {
+    for lacks in [LINKED, SEPARATE, UNARBITRATED] {
         let mut disk = Disk::without(lacks);
-        let start = disk.now.boot;
+        let start = disk.now.mono;
         own(&mut disk, "dead");
-        disk.let_go(process("dead").pid);
+        disk.end(process("dead").pid);
         let takeover = own(&mut disk, "a").takeover;
         let reason = takeover.map(|takeover| takeover.reason);
-        assert_eq!(reason, Some(Reason::Stale(stale)), "{lacks:?}");
-        let waited = disk.now.boot.since(start).as_millis();
-        let expected = if stale == Stale::Expired { 1_000 } else { 0 };
-        assert_eq!(waited, expected, "{lacks:?}");
+        assert_eq!(reason, Some(Reason::Stale(Stale::OwnerDied)), "{lacks:?}");
+        assert_eq!(disk.now.mono, start, "{lacks:?}");
+    }
+}
+
+/// Where neither the kernel nor the process table can say that it is dead.
+#[test]
+fn a_timed_owner_of_another_host_is_replaced_when_it_has_not_renewed() {
+    let mut disk = Disk::without(UNARBITRATED);
+    let there = Context { here: OTHER_HOST.host(), ..process("there") };
+    Worker::contender(&disk, there).run(&mut disk).expect("because the lock is free");
+    disk.pass(100_000);
+    let start = disk.now.mono;
+    let takeover = own(&mut disk, "a").takeover;
+    let reason = takeover.map(|takeover| takeover.reason);
+    assert_eq!(reason, Some(Reason::Stale(Stale::Expired)));
+    assert_eq!(disk.now.mono.since(start), settings().stale_after);
+}
+
+/// It may be slow or stopped, and it has not agreed to overlap with another.
+#[test]
+fn a_timed_owner_that_runs_here_is_left_alone() {
+    let mut disk = Disk::without(UNARBITRATED);
+    own(&mut disk, "o");
+    let mut waiter = contender(&disk, "a").until(&mut disk, "Sleep");
+    for _ in 0..100 {
+        waiter = waiter.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    }
+    disk.end(process("o").pid);
+    let takeover = waiter.run(&mut disk).expect("because its owner is dead").takeover;
+    let reason = takeover.map(|takeover| takeover.reason);
+    assert_eq!(reason, Some(Reason::Stale(Stale::OwnerDied)));
+}
+
+/// Its work may overlap with another's there, so it has to say that it may.
+#[test]
+fn without_kernel_locks_an_owner_that_has_not_agreed_to_be_replaced_is_refused() {
+    for (allow_timed, preemptible) in [(false, false), (true, false), (false, true)] {
+        let mut disk = Disk::without(UNARBITRATED);
+        let settings = Settings { allow_timed, ..settings() };
+        let context = Context { preemptible, ..process_with("a", settings) };
+        let acquired = Worker::contender(&disk, context).run(&mut disk);
+        if allow_timed || preemptible {
+            assert!(acquired.is_ok(), "{acquired:?}");
+        } else {
+            assert_eq!(acquired, Err(Failure::NoKernelLock));
+            assert_eq!(disk.names(), [""; 0]);
+        }
     }
 }
 
@@ -230,9 +285,9 @@ fn a_dead_mutex_without_links_is_reaped() {
 fn a_mutex_that_was_only_created_is_reaped_when_it_is_old() {
     let mut disk = Disk::without(SEPARATE);
     corpse(&mut disk, "dead", "Stat(Mutex)");
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     own(&mut disk, "a");
-    assert_eq!(disk.now.boot.since(start).as_millis(), 1_000);
+    assert_eq!(disk.now.mono.since(start).as_millis(), 1_000);
 }
 
 /// An asker that had the new file locked for a moment would cost its maker the role, and the
@@ -243,10 +298,10 @@ fn an_asker_does_not_cost_a_creator_its_mutex() {
     let creator = contender(&disk, "a").until(&mut disk, "Lock(Mutex, Exclusive)");
     let asker = contender(&disk, "b").after(&mut disk, "Read(Guard)");
     let creator = creator.after(&mut disk, "Lock(Mutex, Exclusive)");
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     let asker = asker.until(&mut disk, "Sleep");
     let owner = creator.run(&mut disk).expect("because nobody else has the mutex");
-    let waited = disk.now.boot.since(start).as_millis();
+    let waited = disk.now.mono.since(start).as_millis();
     assert!(waited < 100, "{waited} ms\n{}", disk.story());
     drop((asker, owner));
 }
@@ -297,7 +352,7 @@ fn missing_links_are_noticed_behind_a_living_mutex_too() {
 fn a_name_that_a_ticket_was_born_with_never_stays() {
     let mut disk = Disk::without(LINKED);
     let ms = core::time::Duration::from_millis;
-    let impatient = Settings { max_wait: ms(100), ..settings() };
+    let impatient = Settings { wait_limit: Some(ms(100)), ..settings() };
     corpse(&mut disk, "old", "Open(Judged, Lock)");
     let reaper = contender(&disk, "stopped").until(&mut disk, "Lock(Guard, Shared)");
     corpse(&mut disk, "dead", "Open(Judged, Lock)");

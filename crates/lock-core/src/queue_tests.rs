@@ -176,11 +176,14 @@ fn a_waiter_behind_another_gives_up_when_its_patience_ends() {
     owner(&mut disk, "o");
     let [_a] = line(&mut disk, ["a"]);
     let stale_after = Duration::from_secs(60);
-    let settings = Settings { on_timeout: OnTimeout::Fail, stale_after, ..settings() };
-    let start = disk.now.boot;
+    let limit = Duration::from_secs(5);
+    let wait_limit = Some(limit);
+    let on_timeout = OnTimeout::Fail;
+    let settings = Settings { wait_limit, on_timeout, stale_after, ..settings() };
+    let start = disk.now.mono;
     let outcome = Worker::contender(&disk, process_with("b", settings)).run(&mut disk);
     assert!(matches!(outcome, Err(Failure::TimedOut { owner: Some(_) })), "{outcome:?}");
-    assert_eq!(disk.now.boot.since(start), settings.max_wait);
+    assert_eq!(disk.now.mono.since(start), limit);
     assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
 }
 

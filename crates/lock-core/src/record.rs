@@ -32,7 +32,7 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
-use crate::time::{Boot, Now, Wall};
+use crate::time::{Boot, Now, Wall, whole_millis};
 
 /// What we write; a larger number is a newer fleet's.
 pub const FORMAT: u32 = 2;
@@ -308,7 +308,7 @@ impl Record {
     #[must_use]
     pub fn advanced(mut self, phrase: &str, quiet: Duration, now: Now) -> Self {
         if let Some(detail) = &mut self.detail {
-            detail.terms.quiet = quiet.min(LONGEST_QUIET);
+            detail.terms.quiet = whole_millis(quiet.min(LONGEST_QUIET));
             detail.progress.count = detail.progress.count.saturating_add(1);
             detail.progress.phrase = one_line(phrase);
         }

@@ -12,10 +12,10 @@ use core::time::Duration;
 
 use crate::machine::{Context, Medium, Ownership};
 use crate::policy::{Policy, Settings};
-use crate::record::{Host, Token};
+use crate::record::{Birth, Host, Token};
 use crate::testing::disk::Disk;
 use crate::testing::worker::Worker;
-use crate::time::{Boot, Now, Wall};
+use crate::time::{Boot, Mono, Now, Wall};
 
 /// A host in one of its boots.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +31,9 @@ impl Place {
     }
 }
 
-/// Both clocks at the same count.
-pub(crate) fn at(ms: u64) -> Now {
-    Now { wall: Wall(ms), boot: Boot(ms) }
+/// All clocks at the same count.
+pub(crate) const fn at(ms: u64) -> Now {
+    Now { wall: Wall(ms), boot: Boot(ms), mono: Mono(ms) }
 }
 
 pub(crate) fn token(word: &str) -> Token {
@@ -44,7 +44,8 @@ pub(crate) fn token(word: &str) -> Token {
 pub(crate) fn settings() -> Settings {
     let ms = Duration::from_millis;
     Settings {
-        max_wait: ms(5_000),
+        hang_after: ms(5_000),
+        mutex_patience: ms(5_000),
         grace: ms(100),
         poll: ms(250),
         ..Settings::with_stale_after(ms(1_000))
@@ -66,9 +67,23 @@ pub(crate) fn process(name: &str) -> Context {
     process_with(name, settings())
 }
 
+/// A process of this name that agrees to be replaced while it owns the lock.
+pub(crate) fn preemptible(name: &str) -> Context {
+    Context { preemptible: true, ..process(name) }
+}
+
 /// A process that owns the lock; the story begins after that.
 pub(crate) fn owner(disk: &mut Disk, name: &str) -> (Context, Ownership) {
-    let context = process(name);
+    owner_with(disk, process(name))
+}
+
+/// The same, of one that agrees to be replaced.
+pub(crate) fn preemptible_owner(disk: &mut Disk, name: &str) -> (Context, Ownership) {
+    owner_with(disk, preemptible(name))
+}
+
+/// The process becomes owner; the story begins after that.
+pub(crate) fn owner_with(disk: &mut Disk, context: Context) -> (Context, Ownership) {
     let acquired = Worker::contender(disk, context.clone()).run(disk);
     disk.story();
     let acquired = acquired.expect("because nothing is in its way");
@@ -77,10 +92,17 @@ pub(crate) fn owner(disk: &mut Disk, name: &str) -> (Context, Ownership) {
 
 /// A contender that died when this effect was due; the story begins after that.
 pub(crate) fn corpse(disk: &mut Disk, name: &str, due: &str) {
-    let contender = Worker::contender(disk, process(name));
+    corpse_of(disk, process(name), due);
+}
+
+pub(crate) fn corpse_of(disk: &mut Disk, context: Context, due: &str) {
+    let contender = Worker::contender(disk, context);
     contender.until(disk, due).die(disk);
     disk.story();
 }
+
+/// What the system says of each process here.
+pub(crate) const BIRTH: Birth = Birth { pidns: 1, start: 1 };
 
 /// A contender here, with the default policy.
 pub(crate) fn context() -> Context {
@@ -89,7 +111,9 @@ pub(crate) fn context() -> Context {
         here: HERE.host(),
         pid: 7,
         token: token("ours"),
+        birth: BIRTH,
         command: "test".to_owned(),
+        preemptible: false,
         medium: Medium::Anonymous,
     }
 }

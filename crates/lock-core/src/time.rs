@@ -63,6 +63,11 @@ impl Mono {
     }
 }
 
+/// Without the part of a millisecond that a lock file does not hold.
+pub(crate) fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
 fn millis_up(duration: Duration) -> u64 {
     let whole = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let rest = u64::from(!duration.subsec_nanos().is_multiple_of(1_000_000));

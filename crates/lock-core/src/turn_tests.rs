@@ -11,7 +11,7 @@ use crate::policy::Settings;
 use crate::testing::disk::Disk;
 use crate::testing::line::{acquired, contender, line, release};
 use crate::testing::worker::Worker;
-use crate::testing::{owner, process, process_with, settings};
+use crate::testing::{owner, preemptible_owner, process, process_with, settings};
 
 #[test]
 fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
@@ -20,10 +20,10 @@ fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
     let [stopped, b] = line(&mut disk, ["stopped", "b"]);
     release(&mut disk, &context, ownership);
     disk.story();
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     let passed = acquired(b.run(&mut disk));
     insta::assert_snapshot!(disk.story());
-    assert!(disk.now.boot.since(start) <= 9 * settings().poll);
+    assert!(disk.now.mono.since(start) <= 9 * settings().poll);
     assert_eq!(disk.names(), ["Generation", "Lock", "Queued(1)"]);
     let stopped = stopped.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     release(&mut disk, &process("b"), passed);
@@ -41,7 +41,7 @@ fn those_further_back_look_less_often(#[case] before: usize, #[case] seconds: u6
     let mut disk = Disk::new();
     owner(&mut disk, "o");
     let hour = Duration::from_secs(3_600);
-    let patient = Settings { max_wait: hour, stale_after: hour, ..settings() };
+    let patient = Settings { stale_after: hour, ..settings() };
     let mut line = Vec::new();
     for name in &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"][..=before] {
         let waiter = Worker::contender(&disk, process_with(name, patient));
@@ -52,9 +52,9 @@ fn those_further_back_look_less_often(#[case] before: usize, #[case] seconds: u6
         last = last.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     }
     disk.story();
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     let last = last.after(&mut disk, "Sleep");
-    assert_eq!(disk.now.boot.since(start), Duration::from_secs(seconds));
+    assert_eq!(disk.now.mono.since(start), Duration::from_secs(seconds));
     last.until(&mut disk, "Sleep");
     assert!(!disk.story().contains("List"));
 }
@@ -81,9 +81,9 @@ fn each_of_those_before_has_its_own_time_to_take_a_free_lock() {
     let [_first, _second, c] = line(&mut disk, ["first", "second", "c"]);
     release(&mut disk, &context, ownership);
     let c = c.after(&mut disk, "Sleep");
-    let seen = disk.now.boot;
+    let seen = disk.now.mono;
     acquired(c.run(&mut disk));
-    let idle = disk.now.boot.since(seen);
+    let idle = disk.now.mono.since(seen);
     assert!((2 * settings().poll..3 * settings().poll).contains(&idle), "{idle:?}");
 }
 
@@ -93,7 +93,7 @@ fn who_has_moved_up_looks_more_often() {
     let mut disk = Disk::new();
     owner(&mut disk, "o");
     let hour = Duration::from_secs(3_600);
-    let patient = Settings { max_wait: hour, stale_after: hour, ..settings() };
+    let patient = Settings { stale_after: hour, ..settings() };
     let [_a, b, c] = ["a", "b", "c"].map(|name| {
         Worker::contender(&disk, process_with(name, patient)).until(&mut disk, "Sleep")
     });
@@ -103,9 +103,9 @@ fn who_has_moved_up_looks_more_often() {
     for _ in 0..6 {
         c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     }
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     c.after(&mut disk, "Sleep");
-    assert_eq!(disk.now.boot.since(start), Duration::from_secs(2));
+    assert_eq!(disk.now.mono.since(start), Duration::from_secs(2));
 }
 
 /// It has to see what the new owner does, and to end it when its own patience is over.
@@ -138,18 +138,18 @@ fn a_lock_that_was_held_meanwhile_was_not_idle() {
     let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     release(&mut disk, &hasty, taken);
     let b = b.after(&mut disk, "Sleep");
-    let seen = disk.now.boot;
+    let seen = disk.now.mono;
     acquired(b.run(&mut disk));
-    assert!(disk.now.boot.since(seen) >= settings().poll);
+    assert!(disk.now.mono.since(seen) >= settings().poll);
 }
 
-/// The first has chosen to wait for longer, and keeps its place.
+/// The first has chosen to put up with a hung owner for longer, and keeps its place.
 #[test]
 fn the_least_patient_takes_over_before_its_turn() {
     let mut disk = Disk::new();
-    owner(&mut disk, "slow");
+    preemptible_owner(&mut disk, "slow");
     let stale_after = Duration::from_secs(600);
-    let patient = Settings { max_wait: Duration::from_secs(500), stale_after, ..settings() };
+    let patient = Settings { hang_after: Duration::from_secs(500), stale_after, ..settings() };
     let context = process_with("patient", patient);
     let _patient = Worker::contender(&disk, context).until(&mut disk, "Sleep");
     let hasty = Settings { stale_after, ..settings() };
@@ -209,7 +209,7 @@ fn a_waiter_that_is_told_of_nothing_passes_a_stopped_first_as_well() {
     b.feed(&mut disk, Event::Failed(Errno(24)));
     let b = b.until(&mut disk, "Sleep");
     release(&mut disk, &context, ownership);
-    let start = disk.now.boot;
+    let start = disk.now.mono;
     acquired(b.run(&mut disk));
-    assert!(disk.now.boot.since(start) <= 12 * poll);
+    assert!(disk.now.mono.since(start) <= 12 * poll);
 }

@@ -268,18 +268,39 @@ impl Lock {
     /// As [`Lock::status`].
     pub fn holders(&self) -> Result<Holders, Error> {
         let inner = &self.inner;
-        let (context, mut disk) = inner.contender();
         let begun = inner.options.clock.now().mono;
-        inner.with_driver(&Cancel::never(), |driver| {
-            let looked = driver.finish(Inspect::new(&context), &context, &mut disk);
-            let holders = looked.map_err(|failure| inner.error(failure, &disk, begun)).and_then(
-                |_| match disk.file(Slot::Judged) {
-                    Some(file) => holders::find(&file).map_err(|errno| {
-                        Error::system("list the holders of", &disk.path(Name::Lock), errno)
-                    }),
-                    None => Ok(Holders::default()),
-                },
-            );
+        self.find_holders(Slot::Judged, |driver, context, disk| {
+            let looked = driver.finish(Inspect::new(context), context, disk);
+            looked.map(|_| ()).map_err(|failure| inner.error(failure, disk, begun))
+        })
+    }
+
+    /// The processes that have the mutex kernel-locked now.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be asked.
+    pub fn mutex_holders(&self) -> Result<Holders, Error> {
+        self.find_holders(Slot::Guard, |driver, context, disk| {
+            let _: Option<Record> = driver.finish(Peek::new(), context, disk);
+            Ok(())
+        })
+    }
+
+    /// Runs a machine that leaves a file open there, and asks about that file.
+    fn find_holders(
+        &self,
+        slot: Slot,
+        open: impl FnOnce(&mut Driver<'_>, &Context, &mut Disk) -> Result<(), Error>,
+    ) -> Result<Holders, Error> {
+        let (context, mut disk) = self.inner.contender();
+        self.inner.with_driver(&Cancel::never(), |driver| {
+            let holders = open(driver, &context, &mut disk).and_then(|()| match disk.file(slot) {
+                Some(file) => holders::find(&file).map_err(|errno| {
+                    Error::system("list the holders of", &disk.path(slot.name()), errno)
+                }),
+                None => Ok(Holders::default()),
+            });
             driver.let_go_but(&[], &context, &mut disk);
             holders
         })

@@ -1,5 +1,7 @@
 //! What the system says about a process: who it is, and whether it still runs.
 
+use std::io::Read;
+
 use lock_core::effect::Event;
 use lock_core::record::Birth;
 use rustix::fs::{AtFlags, CWD};
@@ -9,8 +11,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// What `/proc/PID/stat` says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcStat {
-    /// Whether it has ended and only waits for its parent.
-    pub is_zombie: bool,
+    /// The letter that `ps` shows for its state: `T` is stopped, `Z` has ended.
+    pub state: char,
     /// Its parent.
     pub parent: u32,
     /// Its process group.
@@ -28,8 +30,16 @@ impl ProcStat {
     ///
     /// When there is no such process, or what `/proc` says of it cannot be read.
     pub fn of(pid: u32) -> std::io::Result<Self> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The kernel does not say how long the file is: with room for all of it, it is read at once.
+        let mut text = String::with_capacity(1024);
+        std::fs::File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut text)?;
         Self::parse(&text).ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+    }
+
+    /// Whether it has ended, and only waits for its parent to take note.
+    #[must_use]
+    pub const fn is_zombie(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
     }
 
     /// The name in parentheses may hold anything, so the fields are counted from the last one.
@@ -38,7 +48,7 @@ impl ProcStat {
         let fields: Vec<&str> = fields.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse().ok();
         Some(Self {
-            is_zombie: matches!(fields.first(), Some(&("Z" | "X" | "x"))),
+            state: fields.first()?.chars().next()?,
             parent: number(1)?,
             group: number(2)?,
             session: number(3)?,
@@ -76,7 +86,7 @@ pub(crate) fn ask(pid: u32, birth: Birth) -> Event {
     match absolute(stat.start) {
         None => Event::Unsupported,
         // The kernel rounds after it has added what this time namespace is ahead.
-        Some(start) if start.abs_diff(birth.start) <= 1 && !stat.is_zombie => Event::Done,
+        Some(start) if start.abs_diff(birth.start) <= 1 && !stat.is_zombie() => Event::Done,
         Some(_) => Event::Absent,
     }
 }
@@ -113,6 +123,8 @@ fn ticks_ahead(offsets: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -136,12 +148,22 @@ mod tests {
         assert_eq!(ask(0, Birth::default()), Event::Absent);
     }
 
-    #[test]
-    fn a_name_may_look_like_fields() {
-        let text = "7 (a) Z 1 2 3) S 4 5 6 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 99 0";
-        let stat = ProcStat { is_zombie: false, parent: 4, group: 5, session: 6, start: 99 };
-        assert_eq!(ProcStat::parse(text), Some(stat));
-        assert_eq!(ProcStat::parse("7 (a"), None);
+    #[rstest]
+    #[case::plain("4711 (sh) S", 'S')]
+    #[case::spaces_and_parentheses("4711 (a) Z 1 2) S", 'S')]
+    #[case::zombie("4711 (sh) Z", 'Z')]
+    fn a_name_may_look_like_fields(#[case] head: &str, #[case] state: char) {
+        let line = format!("{head} 1 20 30 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 99887 1 2 3\n");
+        let stat = ProcStat { state, parent: 1, group: 20, session: 30, start: 99_887 };
+        assert_eq!(ProcStat::parse(&line), Some(stat));
+        assert_eq!(stat.is_zombie(), state == 'Z');
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("4711 (sh) S 1 20")]
+    fn anything_else_is_no_process(#[case] line: &str) {
+        assert_eq!(ProcStat::parse(line), None);
     }
 
     #[test]

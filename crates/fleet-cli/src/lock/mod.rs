@@ -32,6 +32,9 @@ pub(crate) fn dispatch(
     match command {
         LockCommand::Run(args) => {
             let path = own_path(find, &args.lock)?;
+            if find.is_mosaics(&path) {
+                screen.mosaic_breaks(&path);
+            }
             let ran = run::run(&path, &args, screen);
             match (ran, args.conflict_exit_code) {
                 (Err(error), Some(code)) if error.exit() == Exit::LockNotAcquired => {

@@ -116,7 +116,12 @@ fn says(explanation: &Explanation) -> String {
         Verdict::TimedOut(Limit::Owner) => {
             return "its owner hangs: a waiting process takes it over".to_owned();
         }
-        Verdict::TimedOut(Limit::Waiter) => return after(policy).to_owned(),
+        Verdict::TimedOut(Limit::Waiter) => {
+            let now = explanation.look.as_ref().map_or(lock_fs::Mono(0), |look| look.now.mono);
+            let limit = policy.wait_limit.map(format).unwrap_or_default();
+            let (lives, _) = situation(explanation, now);
+            return format!("{lives}: a process that has waited {limit} {}", after(policy));
+        }
         Verdict::Wait { until } => until,
     };
     let (lives, then) = situation(explanation, until);
@@ -166,9 +171,7 @@ fn situation(explanation: &Explanation, until: lock_fs::Mono) -> (&'static str, 
             );
             ("its owner lives, and may be replaced if it hangs", then)
         }
-        Some(Some(_)) => {
-            ("its owner lives, and is never replaced without being asked", String::new())
-        }
+        Some(Some(_)) => ("its owner lives, and has not agreed to be replaced", String::new()),
     }
 }
 
@@ -238,19 +241,21 @@ fn held_up(stuck: &Stuck) -> String {
 /// record says what its writer likes.
 fn next(explanation: &Explanation) -> Vec<Next> {
     let mut next = Vec::new();
-    if let Some(Stuck { process: Seen::Lives(process), .. }) = &explanation.stuck {
-        next.extend(to_process(process, "end it: then the mutex is cleared"));
+    let stuck = explanation.stuck.iter().flat_map(|stuck| &stuck.holders);
+    for process in stuck.copied().filter_map(Process::find) {
+        next.extend(to_process(&process, "end it: then the mutex is cleared"));
     }
     if !explanation.owner_lives() {
         return next;
     }
-    for pid in &explanation.holders.pids {
-        let Some(process) = Process::find(*pid) else { continue };
-        let is_owner = explanation.owner().is_some_and(|owner| owner.pid == *pid);
-        let freed = match is_owner {
-            true => "end the owner: the lock falls with it",
-            false => "end what holds the lock",
-        };
+    let holders = &explanation.holders.pids;
+    let owner = explanation.owner().map(|owner| owner.pid).filter(|pid| holders.contains(pid));
+    let (ends, freed) = match owner {
+        // What it started ends with it.
+        Some(owner) => (vec![owner], "end the owner: the lock falls with it"),
+        None => (holders.clone(), "end what holds the lock"),
+    };
+    for process in ends.into_iter().filter_map(Process::find) {
         next.extend(to_process(&process, freed));
     }
     // Taking its file away would not end a lock that wrote no record.

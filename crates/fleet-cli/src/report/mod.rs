@@ -270,6 +270,14 @@ impl Screen {
         }
     }
 
+    /// The lock is shared with a program that breaks it by its own rules.
+    pub(crate) fn mosaic_breaks(&mut self, path: &Utf8Path) {
+        self.remark(&format!(
+            "Mosaic uses {path} too, and breaks it after its own limit: a command that takes longer \
+             than that may then not be alone"
+        ));
+    }
+
     /// Processes wait for a lock that is about to be released, by other rules than ours.
     pub(crate) fn left_waiting(&mut self, path: &Utf8Path, pids: &[u32]) {
         let pids = waiting::pids(pids);
@@ -304,9 +312,16 @@ impl Screen {
             Evicted::Living(owner) => {
                 let break_it = lock::typed("break", path, owner.generation().map(|g| g.0));
                 let who = Who(Some(owner));
+                let lives = match holders.contains(&owner.pid) || holders.is_empty() {
+                    true => format!("{who} lives and has not agreed to be replaced"),
+                    false => {
+                        let pids = waiting::pids(holders);
+                        format!("{who} exited, and its child processes are still running: {pids}")
+                    }
+                };
                 self.complain(&format!(
-                    "left {path} alone: {who} lives and has not agreed to be replaced; `{break_it}` \
-                     takes it away all the same, and its work then goes on beside the next owner's"
+                    "left {path} alone: {lives}; `{break_it}` takes it away all the same, and its \
+                     work then goes on beside the next owner's"
                 ));
             }
             Evicted::Unbreakable(_) => {

@@ -86,7 +86,7 @@ impl<'a> Teller<'a> {
     pub(crate) fn refresh(&mut self, now: Now) {
         let Some(waiting) = &self.waiting else { return };
         let owner = waiting.owner.as_deref();
-        let held = owner.map(|record| held(record, now)).unwrap_or_default();
+        let held = owner.map_or(", held".to_owned(), |record| held(record, now));
         let at = owner.map(progress).unwrap_or_default();
         let who = who(owner, &waiting.holders);
         let left = waiting.until.map(|until| format(until.since(now.mono)));

@@ -12,13 +12,15 @@
 
 mod disk;
 
+use std::time::Duration;
+
 use divan::{Bencher, black_box};
 use lock_core::machine::{Context, Flow, Machine, Medium, Ownership};
 use lock_core::policy::Policy;
-use lock_core::record::{Host, Record, Token};
-use lock_core::snapshot::{FileId, KernelLock, Seen, Snapshot};
-use lock_core::time::{Boot, Now, Wall};
-use lock_core::verdict::judge;
+use lock_core::record::{Birth, Host, Record, Token};
+use lock_core::snapshot::{FileId, KernelLock, Life, Seen, Snapshot};
+use lock_core::time::{Boot, Mono, Now, Wall};
+use lock_core::verdict::{Counts, judge};
 use lock_core::{Acquire, Held, Hold};
 
 use crate::disk::Disk;
@@ -27,7 +29,8 @@ fn main() {
     divan::main();
 }
 
-const NOW: Now = Now { wall: Wall(1_784_930_400_000), boot: Boot(81_234_000) };
+const NOW: Now =
+    Now { wall: Wall(1_784_930_400_000), boot: Boot(81_234_000), mono: Mono(81_034_000) };
 
 fn host() -> Host {
     Host { name: "build-3".to_owned(), boot: "2c9d3b1e-6d0a-4f57-9d0e-2a6f5c1b7e80".to_owned() }
@@ -43,14 +46,19 @@ fn context() -> Context {
         here: host(),
         pid: 4711,
         token: token(),
+        birth: Birth::default(),
         command: "fleet restart".to_owned(),
+        preemptible: true,
         medium: Medium::Anonymous,
     }
 }
 
 fn record() -> Record {
-    Record::new(4711, token(), host(), "fleet restart", NOW)
-        .advanced("3/60 restarting coder-3", NOW)
+    Record::new(4711, token(), host(), "fleet restart", NOW).advanced(
+        "3/60 restarting coder-3",
+        Duration::from_secs(15),
+        NOW,
+    )
 }
 
 /// What a contender may come upon.
@@ -71,14 +79,16 @@ impl Found {
             Self::Peer => (KernelLock::Free, Record { detail: None, ..record() }),
         };
         let id = FileId { device: 1, inode: 1 };
-        Snapshot::Present(Seen { id, kernel, content: Ok(content) })
+        let (process, cgroup) = (Life::Unknown, Life::Unknown);
+        Snapshot::Present(Seen { id, kernel, process, cgroup, content: Ok(content) })
     }
 }
 
 #[divan::bench(args = [Found::Nothing, Found::Living, Found::Dead, Found::Peer])]
 fn judging(bencher: Bencher<'_, '_>, found: Found) {
     let (policy, here, snapshot) = (Policy::default(), host(), found.snapshot());
-    bencher.bench(|| judge(&policy, &here, NOW, black_box(&snapshot), NOW.boot));
+    let counts = Counts::default();
+    bencher.bench(|| judge(&policy, &here, NOW, black_box(&snapshot), &counts));
 }
 
 #[divan::bench]
@@ -119,7 +129,10 @@ fn renewing(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn entering_a_step(bencher: Bencher<'_, '_>) {
-    holding(bencher, |context, now, owner| Hold::step(context, now, owner, "1/1 a step"));
+    let step = |context: &Context, now, owner| {
+        Hold::step(context, now, owner, "1/1 a step", Duration::ZERO)
+    };
+    holding(bencher, step);
 }
 
 #[divan::bench]

@@ -14,7 +14,7 @@ use crate::effect::{Effect, Errno, Event, Name, Share, Signal, Slot, Wake};
 use crate::machine::Context;
 use crate::record::MAX_RECORD_BYTES;
 use crate::snapshot::{FileId, Kind, Stat};
-use crate::time::{Boot, Now, Wall};
+use crate::time::{Mono, Now, Wall};
 
 const EBADF: Errno = Errno(9);
 const EISDIR: Errno = Errno(21);
@@ -29,7 +29,14 @@ pub(crate) struct Disk {
     pub(super) inodes: BTreeMap<u64, Inode>,
     pub(super) open: BTreeMap<(u32, Slot), Open>,
     pub(super) watches: BTreeMap<u32, Watch>,
+    /// Those that may be signalled from here, and how they take it.
     pub(super) processes: BTreeMap<u32, Nerve>,
+    /// The numbers of those that have ended.
+    pub(super) ended: BTreeSet<u32>,
+    /// Those with a process in them.
+    pub(super) cgroups: BTreeSet<String>,
+    /// How many times a file has been opened.
+    pub(super) descriptions: u64,
     pub(super) story: Vec<String>,
 }
 
@@ -69,6 +76,8 @@ pub(crate) struct Inode {
 pub(super) struct Open {
     pub(super) inode: u64,
     writes: bool,
+    /// What processes share that have inherited it: the kernel's lock is on this.
+    description: u64,
     pub(super) lock: Option<Share>,
 }
 
@@ -97,6 +106,8 @@ impl Disk {
     /// Performs an effect for the process of `context`.
     pub(super) fn call(&mut self, context: &Context, effect: &Effect) -> Event {
         let pid = context.pid;
+        // A process that acts runs.
+        self.ended.remove(&pid);
         let path = |name: &Name| match name {
             Name::Ticket => format!("Ticket of {}", context.token),
             name => format!("{name:?}"),
@@ -124,7 +135,14 @@ impl Disk {
             Effect::RemoveDirectory(name) => self.remove_directory(&path(name)),
             Effect::SyncDirectory => Event::Done,
             Effect::Sleep { until } => self.sleep(pid, *until),
-            Effect::Signal { pid, signal, .. } => self.signal(*pid, *signal),
+            Effect::AskProcess { pid, .. } => match self.ended.contains(pid) {
+                true => Event::Absent,
+                false => Event::Done,
+            },
+            Effect::AskCgroup(name) => match self.cgroups.contains(name) {
+                true => Event::Done,
+                false => Event::Absent,
+            },
             Effect::Stat(slot)
             | Effect::Lock(slot, _)
             | Effect::Unlock(slot)
@@ -134,7 +152,9 @@ impl Disk {
             | Effect::Sync(slot)
             | Effect::Touch(slot)
             | Effect::List(slot)
-            | Effect::Watch(slot) => match self.open.get(&(pid, *slot)).copied() {
+            | Effect::Watch(slot)
+            | Effect::ListHolders(slot)
+            | Effect::Signal { slot, .. } => match self.open.get(&(pid, *slot)).copied() {
                 Some(open) => self.use_open(pid, *slot, open, effect),
                 None => Event::Failed(EBADF),
             },
@@ -148,9 +168,7 @@ impl Disk {
             Effect::Stat(_) => return self.stat(open.inode),
             Effect::Lock(_, share) => return self.lock(pid, slot, *share),
             Effect::Unlock(_) if self.lacks.contains(&Lack::Locks) => return Event::Unsupported,
-            Effect::Unlock(_) => {
-                self.open.insert((pid, slot), Open { lock: None, ..open });
-            }
+            Effect::Unlock(_) => self.mark(open, None),
             Effect::Close(_) => self.shut(pid, slot),
             Effect::Read(_) => {
                 return match self.inode(open.inode).content.clone() {
@@ -170,6 +188,14 @@ impl Disk {
             }
             Effect::Touch(_) => self.inode(open.inode).mtime = wall,
             Effect::List(_) => return Event::Listed(self.queue()),
+            Effect::ListHolders(_) => return Event::Holders(self.holders(open.inode)),
+            Effect::Signal { first, spared, signal, .. } => {
+                let mut pids = self.holders(open.inode);
+                pids.sort_by_key(|holder| holder != first);
+                pids.retain(|holder| *holder != pid && !(*spared && holder == first));
+                pids.retain(|holder| self.signal(*holder, *signal));
+                return Event::Holders(pids);
+            }
             Effect::Watch(_) => {
                 let (inode, until_last) = (open.inode, slot == Slot::Ahead);
                 self.watches.insert(pid, Watch { inode, until_last, news: None });
@@ -201,9 +227,10 @@ impl Disk {
     }
 
     fn keep_open(&mut self, pid: u32, slot: Slot, inode: u64, writes: bool) -> Event {
-        let lock = None;
         self.shut(pid, slot);
-        self.open.insert((pid, slot), Open { inode, writes, lock });
+        self.descriptions += 1;
+        let open = Open { inode, writes, description: self.descriptions, lock: None };
+        self.open.insert((pid, slot), open);
         Event::Done
     }
 
@@ -211,7 +238,8 @@ impl Disk {
         let Some(open) = self.open.remove(&(pid, slot)) else {
             return;
         };
-        if open.writes {
+        let is_shared = self.open.values().any(|other| other.description == open.description);
+        if open.writes && !is_shared {
             self.notify(open.inode, Wake::Closed);
         }
         self.forget(open.inode);
@@ -225,15 +253,31 @@ impl Disk {
             return Event::Failed(EBADF);
         };
         let conflicts = |lock| lock == Share::Exclusive || share == Share::Exclusive;
-        let busy = self.open.iter().any(|(key, other)| {
-            *key != (pid, slot) && other.inode == open.inode && other.lock.is_some_and(conflicts)
+        let busy = self.open.values().any(|other| {
+            let is_other = other.description != open.description && other.inode == open.inode;
+            is_other && other.lock.is_some_and(conflicts)
         });
         if busy {
             return Event::Busy;
         }
-        let lock = Some(share);
-        self.open.insert((pid, slot), Open { lock, ..open });
+        self.mark(open, Some(share));
         Event::Done
+    }
+
+    /// The kernel's lock on an open file, for all who share it.
+    fn mark(&mut self, open: Open, lock: Option<Share>) {
+        for other in self.open.values_mut() {
+            if other.description == open.description {
+                other.lock = lock;
+            }
+        }
+    }
+
+    /// Who has an inode kernel-locked.
+    fn holders(&self, inode: u64) -> Vec<u32> {
+        let holding = self.open.iter().filter(|(_, open)| open.inode == inode);
+        let pids = holding.filter(|(_, open)| open.lock.is_some()).map(|((pid, _), _)| *pid);
+        pids.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The kernel looks whether the name is free first, and only then whether it can link.
@@ -320,26 +364,27 @@ impl Disk {
         Event::Done
     }
 
-    fn sleep(&mut self, pid: u32, until: Boot) -> Event {
+    fn sleep(&mut self, pid: u32, until: Mono) -> Event {
         let news = self.watches.get_mut(&pid).and_then(|watch| watch.news.take());
         if news.is_none() {
-            self.pass(until.0.saturating_sub(self.now.boot.0));
+            self.pass(until.0.saturating_sub(self.now.mono.0));
         }
         Event::Woken(news.unwrap_or(Wake::Due))
     }
 
-    fn signal(&mut self, pid: u32, signal: Signal) -> Event {
+    /// Whether it may be signalled from here; then it is.
+    fn signal(&mut self, pid: u32, signal: Signal) -> bool {
         let nerve = self.processes.get(&pid).copied();
         let dies = match (nerve, signal) {
-            (None, _) => return Event::Absent,
+            (None, _) => return false,
             (Some(Nerve::DiesOfTerm), _) | (Some(Nerve::DiesOfKill), Signal::Kill) => true,
             (Some(_), _) => false,
         };
         if dies {
             self.processes.remove(&pid);
-            self.let_go(pid);
+            self.end(pid);
         }
-        Event::Done
+        true
     }
 
     fn stat(&mut self, id: u64) -> Event {

@@ -20,6 +20,9 @@ impl Disk {
             open: BTreeMap::new(),
             watches: BTreeMap::new(),
             processes: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            cgroups: BTreeSet::new(),
+            descriptions: 0,
             story: Vec::new(),
         }
     }
@@ -35,6 +38,12 @@ impl Disk {
     }
 
     pub(crate) fn pass(&mut self, ms: u64) {
+        self.suspend(ms);
+        self.now.mono.0 += ms;
+    }
+
+    /// The machine is suspended: the monotonic clock stands still.
+    pub(crate) fn suspend(&mut self, ms: u64) {
         self.now.boot.0 += ms;
         self.now.wall.0 += ms;
     }
@@ -80,6 +89,27 @@ impl Disk {
         for slot in slots {
             self.shut(pid, slot);
         }
+    }
+
+    /// A process ends: the kernel lets go of all that it has open, and knows its number no more.
+    pub(crate) fn end(&mut self, pid: u32) {
+        self.let_go(pid);
+        self.ended.insert(pid);
+    }
+
+    /// A child inherits the open file of a slot, and with it the kernel's lock.
+    pub(crate) fn inherit(&mut self, parent: u32, slot: Slot, child: u32) {
+        if let Some(open) = self.open.get(&(parent, slot)).copied() {
+            self.open.insert((child, slot), open);
+        }
+    }
+
+    /// Some process is in this cgroup, or the last one has left it.
+    pub(crate) fn populate(&mut self, cgroup: &str, is_populated: bool) {
+        match is_populated {
+            true => self.cgroups.insert(cgroup.into()),
+            false => self.cgroups.remove(cgroup),
+        };
     }
 
     /// Whether a process that sleeps would be woken now.

@@ -18,7 +18,7 @@ impl Disk {
     pub(crate) fn perform(&mut self, context: &Context, effect: &Effect) -> Event {
         let complaint = self.complaint(context.pid, effect);
         let length = match effect {
-            Effect::Sleep { until } => format!("({:?})", until.since(self.now.boot)),
+            Effect::Sleep { until } => format!("({:?})", until.since(self.now.mono)),
             _ => String::new(),
         };
         let event = self.call(context, effect);

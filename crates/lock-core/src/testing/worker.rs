@@ -10,7 +10,7 @@ use crate::machine::{Context, Failure, Flow, Machine, Reason};
 use crate::record::{Detail, Record};
 use crate::snapshot::Snapshot;
 use crate::testing::disk::Disk;
-use crate::{Acquire, Acquired, Glimpse, Held};
+use crate::{Acquire, Acquired, Glimpse, Held, Settled};
 
 /// More effects than any script needs: a machine that asks for more is in a loop.
 const ENDLESS: usize = 5_000;
@@ -121,7 +121,7 @@ where
 
     /// Dies here, as by SIGKILL.
     pub(crate) fn die(self, disk: &mut Disk) {
-        disk.let_go(self.context.pid);
+        disk.end(self.context.pid);
     }
 }
 
@@ -141,8 +141,11 @@ impl<T: Tell> Tell for Result<T, Failure> {
 impl Tell for Failure {
     fn tell(&self) -> String {
         match self {
-            Self::Busy { owner } | Self::TimedOut { owner } | Self::Survived { owner } => {
+            Self::Busy { owner } | Self::TimedOut { owner } => {
                 format!("{self}: {}", who(owner.as_deref()))
+            }
+            Self::Survived { owner, signalled } => {
+                format!("{self}: {}, signalled {signalled:?}", who(owner.as_deref()))
             }
             Self::MutexHeld { holder } => format!("{self}: {}", who(holder.as_deref())),
             Self::Refused { name, .. } => format!("{self}: {name:?}"),
@@ -198,6 +201,12 @@ impl Tell for Glimpse {
     }
 }
 
+impl Tell for Settled {
+    fn tell(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
 impl Tell for Option<Record> {
     fn tell(&self) -> String {
         format!("saw {}", who(self.as_ref()))
@@ -217,6 +226,10 @@ impl Tell for Evicted {
             Self::Done(owner) => format!("evicted {}", who(owner.as_ref())),
             Self::WasFree => "was free".to_string(),
             Self::Other(owner) => format!("left to {}", who(owner.as_ref())),
+            Self::Living(owner) => format!("left to {}, which lives", who(Some(owner))),
+            Self::Unbreakable(owner) => {
+                format!("left to {}, which cannot be broken", who(owner.as_ref()))
+            }
         }
     }
 }
