@@ -278,8 +278,13 @@ impl Fence for Held<'_> {
         matches!(error, lock_fs::Error::Cancelled { .. })
     }
 
-    fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), lock_fs::Error> {
-        self.tenure.step(label, work)
+    fn step(
+        &self,
+        label: &str,
+        quiet: Duration,
+        work: &mut dyn FnMut(),
+    ) -> Result<(), lock_fs::Error> {
+        self.tenure.step(label, quiet, work)
     }
 
     fn ticket(&self) -> BorrowedFd<'_> {
