@@ -21,6 +21,9 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         settled: 0,
         budgets: Budgets {
             crashes: 200,
+            // As long as an owner is taken over from by the clock, these find nothing but that.
+            orphans: 0,
+            suspends: 0,
             ticks: 240,
             cancels: 200,
             faults: u8::from(dice.once_in(4)) * 20,
@@ -39,6 +42,7 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         symmetric: false,
         torn: true,
         skewed: dice.once_in(2),
+        offset: false,
         threads: u8::try_from(dice.below(size)).unwrap_or_default() * u8::from(dice.once_in(4)),
         properties: Property::ALL.to_vec(),
     }
@@ -50,7 +54,7 @@ fn member(dice: &mut Dice) -> Member {
     }
     let renewals = u8::try_from(dice.below(3)).unwrap_or_default();
     let steps = u8::try_from(dice.below(3)).unwrap_or_default();
-    Member::Ours(Plan::Own { renewals, steps })
+    Member::Ours(Plan::Own { renewals, steps, preemptible: true })
 }
 
 /// A step of someone who can make one. When nobody can, a nap ends or time passes.
@@ -73,7 +77,7 @@ pub(super) fn work(universe: &Universe, world: &World, dice: &mut Dice) -> Actio
 }
 
 const fn is_work(action: Action) -> bool {
-    matches!(action, Action::Step(_) | Action::Deed(..) | Action::Unlock(_))
+    matches!(action, Action::Step(_) | Action::Deed(..) | Action::WorkEnds(_) | Action::Unlock(_))
 }
 
 /// A misfortune, or one who comes again.

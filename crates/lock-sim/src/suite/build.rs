@@ -31,6 +31,7 @@ impl Case {
             symmetric: true,
             torn: false,
             skewed: false,
+            offset: false,
             threads: 0,
             properties: Property::ALL.to_vec(),
         };
@@ -60,6 +61,23 @@ impl Case {
 
     pub(super) fn crashes(mut self, times: u8) -> Self {
         self.scope.budgets.crashes = times;
+        self
+    }
+
+    /// Killed so often, and the children live on with the ticket.
+    pub(super) fn orphans(mut self, times: u8) -> Self {
+        self.scope.budgets.orphans = times;
+        self
+    }
+
+    pub(super) fn suspends(mut self, times: u8) -> Self {
+        self.scope.budgets.suspends = times;
+        self
+    }
+
+    /// Everyone in a time namespace of their own.
+    pub(super) fn offset(mut self) -> Self {
+        self.scope.offset = true;
         self
     }
 
@@ -148,5 +166,18 @@ impl Case {
     pub(super) fn only(mut self, properties: &[Property]) -> Self {
         self.scope.properties = properties.to_vec();
         self
+    }
+
+    /// Without one of the properties, which these machines do not keep yet.
+    pub(super) fn without(mut self, property: Property) -> Self {
+        self.scope.properties.retain(|other| *other != property);
+        self
+    }
+
+    /// What the machines of 27 November are known to break: to take this away turns the row
+    /// around, and everything must hold.
+    pub(super) fn breaks(self, bug: &'static str, property: Property) -> Self {
+        let (subject, expected) = ("ours of 27 November", Expected::Breaks(bug));
+        Self { subject, expected, ..self }.only(&[property])
     }
 }

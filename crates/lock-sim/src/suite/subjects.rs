@@ -104,7 +104,7 @@ fn others() -> Vec<Case> {
 /// Our own machines where an assumption does not hold: what is promised under it is then
 /// found to break, so it is needed, and the explorer would have seen it break.
 fn assumptions() -> Vec<Case> {
-    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0 });
+    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0, preemptible: true });
     let barge = Member::Ours(Plan::Barge);
     let dead_mutex = Leftover::clean().with(&[Name::Mutex], Remains::Ours);
     vec![

@@ -42,6 +42,10 @@ pub struct Process {
     pub unreleased: u8,
     /// How often its wall clock was set forward, less how often back.
     pub wall: i8,
+    /// How many ticks its boot clock is off.
+    pub offset: i8,
+    /// It was killed, and what it had started has inherited its ticket and goes on.
+    pub children: bool,
     /// What the ledger knows of it.
     pub truth: Truth,
 }
@@ -53,6 +57,8 @@ pub enum Life {
     Running,
     /// It was killed, its files are being closed, its kernel locks still stand.
     Dying,
+    /// It was killed; its children still have its ticket open, kernel lock and all.
+    Orphaned,
     /// It was killed.
     Dead,
     /// It did what it was for, or gave up.
@@ -103,6 +109,10 @@ pub struct Truth {
     pub in_mutex: bool,
     /// It is in the middle of a fenced step.
     pub stepping: bool,
+    /// How its work stands.
+    pub work: Work,
+    /// Which owner it last saw, and since when; only followed where an owner may be ended.
+    pub saw: Option<Sight>,
     /// What was true of the living owner that it has just taken the lock from.
     pub broke: Option<Facts>,
     /// It has seen the end of the one before it, whose ticket may still be open.
@@ -113,6 +123,27 @@ pub struct Truth {
     pub stand: Stand,
     /// Behind whom it came: they had a place in the queue before it began.
     pub behind: Those,
+}
+
+/// How the work of an owner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Work {
+    /// It has not been told that it is owner, or has begun to release.
+    #[default]
+    None,
+    /// It goes on as long as the owner does.
+    Underway,
+    /// A person has ordered that it does not count any more.
+    Overruled,
+}
+
+/// An ownership as a waiter has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// Whose.
+    pub owner: Maker,
+    /// When it was first seen, in ticks.
+    pub since: u8,
 }
 
 /// How far a contender is with queueing in this try.
@@ -143,6 +174,8 @@ impl Hash for Those {
 pub struct Reign {
     /// Another has taken over from it.
     pub broken: bool,
+    /// That was a person's order.
+    pub overruled: bool,
     /// When it last renewed.
     pub renewed: u8,
     /// When it last got on, or began.
@@ -172,9 +205,9 @@ pub const SLOTS: [Slot; 9] = [
 ];
 
 impl Process {
-    /// A process that begins with this, its wall clock set so.
+    /// A process that begins with this, its clocks set so.
     #[must_use]
-    pub fn new(actor: Actor, wall: i8) -> Self {
+    pub fn new(actor: Actor, wall: i8, offset: i8) -> Self {
         Self {
             actor,
             life: Life::Running,
@@ -185,6 +218,8 @@ impl Process {
             round: 0,
             unreleased: 0,
             wall,
+            offset,
+            children: false,
             truth: Truth::default(),
         }
     }

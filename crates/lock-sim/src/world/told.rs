@@ -22,7 +22,7 @@ impl World {
         let Some(Call::Core(Effect::Sleep { until })) = self.call(universe, pid) else {
             return false;
         };
-        let left = until.0.saturating_sub(self.boot().0);
+        let left = self.left(process, until);
         let missed = |slot: Slot, gone: bool, dead: bool| {
             let file = process.fd(slot).filter(|_| process.waits_for(slot)).map(|fd| fd.ino);
             file.and_then(|ino| Some((ino, self.files.inode(ino)?))).is_some_and(|(ino, inode)| {
