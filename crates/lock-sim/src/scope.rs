@@ -49,6 +49,9 @@ pub struct Scope {
     pub symmetric: bool,
     /// Whether an unlink is two moments: watchers are told a hair before the name is gone.
     pub torn: bool,
+    /// Whether short naps end by themselves too, and not only when there is something to see: they
+    /// grow, and may lead to a long sleep.
+    pub restless: bool,
     /// Whether everyone's wall clock shows another time from the start.
     pub skewed: bool,
     /// Whether everyone is in a time namespace of their own: each one's boot clock is off by
@@ -57,6 +60,8 @@ pub struct Scope {
     /// How many of the crew, from the first on, are threads of one process: they have its
     /// pid, and one death ends them all.
     pub threads: Pid,
+    /// One of the crew whose `stale_after` is a single tick, whatever the others have.
+    pub hasty: Option<Pid>,
     /// What must hold.
     pub properties: Vec<Property>,
 }
@@ -75,6 +80,16 @@ impl Member {
     #[must_use]
     pub const fn is_preemptible(self) -> bool {
         matches!(self, Self::Ours(Plan::Own { preemptible: true, .. }))
+    }
+}
+
+impl Scope {
+    /// The settings of one of the crew.
+    fn rules_of(&self, pid: Pid) -> Rules {
+        match self.hasty == Some(pid) {
+            true => Rules { stale_after: 1, ..self.rules },
+            false => self.rules,
+        }
     }
 }
 
@@ -147,12 +162,8 @@ impl Universe {
     ///
     /// When the settings do not fit together.
     pub fn new(scope: Scope) -> Result<Self, PolicyError> {
-        let policy = policy(scope.rules)?;
-        let contexts = (0..scope.crew.len())
-            .map(|pid| {
-                (0..ROUNDS).filter_map(|round| context(&policy, &scope, pid, round)).collect()
-            })
-            .collect();
+        let contexts = (0..).zip(&scope.crew).map(|(pid, _)| contexts(&scope, pid));
+        let contexts = contexts.collect::<Result<_, _>>()?;
         let symmetry = Symmetry::of(&scope);
         Ok(Self { scope, symmetry, contexts })
     }
@@ -217,10 +228,15 @@ const fn process_id(scope: &Scope, pid: Pid) -> u32 {
     mention(if pid < scope.threads { 0 } else { pid })
 }
 
-fn context(policy: &Policy, scope: &Scope, pid: usize, round: u8) -> Option<Context> {
-    let pid = Pid::try_from(pid).ok()?;
+/// What one of the crew knows in each of its tries.
+fn contexts(scope: &Scope, pid: Pid) -> Result<Vec<Context>, PolicyError> {
+    let policy = policy(scope.rules_of(pid))?;
+    Ok((0..ROUNDS).filter_map(|round| context(policy, scope, pid, round)).collect())
+}
+
+fn context(policy: Policy, scope: &Scope, pid: Pid, round: u8) -> Option<Context> {
     Some(Context {
-        policy: *policy,
+        policy,
         here: here(),
         pid: process_id(scope, pid),
         token: Token::new(&sketch::token(pid, round))?,

@@ -123,6 +123,7 @@ const fn deed_words(deed: Deed) -> &'static str {
 pub(crate) fn call_words(call: &Call) -> String {
     let effect = match call {
         Call::Truncate(_, name) => return format!("opens {} to overwrite it", path(*name)),
+        Call::OpenOrCreate(_, name) => return format!("opens {}, or makes it", path(*name)),
         Call::Core(effect) => effect,
     };
     match effect {

@@ -30,9 +30,11 @@ impl Case {
             merged: true,
             symmetric: true,
             torn: false,
+            restless: false,
             skewed: false,
             offset: false,
             threads: 0,
+            hasty: None,
             properties: Property::ALL.to_vec(),
         };
         Self { subject, expected, deep: false, limit: LIMIT, bounded: false, scope }
@@ -72,6 +74,12 @@ impl Case {
 
     pub(super) fn suspends(mut self, times: u8) -> Self {
         self.scope.budgets.suspends = times;
+        self
+    }
+
+    /// Naps end by themselves.
+    pub(super) fn restless(mut self) -> Self {
+        self.scope.restless = true;
         self
     }
 
@@ -131,6 +139,13 @@ impl Case {
 
     pub(super) fn threads(mut self, threads: Pid) -> Self {
         self.scope.threads = threads;
+        self
+    }
+
+    /// This one's `stale_after` is a single tick. So it is not as the others are.
+    pub(super) fn hasty(mut self, pid: Pid) -> Self {
+        self.scope.hasty = Some(pid);
+        self.scope.symmetric = false;
         self
     }
 

@@ -1,6 +1,6 @@
 //! Our own machines: nothing may break.
 
-use lock_core::effect::Name;
+use lock_core::effect::{Name, Share};
 use lock_core::machine::Medium;
 use lock_core::policy::OnTimeout;
 
@@ -25,6 +25,12 @@ const YIELDS_BUSY: Member = owner(1, 1, true);
 
 const EVICT: Member = Member::Ours(Plan::Evict);
 
+const FLOCK: Member = Member::Peer(Kind::Foreign(Share::Exclusive));
+
+const FLOCK_SHARED: Member = Member::Peer(Kind::Foreign(Share::Shared));
+
+const NEWER: Member = Member::Peer(Kind::Newer);
+
 const LINKED: Abilities = Abilities { anonymous: false, ..Abilities::ALL };
 const SEPARATE: Abilities = Abilities { links: false, ..LINKED };
 const BARE: Abilities = Abilities { locks: Flock::Missing, watches: false, ..SEPARATE };
@@ -43,6 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(consent());
     cases.extend(orphans());
     cases.extend(clocks());
+    cases.extend(holders());
     cases
 }
 
@@ -227,9 +234,20 @@ fn consent() -> Vec<Case> {
 /// An owner is killed, and the work that it has started goes on.
 fn orphans() -> Vec<Case> {
     vec![
+        ours("2, 1 killed while its work goes on", &[OWN; 2]).orphans(1),
+        ours("2, 1 killed while its work goes on, 1 crash", &[OWN; 2]).orphans(1).crashes(1),
+        ours("owner and 2 waiters, its work outlives it", &[OWN; 3]).settled(3).orphans(1),
         ours("2 with a step, 1 killed in it", &[YIELDS_BUSY; 2])
             .orphans(1)
             .breaks("wedge", Property::MutexFallsFree),
+        ours("2 with a step, 1 killed in it, coming back", &[YIELDS_BUSY; 2])
+            .orphans(1)
+            .returns(1)
+            .breaks("wedge", Property::MutexFallsFree),
+        ours("2, 1 killed while its work goes on, 1 pause", &[OWN; 2])
+            .orphans(1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
         ours("2 with a renewal, 1 killed in it", &[owner(1, 0, false); 2])
             .orphans(1)
             .breaks("wedge", Property::MutexFallsFree),
@@ -243,7 +261,49 @@ fn clocks() -> Vec<Case> {
             .settled(2)
             .suspends(1)
             .breaks("robbery", Property::WorkApart),
+        ours("2, 1 suspend, 1 pause", &[OWN; 2])
+            .suspends(1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("2 with a step, 1 suspend", &[YIELDS_BUSY; 2])
+            .suspends(1)
+            .breaks("awake owner judged silent", Property::RenewerFresh),
+        ours("2 with a step, clocks offset", &[YIELDS_BUSY; 2])
+            .offset()
+            .breaks("renewing owner judged silent", Property::RenewerFresh),
+        ours("2 with a renewal, one hasty, 1 pause", &[owner(1, 0, true); 2])
+            .patience(2, 4)
+            .hasty(1)
+            .pauses(1)
+            .breaks("renewing owner judged silent", Property::RenewerFresh),
         ours("2, clocks offset", &[OWN; 2]).offset().breaks("robbery", Property::WorkApart),
+    ]
+}
+
+/// Holders that keep to the kernel's lock alone. The first has it already.
+fn holders() -> Vec<Case> {
+    let beside = |name, holder| ours(name, &[holder, OWN, OWN]).settled(1).call_by_call();
+    let beside_one = |name, holder| ours(name, &[holder, OWN]).settled(1).call_by_call();
+    vec![
+        ours("1 and flock(1) at once", &[FLOCK, OWN])
+            .call_by_call()
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside flock(1), 1 pause", FLOCK)
+            .patience(4, 1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside flock(1), restless", FLOCK)
+            .restless()
+            .breaks("unlocking unseen", Property::NoLostWake),
+        beside("2 beside flock(1)", FLOCK).deep(),
+        beside_one("1 beside flock(1), shared", FLOCK_SHARED)
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside a newer format, 1 pause", NEWER)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        beside("2 beside a newer format, 1 pause", NEWER)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
     ]
 }
 

@@ -1,17 +1,19 @@
 //! The control subjects: each must be found to break as it is known to.
 
 use lock_core::effect::Name;
+use lock_core::policy::OnTimeout;
 
 use super::{Case, Expected};
 use crate::leftover::{Leftover, Remains};
 use crate::property::Property;
 use crate::scope::Member;
 use crate::world::Plan;
-use crate::zoo::{Break, Gate, Judge, Kind};
+use crate::zoo::{Break, Gate, Judge, Kind, Limit};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = original();
     cases.extend(earlier());
+    cases.extend(november());
     cases.extend(others());
     cases.extend(assumptions());
     cases
@@ -66,6 +68,33 @@ fn earlier() -> Vec<Case> {
             Property::OneOwner,
         )
         .left(stale()),
+    ]
+}
+
+/// One inode for every role, and owners that are replaced by the clock.
+fn november() -> Vec<Case> {
+    let rules = |bug, name, limit, size, property| {
+        let crew = vec![Member::Peer(Kind::November(limit)); size];
+        subject("rules of 27 November", bug, name, &crew, property)
+    };
+    let robbery = |name| rules("robbery", name, Limit::PerOwner, 2, Property::WorkApart);
+    vec![
+        robbery("owner and waiter, 1 pause").settled(2).pauses(1),
+        robbery("owner and waiter, 1 pause, out of patience").settled(2).patience(4, 1).pauses(1),
+        robbery("owner and waiter, 1 suspend").settled(2).suspends(1),
+        rules("wedge", "1 killed in its step", Limit::PerOwner, 1, Property::MutexFallsFree)
+            .orphans(1),
+        rules(
+            "ended out of turn",
+            "owner and 2 waiters, 1 pause, on timeout: stop",
+            Limit::Whole,
+            3,
+            Property::EndedAfterWholeLimit,
+        )
+        .settled(3)
+        .patience(4, 1)
+        .on_timeout(OnTimeout::Stop)
+        .pauses(1),
     ]
 }
 

@@ -189,7 +189,7 @@ impl World {
     pub(super) fn noted(&mut self, universe: &Universe, process: &mut Process, note: &Note) {
         match note {
             Note::Acquired(reason) => {
-                process.truth.work = begun(process.truth.reign);
+                process.truth.work = self.begun(universe, process);
                 if process.truth.reign.is_none() {
                     self.cry(universe, Property::OwnFile);
                 }
@@ -246,6 +246,7 @@ impl World {
                 process.truth.reign = Some(reign(self.clock.ticks));
                 process.truth.work = Work::Underway;
             }
+            Said::Holds => self.holds(process),
             Said::Ends(_) => {}
         }
     }
@@ -384,14 +385,6 @@ const fn changes_lock(effect: &Effect) -> bool {
 
 const fn reign(since: u8) -> Reign {
     Reign { broken: false, overruled: false, renewed: since, progressed: since }
-}
-
-/// The work of an owner that has just been told that it is one.
-fn begun(reign: Option<Reign>) -> Work {
-    match reign.is_some_and(|reign| reign.overruled) {
-        true => Work::Overruled,
-        false => Work::Underway,
-    }
 }
 
 const fn is_peer(process: &Process) -> bool {

@@ -73,8 +73,8 @@ pub enum Action {
     WorkEnds(Pid),
     /// The kernel drops the locks of a killed process.
     Unlock(Pid),
-    /// A short nap ends by itself. Exploring leaves that out: without a change it leads
-    /// back to where it began.
+    /// A short nap ends by itself. Exploring leaves that out, unless the scope is restless:
+    /// without a change it leads back to where it began, or to a longer nap.
     Wake(Pid),
     /// A sleeper is cancelled.
     Cancel(Pid),
@@ -281,6 +281,8 @@ impl World {
             Some(Call::Core(effect @ Effect::Sleep { .. })) => {
                 if self.wake(process, &effect).is_some() {
                     actions.push(Action::Step(pid));
+                } else if universe.scope.restless && self.naps(universe, pid) {
+                    actions.push(Action::Wake(pid));
                 }
                 if self.budgets.cancels > 0 {
                     actions.push(Action::Cancel(pid));
@@ -297,7 +299,9 @@ impl World {
             None => match &process.actor {
                 Actor::Ours(ours) if ours.is_stepping() => actions.push(Action::Step(pid)),
                 Actor::Ours(ours) => {
-                    actions.extend(ours.deeds().into_iter().map(|deed| Action::Deed(pid, deed)));
+                    let deeds = ours.deeds().into_iter();
+                    let deeds = deeds.filter(|deed| process.may(*deed));
+                    actions.extend(deeds.map(|deed| Action::Deed(pid, deed)));
                 }
                 Actor::Peer(_) => actions.push(Action::Deed(pid, Deed::Release)),
                 Actor::Gone(_) => {}

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use lock_core::effect::{Slot, Wake};
 
-use super::actor::Actor;
+use super::actor::{Actor, Deed};
 use super::files::{Ino, Maker, Pid};
 use crate::sketch::Sketch;
+use crate::zoo::Peer;
 
 /// A process, shared between the worlds in which it is the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -131,6 +132,8 @@ pub enum Work {
     /// It has not been told that it is owner, or has begun to release.
     #[default]
     None,
+    /// It is still to begin: what the owner before left behind goes on.
+    Settling,
     /// It goes on as long as the owner does.
     Underway,
     /// A person has ordered that it does not count any more.
@@ -265,6 +268,18 @@ impl Process {
     #[must_use]
     pub fn watches(&self, slot: Slot) -> bool {
         self.watch.is_some_and(|watch| self.fd(slot).is_some_and(|fd| fd.ino == watch.ino))
+    }
+
+    /// Whether an owner may do this yet.
+    #[must_use]
+    pub fn may(&self, deed: Deed) -> bool {
+        deed != Deed::Step || self.truth.work != Work::Settling
+    }
+
+    /// Whether it is `flock(1)`: no watcher is told of anything that it does.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self.actor, Actor::Peer(Peer::Foreign(_)))
     }
 
     /// Owner, and nobody has taken over.

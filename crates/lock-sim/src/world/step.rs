@@ -228,7 +228,8 @@ impl World {
     }
 
     fn deed(&mut self, universe: &Universe, pid: Pid, deed: Deed) -> Option<()> {
-        let mut process = Process::clone(self.process(pid)?);
+        let process = self.process(pid).filter(|process| process.may(deed))?;
+        let mut process = Process::clone(process);
         let context = universe.context(pid, process.round)?;
         let now = self.now(&process);
         process.actor = match process.actor {

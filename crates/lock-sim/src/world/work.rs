@@ -15,9 +15,45 @@ impl World {
     /// it is owner; one that has, in its step.
     pub(super) fn leaves_work(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
         process.life == Life::Running
-            && process.truth.work != Work::None
+            && matches!(process.truth.work, Work::Underway | Work::Overruled)
             && process.fd(Slot::Ticket).is_some()
             && (process.truth.stepping || !universe.is_preemptible(pid))
+    }
+
+    /// The work of an owner that has just been told that it is one. Where it has replaced an owner
+    /// that had consented to that, and tools of that one still run, its own is still to begin.
+    pub(super) fn begun(&self, universe: &Universe, process: &Process) -> Work {
+        let left = process.truth.judged.filter(|before| {
+            let dead = self.process(before.pid).filter(|dead| dead.round == before.round);
+            universe.is_preemptible(before.pid) && dead.is_some_and(|dead| dead.children)
+        });
+        match process.truth.reign.is_some_and(|reign| reign.overruled) {
+            true => Work::Overruled,
+            false if left.is_some() => Work::Settling,
+            false => Work::Underway,
+        }
+    }
+
+    /// What this one had left has ended: the owner that waited for that begins its work.
+    pub(super) fn settled_after(&mut self, before: Maker) {
+        let waits = |process: &Process| {
+            process.truth.work == Work::Settling && process.truth.judged == Some(before)
+        };
+        let waiting = self.everyone().filter(|(_, process)| waits(process));
+        for pid in waiting.map(|(pid, _)| pid).collect::<Vec<_>>() {
+            if let Some(mut process) = self.process(pid).map(|process| Process::clone(process)) {
+                process.truth.work = Work::Underway;
+                self.put(pid, process);
+            }
+        }
+    }
+
+    /// A kernel lock is a claim to the lock only where the lock's name leads to the file.
+    pub(super) fn holds(&self, process: &mut Process) {
+        let held = process.fd(Slot::Ticket).map(|fd| fd.ino);
+        if held.is_some() && held == self.files.lookup(Name::Lock, 0) {
+            process.truth.work = Work::Underway;
+        }
     }
 
     /// Whether work of this process goes on.
