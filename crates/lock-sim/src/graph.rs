@@ -37,6 +37,7 @@ impl Kind {
         match action {
             Action::Crash(_)
             | Action::Orphan(_)
+            | Action::Outlive(_)
             | Action::Cancel(_)
             | Action::Fault(..)
             | Action::SetWall(..)

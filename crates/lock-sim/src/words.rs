@@ -95,6 +95,9 @@ pub fn choice(action: Action) -> String {
         Action::Orphan(pid) => {
             format!("{} is killed; its children keep its ticket open", name(pid))
         }
+        Action::Outlive(pid) => {
+            format!("{} ends its step; a tool of it runs on", name(pid))
+        }
         Action::WorkEnds(pid) => format!("the children of {} end", name(pid)),
         Action::Unlock(pid) => format!("the kernel drops the locks of {}", name(pid)),
         Action::Wake(pid) => format!("{} ends its nap", name(pid)),

@@ -81,7 +81,8 @@ fn found(scope: &Scope, symmetric: bool) -> BTreeMap<Property, usize> {
 #[test]
 fn the_verdicts_are_the_same_with_and_without() {
     let broken = cases().into_iter().filter(|case| case.subject != "ours").map(|case| case.scope);
-    for scope in broken.chain(scopes()) {
+    let alike = |scope: &Scope| universe(scope.clone()).symmetry.size() > 1;
+    for scope in broken.chain(scopes()).filter(alike) {
         assert_eq!(found(&scope, true), found(&scope, false), "{scope:?}");
     }
 }

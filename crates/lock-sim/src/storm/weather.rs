@@ -99,6 +99,7 @@ pub(super) fn harm(world: &World, dice: &mut Dice) -> Action {
         6..=12 if world.can_return(pid) => Action::Return(pid),
         13 if running => Action::Deed(pid, Deed::Release),
         16 if running => Action::Orphan(pid),
+        15 if running && !ROBS => Action::Outlive(pid),
         17 => Action::Suspend,
         14 => {
             let hands: Vec<_> = world.hands().map(Action::Hand).collect();

@@ -248,6 +248,19 @@ fn orphans() -> Vec<Case> {
             .orphans(1)
             .pauses(1)
             .breaks("robbery", Property::WorkApart),
+        ours("owner, waiter, a tool outlives its step, 1 pause", &[owner(0, 1, true); 2])
+            .settled(2)
+            .orphans(1)
+            .pauses(1)
+            .without(Property::MutexFallsFree),
+        // The work of an owner waits for what the owner before has left. If that one ends while it
+        // waits itself, nothing holds back the next.
+        ours("a tool outlives two owners, 1 pause", &[owner(0, 1, true), OWN])
+            .settled(2)
+            .orphans(1)
+            .pauses(1)
+            .returns(1)
+            .breaks("next but one", Property::WorkApart),
         ours("2 with a renewal, 1 killed in it", &[owner(1, 0, false); 2])
             .orphans(1)
             .breaks("wedge", Property::MutexFallsFree),

@@ -85,15 +85,50 @@ impl World {
         Some(())
     }
 
-    /// What a killed process had started ends, and with it the last to have the ticket open. That
-    /// takes two moments as well: [`Self::unlock`] is the second.
+    /// The step that an owner now ends leaves a tool running.
+    pub(super) fn outlive(&mut self, pid: Pid) -> Option<()> {
+        self.budgets.orphans = self.budgets.orphans.checked_sub(1)?;
+        let process = self.process(pid).filter(|process| process.truth.stepping)?;
+        let process = Process { children: true, ..Process::clone(process) };
+        self.put(pid, process);
+        Some(())
+    }
+
+    /// An owner that has lost the lock ends while a tool of its step still runs.
+    pub(super) fn end_before_children(
+        &mut self,
+        pid: Pid,
+        process: &mut Process,
+        fate: Fate,
+        notices: &mut Vec<Notice>,
+    ) {
+        self.close_all(pid, process, notices, &[Slot::Ticket]);
+        self.is_served(pid);
+        let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;
+        let gone = Process::new(Actor::Gone(fate), process.wall, process.offset);
+        *process = Process {
+            life: Life::Orphaned,
+            round: process.round,
+            unreleased,
+            fds: process.fds,
+            children: true,
+            truth: Truth { work: process.truth.work, ..Truth::default() },
+            ..gone
+        };
+    }
+
+    /// What a process had started ends. Where that was the last to have the ticket open, its lock
+    /// falls in two moments as well: [`Self::unlock`] is the second.
     pub(super) fn end_work(&mut self, pid: Pid) -> Option<()> {
-        let orphaned = self.process(pid).filter(|process| process.life == Life::Orphaned)?;
-        let mut process = Process::clone(orphaned);
-        let ticket = process.fd(Slot::Ticket).filter(|fd| fd.write);
-        process.life = Life::Dying;
+        let parent = self.process(pid).filter(|process| process.children)?;
+        let mut process = Process::clone(parent);
         process.children = false;
-        process.truth.work = Work::None;
+        let orphaned = process.life == Life::Orphaned;
+        let ticket = process.fd(Slot::Ticket).filter(|fd| orphaned && fd.write);
+        if orphaned {
+            process.life = Life::Dying;
+            process.truth.work = Work::None;
+        }
         let maker = process.maker(pid);
         self.put(pid, process);
         self.settled_after(maker);

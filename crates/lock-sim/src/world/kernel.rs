@@ -255,7 +255,7 @@ impl Caller<'_> {
         Event::Done
     }
 
-    /// What it makes is nobody's: it is not written, and stays when its maker has ended.
+    /// What it makes has no maker: it is not written, and stays when the process has ended.
     fn open_or_create(&mut self, slot: Slot, name: Name) -> Event {
         let ino = self.files.lookup(name, self.pid).unwrap_or_else(|| {
             let ino = self.files.create(self.wall, None);

@@ -103,6 +103,7 @@ impl Action {
             | Self::Return(pid)
             | Self::Crash(pid)
             | Self::Orphan(pid)
+            | Self::Outlive(pid)
             | Self::WorkEnds(pid)
             | Self::Unlock(pid)
             | Self::SetWall(Some(pid), _) => Some(pid),

@@ -69,7 +69,9 @@ pub enum Action {
     Crash(Pid),
     /// The same, and what it has started lives on with the ticket that it has inherited.
     Orphan(Pid),
-    /// What a killed process had started ends.
+    /// An owner ends its step, and a tool that it has started there runs on with its ticket.
+    Outlive(Pid),
+    /// What a process had started ends.
     WorkEnds(Pid),
     /// The kernel drops the locks of a killed process.
     Unlock(Pid),
@@ -277,6 +279,9 @@ impl World {
         actions: &mut Vec<Action>,
     ) {
         let midway = self.files.unlinker() == Some(pid);
+        if process.children {
+            actions.push(Action::WorkEnds(pid));
+        }
         match self.call(universe, pid) {
             Some(Call::Core(effect @ Effect::Sleep { .. })) => {
                 if self.wake(process, &effect).is_some() {
@@ -297,7 +302,12 @@ impl World {
                 }
             }
             None => match &process.actor {
-                Actor::Ours(ours) if ours.is_stepping() => actions.push(Action::Step(pid)),
+                Actor::Ours(ours) if ours.is_stepping() => {
+                    actions.push(Action::Step(pid));
+                    if self.budgets.orphans > 0 && !process.children {
+                        actions.push(Action::Outlive(pid));
+                    }
+                }
                 Actor::Ours(ours) => {
                     let deeds = ours.deeds().into_iter();
                     let deeds = deeds.filter(|deed| process.may(*deed));

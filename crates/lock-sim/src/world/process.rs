@@ -45,7 +45,7 @@ pub struct Process {
     pub wall: i8,
     /// How many ticks its boot clock is off.
     pub offset: i8,
-    /// It was killed, and what it had started has inherited its ticket and goes on.
+    /// What it has started outlives its step, or has outlived it, with its ticket inherited.
     pub children: bool,
     /// What the ledger knows of it.
     pub truth: Truth,
@@ -58,7 +58,7 @@ pub enum Life {
     Running,
     /// It was killed, its files are being closed, its kernel locks still stand.
     Dying,
-    /// It was killed; its children still have its ticket open, kernel lock and all.
+    /// It has come to an end; its children still have its ticket open, kernel lock and all.
     Orphaned,
     /// It was killed.
     Dead,
@@ -270,10 +270,15 @@ impl Process {
         self.watch.is_some_and(|watch| self.fd(slot).is_some_and(|fd| fd.ino == watch.ino))
     }
 
-    /// Whether an owner may do this yet.
+    /// Whether an owner may do this yet: its first step waits for what the owner before has left,
+    /// its release for its own tools.
     #[must_use]
     pub fn may(&self, deed: Deed) -> bool {
-        deed != Deed::Step || self.truth.work != Work::Settling
+        match deed {
+            Deed::Renew => true,
+            Deed::Step => self.truth.work != Work::Settling,
+            Deed::Release => !self.children,
+        }
     }
 
     /// Whether it is `flock(1)`: no watcher is told of anything that it does.

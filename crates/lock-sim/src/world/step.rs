@@ -75,6 +75,10 @@ impl World {
                 world.budgets.orphans = world.budgets.orphans.checked_sub(1)?;
                 world.kill_process(universe, pid, Heirs::Work)?;
             }
+            Action::Outlive(pid) => {
+                world.outlive(pid)?;
+                return world.step(universe, pid, None);
+            }
             Action::WorkEnds(pid) => world.end_work(pid)?,
             Action::Unlock(pid) => {
                 world.unlock(pid)?;
@@ -261,6 +265,9 @@ impl World {
     }
 
     fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
+        if process.children {
+            return self.end_before_children(pid, process, fate, notices);
+        }
         self.close_all(pid, process, notices, &[]);
         self.is_served(pid);
         let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;

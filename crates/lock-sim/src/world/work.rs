@@ -12,12 +12,12 @@ use crate::scope::Universe;
 impl World {
     /// Whether a process that is killed now leaves children which have inherited its ticket: an
     /// owner that has not consented to be replaced has started its work when it was told that
-    /// it is owner; one that has, in its step.
+    /// it is owner; one that has, in its step, whose tools may outlive that.
     pub(super) fn leaves_work(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
         process.life == Life::Running
             && matches!(process.truth.work, Work::Underway | Work::Overruled)
             && process.fd(Slot::Ticket).is_some()
-            && (process.truth.stepping || !universe.is_preemptible(pid))
+            && (process.truth.stepping || process.children || !universe.is_preemptible(pid))
     }
 
     /// The work of an owner that has just been told that it is one. Where it has replaced an owner
@@ -58,8 +58,8 @@ impl World {
 
     /// Whether work of this process goes on.
     fn is_at_work(universe: &Universe, pid: Pid, process: &Process) -> bool {
-        let outside_a_step = process.life == Life::Running && !process.truth.stepping;
-        process.truth.work == Work::Underway && !(outside_a_step && universe.is_preemptible(pid))
+        let in_a_step = process.truth.stepping || process.children;
+        process.truth.work == Work::Underway && (in_a_step || !universe.is_preemptible(pid))
     }
 
     /// By a person's order the work of this owner does not count any more.
