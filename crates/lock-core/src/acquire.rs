@@ -212,9 +212,16 @@ impl Acquire {
         }
     }
 
-    fn signalled(mut self, sentence: Sentence, then: &Resume, event: &Event) -> Outcome {
+    fn signalled(
+        mut self,
+        context: &Context,
+        now: Now,
+        sentence: Sentence,
+        then: &Resume,
+        event: &Event,
+    ) -> Outcome {
         match sentence.sent(then.slot(), event) {
-            Ok(signalled) => self.mind.signalled(sentence, &signalled),
+            Ok(signalled) => self.mind.signalled(context, now, sentence, &signalled),
             Err(failure) => return self.quit(failure),
         }
         match then {
@@ -388,7 +395,7 @@ impl Machine for Acquire {
                 Flow::Go(vigil) => self.go(At::Vigil(vigil)),
                 Flow::Done(outcome) => self.kept_vigil(context, now, outcome),
             },
-            At::Signal { sentence, then } => self.signalled(sentence, &then, &event),
+            At::Signal { sentence, then } => self.signalled(context, now, sentence, &then, &event),
         }
     }
 }

@@ -84,9 +84,18 @@ impl Mind {
         self.observer.plan(until.since(now.mono));
     }
 
-    /// A signal was sent, or nobody could be sent one: wait and see, then try harder.
-    pub(crate) fn signalled(&mut self, sentence: Sentence, signalled: &[u32]) {
-        let mut sentence = sentence;
+    /// A signal was sent: wait and see, then try harder. If no process could be sent one, the
+    /// next look decides: they may just have ended.
+    pub(crate) fn signalled(
+        &mut self,
+        context: &Context,
+        now: Now,
+        mut sentence: Sentence,
+        signalled: &[u32],
+    ) {
+        if signalled.is_empty() {
+            sentence.until = sentence.until.min(now.mono.after(context.policy.poll));
+        }
         sentence.signalled.extend(signalled);
         self.sentence = Some(Box::new(sentence));
     }
