@@ -137,7 +137,7 @@ impl Enter {
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
             At::Prepare(prepare) => prepare.effect(context),
-            At::Touch => Effect::Touch(Slot::Ticket),
+            At::Touch => Effect::Touch(self.own.slot()),
             At::Claim(claim) | At::ClaimAgain { claim, .. } => claim.effect(context),
             At::Examine(examine) => examine.effect(),
             At::Reap(reap) => reap.effect(context),
@@ -225,11 +225,7 @@ impl Enter {
                     let until = self.stall.next_nap(context, now, Duration::MAX);
                     return self.tidy(guard, Then::Nap { until });
                 }
-                let examine = Examine::new(
-                    Role::Mutex,
-                    self.own.medium,
-                    self.own.linkable().map(|own| own.id),
-                );
+                let examine = Examine::new(Role::Mutex, self.own.medium, self.own.in_the_mutex());
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -375,7 +371,10 @@ impl Enter {
         match (outcome, then) {
             (_, Then::Fail(failure)) => Flow::Done(Err(failure)),
             // We are in the mutex all the same, and must not keep it.
-            (Err(failure), Then::Enter(inside)) => self.fail(inside.leave(), failure),
+            (Err(failure), Then::Enter(inside)) => {
+                let chores = self.own.leave_to_drop(&inside);
+                self.fail(chores, failure)
+            }
             (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
             (Ok(()), Then::Touch) => self.go(At::Touch),
