@@ -222,8 +222,7 @@ impl Enter {
             Ok(Claimed::Exists) => {
                 self.rounds += 1;
                 if self.rounds > MAX_ROUNDS {
-                    let until = self.stall.next_nap(context, now, Duration::MAX);
-                    return self.tidy(guard, Then::Nap { until });
+                    return self.rest(context, now, guard);
                 }
                 let examine = Examine::new(Role::Mutex, self.own.medium, self.own.in_the_mutex());
                 self.go(At::Examine(examine))
@@ -310,10 +309,7 @@ impl Enter {
             Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
                 self.fail(nothing, Failure::MutexHeld { holder: record })
             }
-            Ok(Reaped::Rest(_)) => {
-                let until = self.stall.next_nap(context, now, Duration::MAX);
-                self.go(At::Nap { until, guard_is_open: false })
-            }
+            Ok(Reaped::Rest(_)) => self.rest(context, now, nothing),
             Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
             Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
             Err(failure) => self.fail(nothing, failure),
@@ -348,6 +344,15 @@ impl Enter {
                 self.fail(guard, failure)
             }
         }
+    }
+
+    /// Nobody is known to be in the way for long: names change under us.
+    fn rest(mut self, context: &Context, now: Now, guard: Chores) -> Outcome {
+        if self.stall.is_past_its_limit(now) {
+            return self.fail(guard, Failure::MutexHeld { holder: None });
+        }
+        let until = self.stall.next_nap(context, now, Duration::MAX);
+        self.tidy(guard, Then::Nap { until })
     }
 
     fn fail(mut self, guard: Chores, failure: Failure) -> Outcome {
