@@ -81,7 +81,7 @@ impl Mind {
 
     /// A sleep begins that ends at this instant, at the latest.
     pub(crate) fn sleeps(&mut self, now: Now, until: Mono) {
-        self.observer.plan(until.since(now.mono));
+        self.observer.plan(now, until.since(now.mono));
     }
 
     /// A signal was sent: wait and see, then try harder. If no process could be sent one, the
@@ -104,7 +104,10 @@ impl Mind {
     pub(crate) fn mutex_patience(&self, context: &Context) -> Patience {
         let policy = &context.policy;
         match (policy.no_wait, policy.wait_limit, policy.on_timeout) {
-            (true, ..) => Patience::PerHolder(HURRIED_MUTEX_PATIENCE),
+            (true, ..) => {
+                let began = self.observer.limit_from(OnTimeout::Fail);
+                Patience::Until { began, limit: HURRIED_MUTEX_PATIENCE }
+            }
             (false, None, _) => Patience::PerHolder(Duration::MAX),
             (false, Some(limit), OnTimeout::Fail) => {
                 Patience::Until { began: self.observer.limit_from(OnTimeout::Fail), limit }

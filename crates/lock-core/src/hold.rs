@@ -272,3 +272,7 @@ impl Machine for Hold {
 #[cfg(test)]
 #[path = "hold_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod shared_tests;

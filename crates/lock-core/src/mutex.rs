@@ -137,7 +137,7 @@ impl Enter {
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
             At::Prepare(prepare) => prepare.effect(context),
-            At::Touch => Effect::Touch(Slot::Ticket),
+            At::Touch => Effect::Touch(self.own.slot()),
             At::Claim(claim) | At::ClaimAgain { claim, .. } => claim.effect(context),
             At::Examine(examine) => examine.effect(),
             At::Reap(reap) => reap.effect(context),
@@ -222,14 +222,9 @@ impl Enter {
             Ok(Claimed::Exists) => {
                 self.rounds += 1;
                 if self.rounds > MAX_ROUNDS {
-                    let until = self.stall.next_nap(context, now, Duration::MAX);
-                    return self.tidy(guard, Then::Nap { until });
+                    return self.rest(context, now, guard);
                 }
-                let examine = Examine::new(
-                    Role::Mutex,
-                    self.own.medium,
-                    self.own.linkable().map(|own| own.id),
-                );
+                let examine = Examine::new(Role::Mutex, self.own.medium, self.own.in_the_mutex());
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -314,10 +309,7 @@ impl Enter {
             Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
                 self.fail(nothing, Failure::MutexHeld { holder: record })
             }
-            Ok(Reaped::Rest(_)) => {
-                let until = self.stall.next_nap(context, now, Duration::MAX);
-                self.go(At::Nap { until, guard_is_open: false })
-            }
+            Ok(Reaped::Rest(_)) => self.rest(context, now, nothing),
             Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
             Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
             Err(failure) => self.fail(nothing, failure),
@@ -354,6 +346,15 @@ impl Enter {
         }
     }
 
+    /// Nobody is known to be in the way for long: names change under us.
+    fn rest(mut self, context: &Context, now: Now, guard: Chores) -> Outcome {
+        if self.stall.is_past_its_limit(now) {
+            return self.fail(guard, Failure::MutexHeld { holder: None });
+        }
+        let until = self.stall.next_nap(context, now, Duration::MAX);
+        self.tidy(guard, Then::Nap { until })
+    }
+
     fn fail(mut self, guard: Chores, failure: Failure) -> Outcome {
         let chores = guard.then(self.own.drop());
         self.tidy(chores, Then::Fail(failure))
@@ -375,7 +376,10 @@ impl Enter {
         match (outcome, then) {
             (_, Then::Fail(failure)) => Flow::Done(Err(failure)),
             // We are in the mutex all the same, and must not keep it.
-            (Err(failure), Then::Enter(inside)) => self.fail(inside.leave(), failure),
+            (Err(failure), Then::Enter(inside)) => {
+                let chores = self.own.leave_to_drop(&inside);
+                self.fail(chores, failure)
+            }
             (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
             (Ok(()), Then::Touch) => self.go(At::Touch),

@@ -208,7 +208,11 @@ impl Reap {
     fn failed(self, failure: Failure, outcome: Result<Reaped, Failure>) -> Outcome {
         match outcome {
             Ok(Reaped::Entered(inside)) => {
-                let chores = inside.leave();
+                // Where it is a link to the ticket, that goes with the ticket's end.
+                let chores = match self.medium.has_links() {
+                    true => inside.vacate(),
+                    false => inside.leave(),
+                };
                 self.go(At::LetGo { chores, outcome: Err(failure) })
             }
             Ok(_) => Flow::Done(Err(failure)),
