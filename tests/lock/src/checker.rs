@@ -1,11 +1,14 @@
 //! Judges a history: whether the lock kept what it promises.
 //!
-//! An ownership is *unbroken* unless another took it over while its owner lived (`Silent`,
-//! `TimedOut`). The rules:
+//! What is judged is work: an owner's section, and whatever it or its death left running that has
+//! its ticket. An ownership is *broken* if another took it over while its owner lived (`Silent`,
+//! `TimedOut`), which only a preemptible owner has agreed to. The rules:
 //!
 //! | rule | |
 //! |---|---|
-//! | `overlap` | the sections of an unbroken owner and of a later one never overlap |
+//! | `consent` | nobody is taken over while it lives that is not preemptible |
+//! | `overlap` | the work of an owner that is not broken and of a later one never overlaps |
+//! | `settle` | no later owner is at work while a child of an owner before it is, broken or not |
 //! | `order` | an unbroken owner's generation is larger than all that began before |
 //! | `step` | steps of any owners, broken or not, never overlap, and none is in progress once a later generation has begun |
 //! | `unique` | no token and no generation is given out twice; none is smaller than what was given out before |
@@ -67,7 +70,9 @@ pub fn check(sources: &[Source], circumstances: Circumstances) -> Figures {
     figures.count(sources, &sections);
     let broken = Broken::new(sources, &sections);
     figures.unique(&sections, circumstances.after);
+    figures.consent(&sections);
     figures.overlaps(&sections, &broken);
+    figures.settled(&sections);
     figures.steps(&sections);
     figures.ends(sources, &sections);
     figures.told(&sections, &broken);
@@ -103,6 +108,9 @@ impl Broken {
 
     /// Whether `section` had been broken by the time that `generation` owned the lock.
     fn had(&self, section: &Section, generation: u64) -> bool {
+        if !section.preemptible {
+            return false;
+        }
         let named = self.by.get(&section.token).is_some_and(|by| *by <= generation);
         let after = section.generation.saturating_add(1);
         named || (after <= generation && self.orphans.range(after..=generation).next().is_some())
@@ -124,7 +132,9 @@ impl Figures {
         for section in sections {
             self.last = self.last.max(section.generation);
             self.add("steps", section.steps.len());
-            self.add("children", section.children);
+            self.add("preemptible sections", usize::from(section.preemptible));
+            self.add("children", section.children.len());
+            self.add("children ended by a later owner", section.ended_children);
             self.add("losses delivered", usize::from(section.told));
             self.add("sections cut off by a kill", usize::from(section.end.is_none()));
             if let Some((reason, _)) = &section.takeover {
@@ -154,6 +164,38 @@ impl Figures {
             }
             if section.generation <= after {
                 self.violation("unique", &[section]);
+            }
+        }
+    }
+
+    /// A takeover is named by whoever made it, and its victim says what it had agreed to.
+    fn consent(&mut self, sections: &[Section]) {
+        let by_token: BTreeMap<_, _> =
+            sections.iter().map(|section| (section.token.as_str(), section)).collect();
+        for section in sections {
+            let Some((reason, Some(victim))) = &section.takeover else { continue };
+            let living = matches!(reason.as_str(), "Silent" | "TimedOut");
+            let victim = by_token.get(victim.as_str()).filter(|victim| !victim.preemptible);
+            if let Some(victim) = victim.filter(|_| living) {
+                self.violation("consent", &[victim, section]);
+            }
+        }
+    }
+
+    /// What a step has started, or a killed owner has left, is over before the next owner begins.
+    fn settled(&mut self, sections: &[Section]) {
+        let mut begun: Vec<_> = sections.iter().map(|section| (section.begin, section)).collect();
+        begun.sort_by_key(|(begin, _)| *begin);
+        for section in sections {
+            for (begin, until) in &section.children {
+                let from = begun.partition_point(|(at, _)| at < begin);
+                let during = begun.get(from..).unwrap_or_default().iter();
+                let during = during.take_while(|(at, _)| at < until);
+                let later = during.filter(|(_, other)| other.generation > section.generation);
+                let later: Vec<_> = later.map(|(_, other)| *other).collect();
+                for other in later {
+                    self.violation("settle", &[section, other]);
+                }
             }
         }
     }
@@ -253,7 +295,7 @@ impl Figures {
                 let What::Failure(reason) = &event.what else { continue };
                 let explained = match reason.as_str() {
                     // A process that is stopped in the mutex is never robbed.
-                    "MutexHeld" | "Lost" => true,
+                    "MutexHeld" | "Lost" | "TimedOut" => true,
                     "NoSpace" => circumstances.full_disk,
                     _ => false,
                 };

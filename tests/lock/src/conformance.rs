@@ -20,14 +20,16 @@
 //!   of a sleep must agree with the deadline as exactly as that allows. The random token is
 //!   taken from the first record too.
 //! * **Needs no effect**: what is in [`ALLOWED`], each with its reason, outside of machines only.
-//! * **More than one call**: `List`, `Watch`, `Sleep` and `Signal`, as `patterns` says; none of them
-//!   touches a file of the lock otherwise than to list the queue or to watch a ticket.
+//! * **More than one call**: `List`, `Watch`, `Sleep` and what asks about processes, as `patterns` and
+//!   `processes` say; none of them touches a file of the lock otherwise than to list the queue, to
+//!   watch a ticket, or to learn its inode's number.
 
 mod answer;
 mod document;
 mod mismatch;
 mod patterns;
 mod place;
+mod processes;
 mod replay;
 mod report;
 mod session;
@@ -48,9 +50,9 @@ pub use place::Place;
 pub use report::{End, Report};
 pub use setup::{ALLOWED, Allowed, Who};
 
-use crate::now_ns;
 use crate::strace::Call;
 use session::Session;
+use tape::Ahead;
 
 /// A process, and what it was to do.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Subject {
     pub policy: Policy,
     /// What it calls itself in its record.
     pub command: String,
+    /// Whether it agrees to be replaced while it lives.
+    pub preemptible: bool,
     /// Where it ran.
     pub host: Host,
     /// What it was to do with the lock, in order.
@@ -80,6 +84,8 @@ pub enum Act {
     Release,
     /// Look at it.
     Inspect,
+    /// Look which processes have it kernel-locked.
+    Holders,
     /// Look who stands in its mutex.
     Peek,
     /// Look who stands in its queue.
@@ -96,6 +102,7 @@ impl fmt::Display for Act {
             Self::Steps => f.write_str("steps"),
             Self::Release => f.write_str("release"),
             Self::Inspect => f.write_str("inspect"),
+            Self::Holders => f.write_str("holders"),
             Self::Peek => f.write_str("peek"),
             Self::Waiters => f.write_str("waiters"),
             Self::Evict(_) => f.write_str("evict"),
@@ -120,12 +127,14 @@ pub fn this_host() -> std::io::Result<Host> {
 ///
 /// When the machines do not explain it; where, and by what call.
 pub fn check(subject: &Subject, calls: &[Call]) -> Result<Report, Mismatch> {
-    Session::new(subject, calls, boot_ahead_of_wall()).run()
+    Session::new(subject, calls, ahead_of_wall()).run()
 }
 
-/// How far the boot clock is ahead of the wall clock, in microseconds.
-fn boot_ahead_of_wall() -> i64 {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Realtime);
-    let wall = tv_sec * 1_000_000 + tv_nsec / 1000;
-    i64::try_from(now_ns() / 1000).unwrap_or(i64::MAX) - wall
+fn ahead_of_wall() -> Ahead {
+    let micros = |id| {
+        let Timespec { tv_sec, tv_nsec } = clock_gettime(id);
+        tv_sec * 1_000_000 + tv_nsec / 1000
+    };
+    let wall = micros(ClockId::Realtime);
+    Ahead { boot: micros(ClockId::Boottime) - wall, mono: micros(ClockId::Monotonic) - wall }
 }

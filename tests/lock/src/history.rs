@@ -15,6 +15,8 @@ use crate::now_ns;
 /// What the name of a child's file begins with.
 pub const CHILD: &str = "child-";
 
+const PREEMPTIBLE: &str = "preemptible";
+
 /// The name of the conductor's file: whom it has killed, and when.
 pub const CONDUCTOR: &str = "conductor";
 
@@ -38,6 +40,8 @@ pub enum What {
         token: String,
         /// Why it was taken over, and from which token, if it was.
         takeover: Option<(String, Option<String>)>,
+        /// Whether it agrees to be replaced while it lives.
+        preemptible: bool,
     },
     /// It is about to let go. Written while it still owns the lock.
     End,
@@ -49,6 +53,8 @@ pub enum What {
     StepEnd,
     /// The loss of the lock was delivered to it.
     Told,
+    /// It has sent a signal to this process, which an owner before it had left.
+    Signalled(u32),
     /// It is about to rename its ticket over the lock.
     Intent,
     /// It is a child that has the ticket. A tied one dies with its parent.
@@ -182,13 +188,20 @@ impl Event {
                 let token = word()?;
                 let named = |word: String| (word != "-").then_some(word);
                 let (reason, victim) = (named(word()?), named(word()?));
-                What::Begin { token, takeover: reason.map(|reason| (reason, victim)) }
+                let preemptible = match word() {
+                    None => false,
+                    Some(word) if word == PREEMPTIBLE => true,
+                    Some(_) => return None,
+                };
+                let takeover = reason.map(|reason| (reason, victim));
+                What::Begin { token, takeover, preemptible }
             }
             "end" => What::End,
             "outcome" => What::Outcome(word()?),
             "step" => What::StepBegin,
             "stepped" => What::StepEnd,
             "told" => What::Told,
+            "signalled" => What::Signalled(word()?.parse().ok()?),
             "intent" => What::Intent,
             "child" => What::ChildBegin { tied: word()? == "tied" },
             "childless" => What::ChildEnd,
@@ -205,18 +218,20 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.at, self.generation)?;
         match &self.what {
-            What::Begin { token, takeover } => {
+            What::Begin { token, takeover, preemptible } => {
                 let (reason, victim) = match takeover {
                     Some((reason, victim)) => (reason.as_str(), victim.as_deref()),
                     None => ("-", None),
                 };
-                write!(f, "begin {token} {reason} {}", victim.unwrap_or("-"))
+                write!(f, "begin {token} {reason} {}", victim.unwrap_or("-"))?;
+                if *preemptible { write!(f, " {PREEMPTIBLE}") } else { Ok(()) }
             }
             What::End => f.write_str("end"),
             What::Outcome(outcome) => write!(f, "outcome {outcome}"),
             What::StepBegin => f.write_str("step"),
             What::StepEnd => f.write_str("stepped"),
             What::Told => f.write_str("told"),
+            What::Signalled(pid) => write!(f, "signalled {pid}"),
             What::Intent => f.write_str("intent"),
             What::ChildBegin { tied } => {
                 write!(f, "child {}", if *tied { "tied" } else { "free" })
@@ -239,6 +254,8 @@ mod tests {
     #[case("5 1 begin t - -")]
     #[case("5 2 begin u Silent t")]
     #[case("5 2 begin u Corrupt -")]
+    #[case("5 2 begin u Corrupt - preemptible")]
+    #[case("5 2 signalled 42")]
     #[case("5 2 end")]
     #[case("5 2 outcome lost")]
     #[case("5 2 step")]
@@ -263,6 +280,8 @@ mod tests {
     #[case("5 1 dance")]
     #[case("5 1 begin t")]
     #[case("5 1 end more")]
+    #[case("5 1 begin t - - willing")]
+    #[case("5 1 signalled someone")]
     fn nonsense_is_refused(#[case] line: &str) {
         assert_eq!(Event::parse(line), None);
     }

@@ -1,6 +1,6 @@
 //! Ownerships, put together from the lines of a history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::history::{Source, What};
@@ -26,8 +26,12 @@ pub struct Section {
     pub outcome: Option<String>,
     /// Its fenced steps.
     pub steps: Vec<(u64, u64)>,
-    /// How many children it had.
-    pub children: usize,
+    /// Whether it had agreed to be replaced while it lived.
+    pub preemptible: bool,
+    /// When its children worked that had the ticket.
+    pub children: Vec<(u64, u64)>,
+    /// How many of them were ended by an owner after it.
+    pub ended_children: usize,
     /// Whether a child vanished that nobody killed.
     pub endless_child: bool,
     /// Whether its loss was delivered.
@@ -38,8 +42,9 @@ pub struct Section {
 
 impl fmt::Display for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, generation, token, begin, end, until, .. } = self;
-        write!(f, "{source}: generation {generation} token {token} begin {begin} ")?;
+        let Self { source, generation, token, begin, end, until, preemptible, .. } = self;
+        let kind = if *preemptible { "preemptible " } else { "" };
+        write!(f, "{source}: {kind}generation {generation} token {token} begin {begin} ")?;
         match end {
             Some(end) => write!(f, "end {end}")?,
             None => write!(f, "killed")?,
@@ -51,7 +56,12 @@ impl fmt::Display for Section {
         if let Some(outcome) = &self.outcome {
             write!(f, " outcome {outcome}")?;
         }
-        self.steps.iter().try_for_each(|(begin, until)| write!(f, " step {begin}-{until}"))
+        let mut spans = self.steps.iter().map(|span| ("step", span));
+        let children = self.children.iter().map(|span| ("child", span));
+        spans
+            .by_ref()
+            .chain(children)
+            .try_for_each(|(what, (begin, until))| write!(f, " {what} {begin}-{until}"))
     }
 }
 
@@ -62,12 +72,15 @@ pub(super) fn collect(sources: &[Source]) -> Vec<Section> {
     for section in &mut sections {
         by_generation.entry(section.generation).or_default().push(section);
     }
+    let signalled: BTreeSet<_> = sources.iter().flat_map(signalled).collect();
     for source in sources {
         if let Some((generation, child)) = children(source) {
+            let is_ended = child.endless && pid(source).is_some_and(|pid| signalled.contains(&pid));
             for section in by_generation.get_mut(&generation).into_iter().flatten() {
-                section.children += 1;
+                section.children.push((child.begin, child.until));
+                section.ended_children += usize::from(is_ended);
                 section.until = section.until.max(child.until);
-                section.endless_child |= child.endless;
+                section.endless_child |= child.endless && !is_ended;
             }
         }
     }
@@ -81,7 +94,7 @@ fn of(source: &Source) -> Vec<Section> {
     // What a killed process was at lasted until the kill was sent, and no shorter.
     let cut = source.killed.unwrap_or(0);
     for event in &source.events {
-        if let What::Begin { token, takeover } = &event.what {
+        if let What::Begin { token, takeover, preemptible } = &event.what {
             sections.push(Section {
                 source: source.name.clone(),
                 generation: event.generation,
@@ -89,6 +102,7 @@ fn of(source: &Source) -> Vec<Section> {
                 begin: event.at,
                 until: event.at.max(cut),
                 takeover: takeover.clone(),
+                preemptible: *preemptible,
                 killed: source.killed.is_some(),
                 ..Section::default()
             });
@@ -115,6 +129,7 @@ fn of(source: &Source) -> Vec<Section> {
 }
 
 struct Child {
+    begin: u64,
     until: u64,
     endless: bool,
 }
@@ -126,5 +141,19 @@ fn children(source: &Source) -> Option<(u64, Child)> {
     let end = events.find(|event| event.what == What::ChildEnd);
     let tied = begin.what == What::ChildBegin { tied: true };
     let until = end.map_or(begin.at, |event| event.at);
-    Some((begin.generation, Child { until, endless: end.is_none() && !tied }))
+    let endless = end.is_none() && !tied;
+    Some((begin.generation, Child { begin: begin.at, until, endless }))
+}
+
+/// Whom this process has sent a signal.
+fn signalled(source: &Source) -> impl Iterator<Item = u32> {
+    source.events.iter().filter_map(|event| match event.what {
+        What::Signalled(pid) => Some(pid),
+        _ => None,
+    })
+}
+
+/// The process that a child's file is named after, behind its generation.
+fn pid(source: &Source) -> Option<u32> {
+    source.name.rsplit('-').next()?.parse().ok()
 }

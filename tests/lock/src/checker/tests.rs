@@ -30,20 +30,20 @@ const A: &str = "a: 10 1 begin ta - -; 20 1 end; 21 1 outcome released";
     "b: 16 2 begin tb OwnerDied ta; 30 2 end; 31 2 outcome released",
 ])]
 #[case::broken_alive_and_told(&[
-    "a: 10 1 begin ta - -; 40 1 end; 41 1 told; 42 1 outcome lost",
+    "a: 10 1 begin ta - - preemptible; 40 1 end; 41 1 told; 42 1 outcome lost",
     "b: 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released",
 ])]
 #[case::broken_before_it_could_say_that_it_owns(&[
-    "a: 28 1 begin ta - -; 40 1 end; 42 1 outcome lost",
+    "a: 28 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost",
     "b: 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released",
 ])]
 #[case::broken_by_one_that_was_killed_at_once(&[
-    "a: 10 1 begin ta - -; 40 1 end; 42 1 outcome lost",
+    "a: 10 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost",
     "b: 22 2 intent", "conductor: 24 0 killed b; 25 0 reaped b",
     "c: 26 3 begin tc OwnerDied tb; 30 3 end; 31 3 outcome released",
 ])]
 #[case::steps_before_the_takeover(&[
-    "a: 10 1 begin ta - -; 12 1 step; 14 1 stepped; 40 1 end; 42 1 outcome lost",
+    "a: 10 1 begin ta - - preemptible; 12 1 step; 14 1 stepped; 40 1 end; 42 1 outcome lost",
     "b: 25 2 begin tb TimedOut ta; 26 2 step; 27 2 stepped; 30 2 end; 31 2 outcome released",
 ])]
 #[case::a_child_that_outlives_its_parent(&[
@@ -54,6 +54,10 @@ const A: &str = "a: 10 1 begin ta - -; 20 1 end; 21 1 outcome released";
 #[case::a_child_that_dies_with_its_parent(&[
     "a: 10 1 begin ta - -", "conductor: 15 0 killed a; 16 0 reaped a",
     "child-1: 12 1 child tied", "b: 17 2 begin tb OwnerDied ta; 30 2 end",
+])]
+#[case::a_child_that_a_later_owner_ended(&[
+    "a: 10 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost", "child-1-7: 12 1 child free",
+    "b: 24 2 signalled 7; 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released",
 ])]
 fn good_histories_are_accepted(#[case] files: &[&str]) {
     let figures = judged(files, Circumstances::default());
@@ -78,7 +82,7 @@ fn good_histories_are_accepted(#[case] files: &[&str]) {
       "b: 25 2 begin tb OwnerDied ta; 30 2 end"], "overlap",
 )]
 #[case::overlap_before_the_takeover_that_is_named(
-    &["a: 10 1 begin ta - -; 40 1 end; 42 1 outcome lost",
+    &["a: 10 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost",
       "b: 15 2 begin tb - -; 18 2 end", "c: 20 3 begin tc Silent ta; 25 3 end"], "overlap",
 )]
 #[case::generation_back(
@@ -91,16 +95,34 @@ fn good_histories_are_accepted(#[case] files: &[&str]) {
     &["a: 10 1 begin ta - -; 20 1 end", "b: 25 2 begin ta - -; 30 2 end"], "unique",
 )]
 #[case::step_after_takeover(
-    &["a: 10 1 begin ta - -; 27 1 step; 28 1 stepped; 40 1 end; 42 1 outcome lost",
+    &["a: 10 1 begin ta - - preemptible; 27 1 step; 28 1 stepped; 40 1 end; 42 1 outcome lost",
       "b: 25 2 begin tb Silent ta; 30 2 end"], "step",
 )]
 #[case::step_across_a_takeover(
-    &["a: 10 1 begin ta - -; 24 1 step; 26 1 stepped; 40 1 end; 42 1 outcome lost",
+    &["a: 10 1 begin ta - - preemptible; 24 1 step; 26 1 stepped; 40 1 end; 42 1 outcome lost",
       "b: 25 2 begin tb Silent ta; 30 2 end"], "step",
 )]
 #[case::steps_that_interleave(
-    &["a: 10 1 begin ta - -; 20 1 step; 24 1 stepped; 40 1 end; 42 1 outcome lost",
+    &["a: 10 1 begin ta - - preemptible; 20 1 step; 24 1 stepped; 40 1 end; 42 1 outcome lost",
       "b: 25 2 begin tb Silent ta; 23 2 step; 24 2 stepped; 30 2 end"], "step",
+)]
+#[case::broken_without_consent(
+    &["a: 10 1 begin ta - -; 40 1 end; 42 1 outcome lost",
+      "b: 25 2 begin tb Silent ta; 30 2 end"], "consent",
+)]
+#[case::overlap_without_consent(
+    &["a: 10 1 begin ta - -; 40 1 end; 42 1 outcome lost",
+      "b: 25 2 begin tb Silent ta; 30 2 end"], "overlap",
+)]
+#[case::left_running_by_one_that_was_killed(
+    &["a: 10 1 begin ta - -", "conductor: 15 0 killed a; 16 0 reaped a",
+      "child-1-7: 12 1 child free; 29 1 childless",
+      "b: 25 2 begin tb OwnerDied ta; 30 2 end"], "settle",
+)]
+#[case::left_running_by_one_that_was_broken(
+    &["a: 10 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost",
+      "child-1-7: 12 1 child free; 29 1 childless",
+      "b: 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released"], "settle",
 )]
 #[case::killed_in_a_step_that_another_enters(
     &["a: 10 1 begin ta - -; 12 1 step", "conductor: 18 0 killed a; 19 0 reaped a",
@@ -139,7 +161,7 @@ fn a_full_disk_explains_that_there_is_no_space() {
 fn what_there_was_is_counted() {
     let figures = judged(
         &[
-            "a: 10 1 begin ta - -; 12 1 step; 14 1 stepped; 40 1 end; 41 1 told; 42 1 outcome lost",
+            "a: 10 1 begin ta - - preemptible; 12 1 step; 14 1 stepped; 40 1 end; 41 1 told; 42 1 outcome lost",
             "b: 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released",
         ],
         Circumstances::default(),

@@ -61,6 +61,17 @@ fn returned(effect: &Effect, call: &Call, trust: Trust) -> Option<Event> {
     })
 }
 
+/// The inode that a `stat` structure is about.
+pub(crate) fn inode(structure: &str) -> Option<(u64, u64)> {
+    let number = field(structure, "st_ino")?.parse().ok()?;
+    Some((device(field(structure, "st_dev")?)?, number))
+}
+
+/// The event that an error is which a machine has no other use for.
+pub(crate) fn refusal(error: &str) -> Option<Event> {
+    number(error).map(|number| Event::Failed(Errno(number)))
+}
+
 /// The names that are numbers; nothing if one is not understood.
 fn numbers(list: &str) -> Option<Vec<u64>> {
     let name = |entry| String::from_utf8(text(field(entry, "d_name")?)?).ok();
@@ -108,7 +119,7 @@ fn failed(effect: &Effect, error: &str) -> Option<Event> {
         }
         (Effect::Create(..) | Effect::Open { .. }, "ELOOP") => Event::Symlink,
         (Effect::Lock(..), "EAGAIN") => Event::Busy,
-        (Effect::Lock(..), "EOPNOTSUPP" | "ENOSYS" | "ENOLCK" | "EINVAL")
+        (Effect::Lock(..), "EOPNOTSUPP" | "ENOSYS" | "EINVAL")
         | (Effect::Link(..), "EPERM" | "EOPNOTSUPP" | "ENOSYS")
         | (Effect::CreateAnonymous(_), "EOPNOTSUPP" | "EISDIR" | "EINVAL" | "ENOSYS" | "EPERM") => {
             Event::Unsupported
@@ -119,7 +130,7 @@ fn failed(effect: &Effect, error: &str) -> Option<Event> {
 
 /// The number of an error that a call on a file can end with.
 fn number(error: &str) -> Option<i32> {
-    const ERRORS: [(&str, Os); 26] = [
+    const ERRORS: [(&str, Os); 27] = [
         ("EACCES", Os::ACCESS),
         ("EAGAIN", Os::AGAIN),
         ("EBADF", Os::BADF),
@@ -144,6 +155,7 @@ fn number(error: &str) -> Option<i32> {
         ("EOPNOTSUPP", Os::OPNOTSUPP),
         ("EPERM", Os::PERM),
         ("EROFS", Os::ROFS),
+        ("ESRCH", Os::SRCH),
         ("ESTALE", Os::STALE),
         ("ETXTBSY", Os::TXTBSY),
     ];

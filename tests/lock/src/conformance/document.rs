@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use camino::Utf8Path;
 use lock_core::effect::{Effect, Name, Share, Signal, Slot};
-use lock_core::record::Token;
-use lock_core::time::Boot;
+use lock_core::record::{Birth, Token};
+use lock_core::time::Mono;
 
 use super::mismatch::Pair;
 use super::place::{Place, Role};
@@ -114,8 +114,11 @@ pub fn effects() -> String {
     let several = [
         Effect::List(Slot::Queue),
         Effect::Watch(slot),
-        Effect::Sleep { until: Boot(0) },
-        Effect::Signal { pid: 1, since: Boot(0), signal: Signal::Term },
+        Effect::Sleep { until: Mono(0) },
+        Effect::AskProcess { pid: 1, birth: Birth::default() },
+        Effect::AskCgroup(String::new()),
+        Effect::ListHolders(Slot::Judged),
+        Effect::Signal { slot: Slot::Judged, first: 1, spared: false, signal: Signal::Term },
     ];
     for (effect, calls) in several.into_iter().zip(super::patterns::CALLS) {
         let _ = writeln!(table, "| `{effect}` | {calls} |");

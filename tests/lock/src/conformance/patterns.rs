@@ -1,8 +1,9 @@
-//! The effects that are more than one call. None of these calls is on a path of the lock, nor on
-//! one of its files, except those that list the queue and the one that has a file watched.
+//! Listing, watching and sleeping are more than one call each. None of these calls is on a path of
+//! the lock, nor on one of its files, except those that list the queue and the one that has a
+//! file watched.
 
-use lock_core::effect::{Effect, Errno, Event, Wake};
-use lock_core::time::Boot;
+use lock_core::effect::{Effect, Event, Wake};
+use lock_core::time::Mono;
 
 use super::mismatch::{Mismatch, What};
 use super::replay::Replay;
@@ -10,14 +11,17 @@ use super::setup;
 use super::tape::DRIFT_MS;
 use crate::strace::{Call, Outcome, descriptor, elements, field, text};
 
-/// The calls that `List`, `Watch`, `Sleep` and `Signal` are, for people.
-pub(super) const CALLS: [&str; 4] = [
+/// The calls that each of them is, for people, in the order of the table.
+pub(super) const CALLS: [&str; 7] = [
     "`getdents64`, again and again until there is nothing more",
     "the first time `inotify_init1`; then `inotify_add_watch` on the open file",
     "`ppoll`; when woken, and where it can be cancelled, `ppoll` at once for whether it was; \
      else `read` of the watch's news, and again should there be more",
-    "`pidfd_open`; a look at the process's age in `/proc`; `pidfd_send_signal`, unless it is \
-     younger than the ownership; `close`",
+    "`pidfd_open`, `close`; then its state and age in `/proc`",
+    "`/proc/self/mountinfo`; `openat2` of `cgroup.events` below the cgroup mount",
+    "`fstat`, for the inode's number; then, in `/proc`, the descriptors of every process",
+    "the same; then for each holder `pidfd_open`, its namespace, user and descriptors in `/proc`, \
+     and `pidfd_send_signal` if all of them fit",
 ];
 
 impl<'a> Replay<'_, 'a> {
@@ -48,7 +52,7 @@ impl<'a> Replay<'_, 'a> {
         Ok(event)
     }
 
-    pub(super) fn sleep(&mut self, effect: &Effect, until: Boot) -> Result<Event, Mismatch> {
+    pub(super) fn sleep(&mut self, effect: &Effect, until: Mono) -> Result<Event, Mismatch> {
         self.skip_what_the_caller_does();
         let before = self.tape.window(self.thread).from;
         let wanted = "ppoll(the cancel, if it can be, and the news, if there is a watch; until)";
@@ -125,13 +129,13 @@ impl<'a> Replay<'_, 'a> {
     }
 
     /// The limit must be what is left until the deadline, as near as the clocks are known.
-    fn check_limit(&self, sleeps: &Call, until: Boot) -> Result<(), Mismatch> {
+    fn check_limit(&self, sleeps: &Call, until: Mono) -> Result<(), Mismatch> {
         let limit = field(sleeps.arg(2), "tv_sec").zip(field(sleeps.arg(2), "tv_nsec"));
         let limit = limit.and_then(|(seconds, nanos)| {
             let (seconds, nanos): (u64, u64) = (seconds.parse().ok()?, nanos.parse().ok()?);
             Some(seconds * 1000 + nanos / 1_000_000)
         });
-        let began = self.tape.now(sleeps.began).boot.0;
+        let began = self.tape.now(sleeps.began).mono.0;
         let slack = self.slack + DRIFT_MS;
         let fits = limit.is_some_and(|limit| {
             let end = began + limit;
@@ -141,46 +145,11 @@ impl<'a> Replay<'_, 'a> {
         fits.then_some(()).ok_or_else(|| self.mismatch(What::Limit(sleeps.clone(), left)))
     }
 
-    pub(super) fn signal(&mut self, effect: &Effect, pid: u32) -> Result<Event, Mismatch> {
-        let open = self.expect_named(effect, "pidfd_open", &format!("pidfd_open({pid}, 0)"))?;
-        let Some(process) = open.opened() else {
-            return self.outcome_of_signal(open);
-        };
-        let stat = format!("/proc/{pid}/stat");
-        let looks_at = |call: &&Call| {
-            call.arguments.contains(&format!("\"{stat}\""))
-                || descriptor(call.arg(0)).is_some_and(|file| file.path == stat)
-        };
-        while let Some(call) = self.tape.peek(self.thread).filter(looks_at) {
-            self.play(effect, call);
-        }
-        let event = match self.next_is("pidfd_send_signal") {
-            Some(call) => {
-                self.play(effect, call);
-                self.outcome_of_signal(call)?
-            }
-            None => Event::Absent,
-        };
-        let close = self.expect_named(effect, "close", "close(pidfd)")?;
-        let closes = descriptor(close.arg(0)).and_then(|file| file.number);
-        let closes = closes == process.number;
-        closes.then_some(event).ok_or_else(|| self.another(effect, "close(pidfd)"))
-    }
-
-    fn outcome_of_signal(&self, call: &Call) -> Result<Event, Mismatch> {
-        match &call.outcome {
-            Outcome::Returned(_) => Ok(Event::Done),
-            Outcome::Failed(error) if error == "ESRCH" => Ok(Event::Absent),
-            Outcome::Failed(error) if error == "EPERM" => Ok(Event::Failed(Errno(1))),
-            _ => Err(self.mismatch(What::Outcome(call.clone()))),
-        }
-    }
-
-    fn next_is(&self, name: &str) -> Option<&'a Call> {
+    pub(super) fn next_is(&self, name: &str) -> Option<&'a Call> {
         self.tape.peek(self.thread).filter(|call| call.name == name)
     }
 
-    fn expect_named(
+    pub(super) fn expect_named(
         &mut self,
         effect: &Effect,
         name: &str,

@@ -160,6 +160,11 @@ impl Files {
         self.roles.remove(&number);
     }
 
+    /// Whether a machine has this open.
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.roles.values().any(|role| *role == Role::Slot(slot))
+    }
+
     pub(crate) fn lock(&mut self, slot: Slot) {
         self.locked.insert(slot);
     }

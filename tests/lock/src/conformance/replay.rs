@@ -64,7 +64,7 @@ impl<'a> Replay<'_, 'a> {
     ) -> Flow<M, T> {
         let written = self.tape.records(self.thread).next().and_then(|record| {
             let renewed = record.detail.as_ref()?.renewed;
-            Some(Now { wall: record.stamp, boot: renewed })
+            Some(self.tape.read(record.stamp, renewed))
         });
         self.slack += window.to.saturating_sub(window.from) / 1000 + 1;
         let written = written.filter(|now| self.tape.shows(window, *now));
@@ -102,7 +102,10 @@ impl<'a> Replay<'_, 'a> {
     fn answer(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
         match effect {
             Effect::Sleep { until } => self.sleep(effect, *until),
-            Effect::Signal { pid, .. } => self.signal(effect, *pid),
+            Effect::AskProcess { pid, birth } => self.ask_process(effect, *pid, *birth),
+            Effect::AskCgroup(_) => self.ask_cgroup(effect),
+            Effect::ListHolders(_) => self.list_holders(effect),
+            Effect::Signal { signal, .. } => self.signal(effect, *signal),
             Effect::Watch(_) => self.watch(effect),
             Effect::List(_) => self.list(effect),
             effect => self.one_call(effect),
@@ -165,7 +168,7 @@ impl<'a> Replay<'_, 'a> {
         }
     }
 
-    fn wanted(&self, effect: &Effect) -> String {
+    pub(crate) fn wanted(&self, effect: &Effect) -> String {
         words::wanted(effect, self.place, &self.context.token)
     }
 

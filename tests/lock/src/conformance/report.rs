@@ -5,7 +5,7 @@ use std::fmt;
 use lock_core::machine::{Failure, Reason};
 use lock_core::record::Record;
 use lock_core::snapshot::Snapshot;
-use lock_core::{Acquired, Evicted, Glimpse, Held};
+use lock_core::{Acquired, Evicted, Glimpse, Held, Settled};
 
 use super::mismatch::Pair;
 
@@ -25,6 +25,8 @@ pub struct Report {
 pub enum End {
     /// An acquire.
     Acquired(Result<Acquired, Failure>),
+    /// The wait for what an owner has left that was taken over from.
+    Settled(Result<Settled, Failure>),
     /// A renewal, a step, a release.
     Held(Result<Held, Failure>),
     /// The way out of a step.
@@ -33,6 +35,8 @@ pub enum End {
     Glanced(Glimpse),
     /// A look.
     Inspected(Result<Snapshot, Failure>),
+    /// A look at who has it kernel-locked: how many processes.
+    Holders(usize),
     /// A look at the mutex.
     Peeked(Option<Record>),
     /// A look at the queue: how many stand there.
@@ -74,16 +78,22 @@ impl fmt::Display for End {
             Self::Held(Ok(Held::Lost { to: None })) => f.write_str("lost to nobody"),
             Self::Left(Ok(())) => f.write_str("stepped"),
             Self::Glanced(Glimpse::Named) => f.write_str("named"),
-            Self::Glanced(Glimpse::Nameless) => f.write_str("nameless"),
+            Self::Glanced(Glimpse::Replaced) => f.write_str("replaced"),
+            Self::Settled(Ok(Settled::Quiet)) => f.write_str("settled"),
+            Self::Settled(Ok(Settled::Running { .. })) => f.write_str("not settled"),
             Self::Inspected(Ok(Snapshot::Absent)) => f.write_str("free"),
             Self::Inspected(Ok(Snapshot::Present(seen))) => write!(f, "kernel {:?}", seen.kernel),
+            Self::Holders(count) => write!(f, "{count} holders"),
             Self::Waiters(count) => write!(f, "{count} in the queue"),
             Self::Peeked(None) => f.write_str("nobody in the mutex"),
             Self::Peeked(Some(_)) => f.write_str("someone in the mutex"),
             Self::Evicted(Ok(Evicted::Done(_))) => f.write_str("evicted"),
             Self::Evicted(Ok(Evicted::WasFree)) => f.write_str("was free"),
             Self::Evicted(Ok(Evicted::Other(_))) => f.write_str("left to another"),
+            Self::Evicted(Ok(Evicted::Living(_))) => f.write_str("left to its living owner"),
+            Self::Evicted(Ok(Evicted::Unbreakable(_))) => f.write_str("left to a stranger"),
             Self::Acquired(Err(failure))
+            | Self::Settled(Err(failure))
             | Self::Held(Err(failure))
             | Self::Left(Err(failure))
             | Self::Inspected(Err(failure))

@@ -5,26 +5,34 @@
 //! told by their first call, for they come when their time has come.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use lock_core::effect::Slot;
-use lock_core::machine::{Context, Failure, Machine, Medium, Ownership};
+use lock_core::effect::{Effect, Event, Name, Slot};
+use lock_core::machine::{Context, Failure, Machine, Medium, Ownership, Takeover};
 use lock_core::record::{Generation, Token};
 use lock_core::time::Now;
-use lock_core::{Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect, Peek, Waiters};
+use lock_core::{
+    Acquire, Chores, Evict, Glance, Glimpse, Held, Hold, Inspect, Peek, Settle, Settled, Waiters,
+};
 
 use super::answer::Trust;
 use super::mismatch::{Mismatch, What};
 use super::place::{Files, Place};
+use super::processes;
 use super::replay::Replay;
 use super::report::{End, Report};
 use super::setup::{self, Who};
-use super::tape::{Tape, record};
+use super::tape::{Ahead, Tape, record};
 use super::words;
 use super::{Act, Subject};
 use crate::strace::{self, Call};
 
 const NEW_OWNERS: &[Slot] = &[Slot::Ticket, Slot::Ahead, Slot::Judged];
 const OWNERS: &[Slot] = &[Slot::Ticket];
+/// What a new owner announces while it waits for what the last one has started, and how much
+/// longer than its longest wait.
+const SETTLING: &str = "waiting for what the last owner has started";
+const MARGIN: Duration = Duration::from_secs(10);
 const STEPPERS: &[Slot] = &[Slot::Ticket, Slot::Mutex, Slot::Reclaim, Slot::Ahead, Slot::Judged];
 
 /// A process as far as it has been explained.
@@ -38,15 +46,15 @@ pub(crate) struct Session<'a> {
     ownership: Option<Ownership>,
     /// The way out of a step, and the thread that is in it.
     leave: Option<(u32, Chores)>,
-    /// Its ticket has lost its name, and the next renewal must say so.
-    nameless: bool,
+    /// The lock is not its ticket any more, and the next renewal must say so.
+    replaced: bool,
     /// The directory has been opened anew once, as an acquire does when it is gone.
     reopened: bool,
     report: Report,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(subject: &Subject, calls: &'a [Call], ahead: i64) -> Self {
+    pub(crate) fn new(subject: &Subject, calls: &'a [Call], ahead: Ahead) -> Self {
         let place = Place::new(&subject.lock);
         let tape = Tape::new(calls, &place, ahead);
         let context = Context {
@@ -54,7 +62,9 @@ impl<'a> Session<'a> {
             here: subject.host.clone(),
             pid: tape.process(),
             token: unknown(),
+            birth: processes::birth(calls),
             command: subject.command.clone(),
+            preemptible: subject.preemptible,
             medium: Medium::Anonymous,
         };
         Self {
@@ -66,7 +76,7 @@ impl<'a> Session<'a> {
             context,
             ownership: None,
             leave: None,
-            nameless: false,
+            replaced: false,
             reopened: false,
             report: Report::default(),
         }
@@ -91,7 +101,7 @@ impl<'a> Session<'a> {
             (Some(act), ..) => Err(self.mismatch(What::Undone(act.to_string()))),
             (_, Some(_), _) => Err(self.mismatch(What::Undone("the end of the step".to_owned()))),
             (.., false) => Err(self.mismatch(What::LeftOpen(left))),
-            _ if self.nameless => Err(self.mismatch(What::NotRenewed)),
+            _ if self.replaced => Err(self.mismatch(What::NotRenewed)),
             _ => Ok(self.report),
         }
     }
@@ -107,6 +117,11 @@ impl<'a> Session<'a> {
             return false;
         };
         self.trust = setup::remember(allowed, call, &mut self.files).or(self.trust);
+        if allowed.shares_ticket()
+            && let Some(ownership) = &mut self.ownership
+        {
+            ownership.shared = true;
+        }
         self.report.set_up.push((seen, allowed.reason));
         true
     }
@@ -126,52 +141,65 @@ impl<'a> Session<'a> {
             self.report.ends.push(End::Left(left));
             return self.let_go_but(OWNERS, thread);
         }
-        match self.next_act(thread) {
+        if self.acts.front() == Some(&Act::Steps)
+            && let Some((label, quiet)) = self.step_ahead(thread)
+        {
+            return self.step(thread, &label, quiet);
+        }
+        match self.next_act() {
             Some(Act::Acquire) => self.acquire(thread),
-            Some(Act::Inspect) => self.inspect(thread),
+            Some(Act::Inspect) => self.inspect(thread, false),
+            Some(Act::Holders) => self.inspect(thread, true),
             Some(Act::Peek) => self.peek(thread),
             Some(Act::Waiters) => self.waiters(thread),
             Some(Act::Evict(only)) => self.evict(thread, only),
-            Some(Act::Step(label)) => self.hold("step", thread, |context, now, ownership| {
-                Hold::step(context, now, ownership, &label)
-            }),
+            Some(Act::Step(label)) => self.step(thread, &label, Duration::ZERO),
             Some(Act::Release) => self.hold("release", thread, Hold::release),
             Some(Act::Steps) | None => Err(self.unasked(first)),
         }
     }
 
     /// What comes next of what it was to do.
-    fn next_act(&mut self, thread: u32) -> Option<Act> {
+    fn next_act(&mut self) -> Option<Act> {
         if self.acts.front() == Some(&Act::Steps) {
-            if let Some(label) = self.step_ahead(thread) {
-                return Some(Act::Step(label));
-            }
             self.acts.pop_front();
         }
         self.acts.pop_front()
     }
 
-    /// The name of the step that a thread is about to take, if it is not about to release: a
-    /// step writes before anything is unlinked.
-    fn step_ahead(&self, thread: u32) -> Option<String> {
-        let mut ahead = self.tape.rest(thread).take_while(|call| call.name != "unlinkat");
-        let record = ahead.find_map(record)?;
-        record.detail.map(|detail| detail.progress.phrase)
+    /// The step that a thread is about to take and the quiet that it announces, if it is not about
+    /// to release: a step writes before anything is unlinked. What has no generation is no owner's
+    /// record, but its mutex's.
+    fn step_ahead(&self, thread: u32) -> Option<(String, Duration)> {
+        let ahead = self.tape.rest(thread).take_while(|call| call.name != "unlinkat");
+        let details = ahead.filter_map(|call| record(call)?.detail);
+        let detail = details.into_iter().find(|detail| detail.generation > Generation(0))?;
+        Some((detail.progress.phrase, detail.terms.quiet))
+    }
+
+    fn step(&mut self, thread: u32, label: &str, quiet: Duration) -> Result<(), Mismatch> {
+        self.hold("step", thread, |context, now, ownership| {
+            Hold::step(context, now, ownership, label, quiet)
+        })
     }
 
     /// What the keeper does of itself: a glance at the ticket, or a renewal.
     fn keeper(&mut self, thread: u32, first: &Call) -> Result<(), Mismatch> {
         let seen = words::seen(first, &self.place, &self.files);
+        let Some(ticket) = self.ownership.as_ref().map(|ownership| ownership.ticket) else {
+            return Err(self.unasked(first));
+        };
+        let looks = words::wanted(&Effect::Look(Name::Lock), &self.place, &self.context.token);
         let glance = match seen.as_str() {
-            seen if seen.starts_with("inotify_add_watch(") => Glance::first(),
-            "fstat(ticket)" => Glance::again(),
+            seen if seen.starts_with("inotify_add_watch(") => Glance::first(ticket),
+            seen if seen == looks => Glance::again(ticket),
             _ => return self.hold("renew", thread, Hold::renew),
         };
-        if self.nameless {
+        if self.replaced {
             return Err(self.mismatch(What::NotRenewed));
         }
         let glimpse = self.replay("glance", thread, |_| glance.clone())?;
-        self.nameless = glimpse == Glimpse::Nameless;
+        self.replaced = glimpse == Glimpse::Replaced;
         self.report.ends.push(End::Glanced(glimpse));
         Ok(())
     }
@@ -190,15 +218,59 @@ impl<'a> Session<'a> {
         if let Ok(acquired) = &outcome {
             self.ownership = Some(acquired.ownership.clone());
         }
+        let takeover = outcome.as_ref().ok().and_then(|acquired| acquired.takeover.clone());
         self.report.ends.push(End::Acquired(outcome));
+        match takeover {
+            Some(takeover) if takeover.is_held => self.settle(thread, &takeover),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever takes over from a preemptible owner waits for what that one has started, and says so
+    /// in a step if it is preemptible itself. Else it gives the lock up again.
+    fn settle(&mut self, thread: u32, takeover: &Takeover) -> Result<(), Mismatch> {
+        let begins = self.tape.now(self.tape.window(thread).from);
+        let Some(settle) = Settle::after(takeover, begins) else { return Ok(()) };
+        if self.context.preemptible {
+            self.wind_on(thread);
+            let quiet = takeover.in_flight + self.context.policy.grace * 2 + MARGIN;
+            self.step(thread, SETTLING, quiet)?;
+            if let Some((_, leave)) = self.leave.take() {
+                let left = self.replay("step's end", thread, |_| leave.clone())?;
+                self.report.ends.push(End::Left(left));
+                self.let_go_but(NEW_OWNERS, thread)?;
+            }
+        }
+        self.wind_on(thread);
+        let settled = self.replay("settle", thread, |_| settle.clone())?;
+        if settled != Ok(Settled::Quiet) {
+            self.acts.push_front(Act::Release);
+        }
+        self.report.ends.push(End::Settled(settled));
         Ok(())
     }
 
-    fn inspect(&mut self, thread: u32) -> Result<(), Mismatch> {
+    /// To the thread's next call on the lock.
+    fn wind_on(&mut self, thread: u32) {
+        let next = self.tape.rest(thread).find(|call| self.tape.concerns(call));
+        if let Some(next) = next {
+            self.tape.wind_to(next);
+        }
+    }
+
+    fn inspect(&mut self, thread: u32, holders: bool) -> Result<(), Mismatch> {
         self.begin(thread);
         let context = self.context.clone();
         let outcome = self.replay("inspect", thread, |_| Inspect::new(&context))?;
         self.report.ends.push(End::Inspected(outcome));
+        if holders && self.files.has(Slot::Judged) {
+            let effect = Effect::ListHolders(Slot::Judged);
+            let (trust, context) = self.replayable()?;
+            let found = self.replay_in("holders", thread, trust, &context).list_holders(&effect)?;
+            if let Event::Holders(pids) = found {
+                self.report.ends.push(End::Holders(pids.len()));
+            }
+        }
         self.let_go_but(&[], thread)
     }
 
@@ -238,7 +310,7 @@ impl<'a> Session<'a> {
             ));
         };
         let outcome = self.replay(what, thread, |now| make(&context, now, ownership.clone()))?;
-        self.nameless = false;
+        self.replaced = false;
         let kept = match &outcome {
             Ok(Held::Renewed(ownership)) => {
                 self.ownership = Some(ownership.clone());
@@ -288,22 +360,34 @@ impl<'a> Session<'a> {
         thread: u32,
         make: impl Fn(Now) -> M,
     ) -> Result<M::Output, Mismatch> {
-        let Some(trust) = self.trust else {
-            return Err(self.mismatch(What::NoDirectory));
-        };
-        let mut replay = Replay {
+        let (trust, context) = self.replayable()?;
+        self.replay_in(what, thread, trust, &context).run(make)
+    }
+
+    fn replayable(&self) -> Result<(Trust, Context), Mismatch> {
+        let trust = self.trust.ok_or_else(|| self.mismatch(What::NoDirectory))?;
+        Ok((trust, self.context.clone()))
+    }
+
+    fn replay_in<'r>(
+        &'r mut self,
+        what: &'static str,
+        thread: u32,
+        trust: Trust,
+        context: &'r Context,
+    ) -> Replay<'r, 'a> {
+        Replay {
             tape: &mut self.tape,
             place: &self.place,
             files: &mut self.files,
-            context: &self.context,
+            context,
             trust,
             thread,
             what,
             pairs: &mut self.report.pairs,
             slack: 0,
             watches: false,
-        };
-        replay.run(make)
+        }
     }
 
     fn unasked(&self, call: &Call) -> Mismatch {

@@ -37,6 +37,7 @@ const fn childs(call: &'static str, reason: &'static str) -> Allowed {
 }
 
 const LOOKS_AT_DIRECTORY: &str = "newfstatat(AT_FDCWD, RUN, 0)";
+const SHARES_TICKET: &str = "fcntl(ticket, F_DUPFD_CLOEXEC, 3)";
 
 /// All of them.
 pub const ALLOWED: [Allowed; 15] = [
@@ -51,10 +52,7 @@ pub const ALLOWED: [Allowed; 15] = [
     ours("close(dir)", "the lock's handle is dropped"),
     ours(LOOKS_AT_DIRECTORY, "fleet's journal: whose is the directory?"),
     ours("close(gone)", "the directory was removed, and has been made and opened anew"),
-    ours(
-        "fcntl(ticket, F_DUPFD_CLOEXEC, 3)",
-        "a copy for the lock's work, which keeps the lock held if we are killed",
-    ),
+    ours(SHARES_TICKET, "a copy for the lock's work, which keeps the lock held if we are killed"),
     ours("fcntl(copy, F_DUPFD_CLOEXEC, 3)", "another copy, for one child"),
     ours("close(copy)", "the child has its own by now"),
     childs("fcntl(copy, F_SETFD, 0)", "before exec: the command under the lock keeps its copy"),
@@ -70,6 +68,14 @@ pub(super) const CHECK: Allowed = Allowed {
     who: Who::Process,
     reason: "only in builds with debug assertions: is the descriptor that is to be closed open?",
 };
+
+impl Allowed {
+    /// Whether the ticket's descriptor can be inherited from then on: the ticket is never the mutex
+    /// again.
+    pub(crate) fn shares_ticket(&self) -> bool {
+        self.call == SHARES_TICKET
+    }
+}
 
 /// The one of these that a call is.
 pub(crate) fn allowed(seen: &str, who: Who) -> Option<&'static Allowed> {

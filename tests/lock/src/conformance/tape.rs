@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lock_core::record::Record;
-use lock_core::time::{Boot, Now, Wall};
+use lock_core::time::{Boot, Mono, Now, Wall};
 
 use super::place::Place;
 use crate::strace::{self, Call};
@@ -17,8 +17,14 @@ pub(crate) struct Tape<'a> {
     /// Threads of processes that the program has started.
     children: BTreeSet<u32>,
     keepers: BTreeSet<u32>,
-    /// How far the boot clock is ahead of the wall clock, in microseconds.
-    ahead: i64,
+    ahead: Ahead,
+}
+
+/// How far the other clocks are ahead of the wall clock, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    pub(crate) boot: i64,
+    pub(crate) mono: i64,
 }
 
 /// The calls of one thread, as indices, and how many have been played.
@@ -66,8 +72,7 @@ const IN_BETWEEN: [&str; 18] = [
 const KEEPER: &str = "\"lock-keeper\"";
 
 impl<'a> Tape<'a> {
-    /// `ahead` is how far the boot clock is ahead of the wall clock, in microseconds.
-    pub(crate) fn new(calls: &'a [Call], place: &Place, ahead: i64) -> Self {
+    pub(crate) fn new(calls: &'a [Call], place: &Place, ahead: Ahead) -> Self {
         let mut lanes: BTreeMap<u32, Lane> = BTreeMap::new();
         let (mut children, mut keepers) = (BTreeSet::new(), BTreeSet::new());
         for (index, call) in calls.iter().enumerate() {
@@ -171,13 +176,20 @@ impl<'a> Tape<'a> {
         left.filter_map(|index| self.calls.get(index))
     }
 
-    /// Both clocks at an instant of the trace.
+    /// The clocks at an instant of the trace.
     pub(crate) fn now(&self, at: u64) -> Now {
-        let boot = at.saturating_add_signed(self.ahead);
-        Now { wall: Wall(at / 1000), boot: Boot(boot / 1000) }
+        let ahead = |by: i64| at.saturating_add_signed(by) / 1000;
+        let Ahead { boot, mono } = self.ahead;
+        Now { wall: Wall(at / 1000), boot: Boot(ahead(boot)), mono: Mono(ahead(mono)) }
     }
 
-    /// Whether both clocks can have shown this within the window.
+    /// The clocks when two of them showed this.
+    pub(crate) fn read(&self, wall: Wall, boot: Boot) -> Now {
+        let Ahead { boot: boots, mono } = self.ahead;
+        Now { wall, boot, mono: Mono(boot.0.saturating_add_signed((mono - boots) / 1000)) }
+    }
+
+    /// Whether the clocks can have shown this within the window.
     pub(crate) fn shows(&self, window: Window, now: Now) -> bool {
         let (from, to) = (self.now(window.from), self.now(window.to));
         let wall = (from.wall.0..=to.wall.0).contains(&now.wall.0);

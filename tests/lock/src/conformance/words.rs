@@ -14,7 +14,8 @@ use crate::strace::{self, Call, descriptor, elements, field};
 /// How much of a directory one call can tell.
 const LISTED_AT_ONCE: usize = 16_384;
 
-/// The call that an effect is. Sleeps and signals are several, and [`super::patterns`]' to know.
+/// The call that an effect is, or its first: some are several, and [`super::patterns`]' and
+/// [`super::processes`]' to know.
 pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
     let file = |name| format!("{:?}", place.file(name, token));
     let role = |slot| Role::Slot(slot).to_string();
@@ -67,7 +68,14 @@ pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
             format!("inotify_add_watch(inotify, \"{BY_NUMBER}{slot}\", {events})")
         }
         Effect::Sleep { .. } => "ppoll(…)".to_owned(),
-        Effect::Signal { pid, .. } => format!("pidfd_open({pid}, 0)"),
+        Effect::AskProcess { pid, .. } => format!("pidfd_open({pid}, 0)"),
+        Effect::AskCgroup(_) => {
+            "openat(AT_FDCWD, \"/proc/self/mountinfo\", O_RDONLY|O_CLOEXEC)".to_owned()
+        }
+        // Which inode it is; the rest is in `/proc`.
+        Effect::ListHolders(slot) | Effect::Signal { slot, .. } => {
+            format!("fstat({})", role(*slot))
+        }
     }
 }
 

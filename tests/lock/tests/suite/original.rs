@@ -61,8 +61,8 @@ fn after_the_release_the_lock_is_gone() {
 #[test]
 fn an_owner_that_was_timed_out_leaves_the_new_owners_lock_alone() {
     let scene = Scene::new();
-    let mut old = Child::owner(&scene.arena);
-    let mut new = Child::contender(&scene.arena, &["--max-wait", "30"]);
+    let mut old = Child::preemptible(&scene.arena, &["--hang-after", "30"]);
+    let mut new = Child::contender(&scene.arena, &["--hang-after", "30"]);
     let acquired = new.must("acquire");
     assert_eq!(acquired["notices"]["takeover"], "TimedOut");
     assert_eq!(acquired["notices"]["from"]["pid"], old.pid());
@@ -76,14 +76,17 @@ fn an_owner_that_was_timed_out_leaves_the_new_owners_lock_alone() {
     scene.assert_clean("both");
 }
 
-/// A peer that never lets go can delay, but not wedge.
+/// A peer that never lets go can delay, but not wedge: its stamp gets old. The original would have
+/// replaced it after a wait of its own.
 #[test]
-fn a_peer_that_never_lets_go_is_timed_out() {
+fn a_peer_that_never_lets_go_expires() {
     let scene = Scene::new();
     scene.put_seed_lock(Duration::ZERO);
-    let mut breaker = Child::contender(&scene.arena, &["--max-wait", "30"]);
+    let mut hurried = Child::contender(&scene.arena, &["--wait-limit", "30"]);
+    hurried.must_fail("acquire", "TimedOut");
+    let mut breaker = Child::contender(&scene.arena, &["--stale-after", "300"]);
     let acquired = breaker.must("acquire");
-    assert_eq!(acquired["notices"]["takeover"], "TimedOut");
+    assert_eq!(acquired["notices"]["takeover"], "Expired");
     breaker.release();
     scene.assert_clean("a breaker");
 }

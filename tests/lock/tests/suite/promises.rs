@@ -76,14 +76,14 @@ fn serial_an_owner_that_lives_six_times_as_long_as_it_takes_to_go_stale_is_left_
 /// Whichever way they lose patience with it, one of them takes over, and the others wait for
 /// that one.
 #[rstest]
-#[case::no_progress(&["--max-wait", "150"], "TimedOut")]
+#[case::no_progress(&["--hang-after", "150"], "TimedOut")]
 #[case::no_sign_of_life(&["--stale-after", "150", "--renew-every", "20"], "Silent")]
 fn six_that_lose_patience_together_replace_a_hung_owner_once(
     #[case] settings: &[&str],
     #[case] reason: &str,
 ) {
     let scene = Scene::new();
-    let mut hung = Child::owner(&scene.arena);
+    let mut hung = Child::preemptible(&scene.arena, settings);
     hung.stop();
     let mut crew = Crew::contenders(6, &scene.arena, settings);
     for child in &mut crew.0 {
@@ -139,7 +139,7 @@ fn a_wall_clock_that_is_off_changes_no_verdict(#[case] shift: i64) {
     holder.say("acquire");
     holder.event("trap");
     holder.wait_stopped();
-    let impatient = [&settings[..], &["--max-wait", "40"]].concat();
+    let impatient = [&settings[..], &["--wait-limit", "40"]].concat();
     let mut impatient = Child::contender(&scene.arena, &impatient);
     let held = impatient.must_fail("acquire", "MutexHeld");
     assert_eq!(held["who"]["pid"], holder.pid());
@@ -148,13 +148,13 @@ fn a_wall_clock_that_is_off_changes_no_verdict(#[case] shift: i64) {
     assert_eq!(acquired["notices"]["takeover"], serde_json::Value::Null);
     asker.release();
 
-    // A dead owner is dead at once, a silent one when its time on the boot clock is over.
+    // A dead owner is dead at once, a silent one when it has been looked at for long enough.
     let mut dead = Child::owner(&scene.arena);
     dead.kill();
     let acquired = asker.must("acquire");
     assert_eq!(acquired["notices"]["takeover"], "OwnerDied");
     asker.release();
-    let mut silent = Child::owner(&scene.arena);
+    let mut silent = Child::preemptible(&scene.arena, &["--stale-after", "100"]);
     silent.stop();
     let soon = ["--stale-after", "100", "--wall-shift", &shift];
     let mut next = Child::contender(&scene.arena, &soon);
@@ -207,23 +207,23 @@ fn the_fencing_token_only_ever_grows() {
     assert!(text.contains(&last.to_string()), "{text}");
 }
 
-/// Who would rather give up than take over is told whom it waited for, living or stopped.
+/// Who gives up is told whom it waited for, living or stopped: no time makes it an owner.
 #[rstest]
 #[case::living(false)]
 #[case::stopped(true)]
-fn who_does_not_want_to_take_over_is_told_whom_it_waited_for(#[case] stopped: bool) {
+fn who_gives_up_is_told_whom_it_waited_for(#[case] stopped: bool) {
     let scene = Scene::new();
     let mut owner = Child::owner(&scene.arena);
     if stopped {
         owner.stop();
     }
-    let settings = ["--on-timeout", "fail", "--max-wait", "60", "--stale-after", "20"];
+    let settings = ["--wait-limit", "60", "--stale-after", "20", "--hang-after", "20"];
     let mut waiter = Child::contender(&scene.arena, &settings);
     let refused = waiter.must_fail("acquire", "TimedOut");
     assert_eq!(refused["who"]["pid"], owner.pid());
     let took = refused["took"].as_u64().expect("because it is a time");
     // The lock counts in whole milliseconds, so its 60 can be 59 and a bit.
-    assert!(took > 59_000_000, "{took} ns are not max_wait");
+    assert!(took > 59_000_000, "{took} ns are not the wait limit");
     owner.go_on();
     owner.must("step undisturbed 0");
     owner.release();

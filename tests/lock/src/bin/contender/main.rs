@@ -9,6 +9,8 @@
 //! | `acquire [AT]` | acquires, not before the instant AT |
 //! | `work US` | works, as the owner |
 //! | `step LABEL US` | works in a fenced step |
+//! | `quiet MS` | takes a step that so long a quiet may follow |
+//! | `nest step\|ticket` | tries that inside a step |
 //! | `release` | releases |
 //! | `cycle US [AT]` | all three |
 //! | `cycles N US` | N times |
@@ -16,17 +18,24 @@
 //! | `loss MS` | waits for the loss of the lock |
 //! | `cancel MS` | the next `acquire` is cancelled after so long |
 //! | `status` | looks |
+//! | `holders` | lists the processes that have the lock |
+//! | `evict [GENERATION]` | takes the lock away |
 //! | `wall MS` | steps the wall clock |
+//! | `advance MS`, `suspend MS` | lets time pass; with `--attentive`, while it waits as well |
+//! | `fork drop\|release\|step\|acquire` | does that in a forked child, as a program would that knows no better |
 //! | `descriptors` | counts its open files and threads |
 //! | `leave MS` | leaves a process behind that has the ticket for so long |
+//! | `share` | takes a copy of the ticket, and closes it |
+//! | `send PATH` | hands the ticket to whoever listens on a unix socket there |
 //! | `inherited` | lists what files its children inherit |
 
 mod args;
+mod forked;
 mod report;
+mod senses;
 mod trap;
 
 use std::error::Error as StdError;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -34,7 +43,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use clap::Parser;
-use lock_fs::{Cancel, Clock, Error, Guard, Lock, Options};
+use lock_fs::{Cancel, Clock, Error, Generation, Guard, Lock, Options};
 use lock_tests::{Arena, Work, now_ns, sleep_until_ns};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -54,7 +63,9 @@ fn main() -> Anything<()> {
         command: "contender".to_owned(),
         clock: clock.clone(),
         tracer: Some(trap.tracer()),
+        preemptible: args.preemptible,
     };
+    let commands = senses::commands(args.attentive.then(|| clock.clone()));
     for _ in 0..args.spawners {
         thread::spawn(spawn_children);
     }
@@ -67,8 +78,9 @@ fn main() -> Anything<()> {
         lock: None,
         guard: None,
         cancel_after: None,
+        all_waits: args.attentive,
     };
-    for line in io::stdin().lines() {
+    for line in commands {
         let line = line?;
         let words: Vec<_> = line.split_whitespace().collect();
         report::say(&contender.obey(&words)?);
@@ -97,6 +109,8 @@ struct Contender {
     lock: Option<Lock>,
     guard: Option<Guard>,
     cancel_after: Option<Duration>,
+    /// Whether each wait is told, not only the first.
+    all_waits: bool,
 }
 
 /// What came of an acquire, some work and a release.
@@ -127,6 +141,8 @@ impl Contender {
             }
             ["work", us] => self.work(us.parse()?)?,
             ["step", label, us] => self.step(label, us.parse()?)?,
+            ["quiet", ms] => self.quiet(ms.parse()?),
+            ["nest", what] => self.nest(what),
             ["release"] => self.release(),
             ["cycle", us] => self.cycles(1, us.parse()?),
             ["cycle", us, at] => {
@@ -144,10 +160,19 @@ impl Contender {
                 json!({"ok": true})
             }
             ["status"] => self.status(),
-            ["wall", ms] => {
-                self.clock.step_wall(ms.parse()?);
+            ["holders"] => self.holders(),
+            ["evict"] => self.evict(None),
+            ["evict", generation] => self.evict(Some(Generation(generation.parse()?))),
+            [clock @ ("wall" | "advance" | "suspend"), ms] => {
+                senses::move_clock(&self.clock, clock, ms.parse()?);
                 json!({"ok": true})
             }
+            ["fork", what] => self.fork(what)?,
+            ["share"] => {
+                drop(self.guard.as_ref().ok_or("there is no guard")?.ticket()?);
+                json!({"ok": true})
+            }
+            ["send", path] => self.send(path)?,
             ["leave", ms] => self.leave(ms.parse()?)?,
             ["inherited"] => {
                 let mut child = Command::new("/bin/ls");
@@ -187,7 +212,7 @@ impl Contender {
 
     fn acquire(&mut self) -> Value {
         let begun = now_ns();
-        let mut notices = Notices::default();
+        let mut notices = Notices::telling(self.all_waits);
         let cancel = match self.cancel_after.take() {
             None => Cancel::never(),
             Some(limit) => cancelled_after(limit),
@@ -217,13 +242,88 @@ impl Contender {
     }
 
     fn step(&self, label: &str, us: u64) -> Anything<Value> {
-        let Some(guard) = self.guard.as_ref() else {
-            return Ok(json!({"error": "NoGuard", "message": "nothing was acquired"}));
-        };
+        let Some(guard) = self.guard.as_ref() else { return Ok(no_guard()) };
         let begun = now_ns();
         match guard.step(label, || self.work(us)) {
             Ok(worked) => worked,
             Err(error) => Ok(with_times(report::error(&error), begun)),
+        }
+    }
+
+    fn quiet(&self, ms: u64) -> Value {
+        let Some(guard) = self.guard.as_ref() else { return no_guard() };
+        match guard.begin_step("waiting", Duration::from_millis(ms)) {
+            Ok(step) => match step.leave() {
+                Ok(()) => json!({"ok": true}),
+                Err(error) => report::error(&error),
+            },
+            Err(error) => report::error(&error),
+        }
+    }
+
+    fn nest(&self, what: &str) -> Value {
+        let Some(guard) = self.guard.as_ref() else { return no_guard() };
+        let begun = now_ns();
+        let nested = guard.step("outer", || match what {
+            "ticket" => guard.ticket().map(drop),
+            _ => guard.step("inner", || ()),
+        });
+        match nested {
+            Ok(Err(error)) | Err(error) => with_times(report::error(&error), begun),
+            Ok(Ok(())) => json!({"ok": true}),
+        }
+    }
+
+    /// What came of it, by the child's account.
+    fn fork(&mut self, what: &str) -> Anything<Value> {
+        let (guard, lock) = (&mut self.guard, &self.lock);
+        let told = forked::run(|| {
+            
+            match (what, guard.take(), lock) {
+                ("drop", Some(guard), _) => {
+                    drop(guard);
+                    "dropped".to_owned()
+                }
+                ("release", Some(guard), _) => format!("{:?}", guard.release().map(|_| ())),
+                ("step", Some(guard), _) => {
+                    let told = format!("{:?}", guard.step("in the child", || ()));
+                    std::mem::forget(guard);
+                    told
+                }
+                ("acquire", guard, Some(lock)) => {
+                    std::mem::forget(guard);
+                    format!("{:?}", lock.acquire_quietly().map(|_| ()))
+                }
+                _ => "nothing to do that with".to_owned(),
+            }
+        })?;
+        Ok(json!({"ok": true, "told": told}))
+    }
+
+    fn send(&self, path: &str) -> Anything<Value> {
+        let guard = self.guard.as_ref().ok_or("there is no guard")?;
+        forked::send(&guard.ticket()?, path)?;
+        Ok(json!({"ok": true}))
+    }
+
+    fn holders(&mut self) -> Value {
+        match self.lock().and_then(Lock::holders) {
+            Ok(holders) => {
+                json!({"ok": true, "pids": holders.pids, "taken_by": holders.taken_by})
+            }
+            Err(error) => report::error(&error),
+        }
+    }
+
+    fn evict(&mut self, only: Option<Generation>) -> Value {
+        let begun = now_ns();
+        match self.lock().and_then(|lock| lock.evict(only)) {
+            Ok(evicted) => {
+                let debug = format!("{evicted:?}");
+                let how = debug.split(['(', ' ']).next();
+                json!({"ok": true, "evicted": how, "took": now_ns() - begun})
+            }
+            Err(error) => with_times(report::error(&error), begun),
         }
     }
 
@@ -328,6 +428,10 @@ fn cycle(lock: &Lock, arena: &Arena, us: u64, aloud: bool) -> Result<Cycle, Valu
         overlap.map_err(|error| json!({"error": "Work", "message": error.to_string()}))?;
     let released = guard.release().map_err(|error| report::error(&error))?;
     Ok(Cycle { overlap, lost: released != lock_fs::Released::Released, notices })
+}
+
+fn no_guard() -> Value {
+    json!({"error": "NoGuard", "message": "nothing was acquired"})
 }
 
 fn cancelled_after(limit: Duration) -> Cancel {

@@ -21,13 +21,16 @@ pub(crate) fn error(error: &Error) -> Value {
         Error::Busy { path, owner: who }
         | Error::TimedOut { path, owner: who, .. }
         | Error::MutexHeld { path, holder: who, .. }
-        | Error::Survived { path, owner: who }
+        | Error::Survived { path, owner: who, .. }
         | Error::Lost { path, to: who } => (Some(path), who.as_deref()),
         Error::NotAFile { path }
         | Error::NameTooLong { path }
         | Error::CreateDirectory { path, .. }
         | Error::UnsafeDirectory { path }
         | Error::Cancelled { path }
+        | Error::Forked { path }
+        | Error::InsideStep { path }
+        | Error::NoFiles { path }
         | Error::Refused { path, .. }
         | Error::NoKernelLock { path }
         | Error::GenerationDamaged { path }
@@ -64,18 +67,35 @@ pub(crate) struct Notices {
     takeover: Option<String>,
     from: Value,
     fallback: Vec<String>,
+    signalled: Vec<u32>,
+    settled: Vec<u32>,
+    all_waits: bool,
 }
 
 impl Notices {
+    /// That tell of each wait, or only of the first.
+    pub(crate) fn telling(all_waits: bool) -> Self {
+        Self { all_waits, ..Self::default() }
+    }
+
     /// Takes one in. The first wait is told at once, because tests wait for it.
     pub(crate) fn take(&mut self, notice: Notice, aloud: bool) {
         match notice {
             Notice::Waiting { owner, .. } => {
                 self.waits += 1;
-                if aloud && self.waits == 1 {
+                if aloud && (self.waits == 1 || self.all_waits) {
                     say(&json!({"event": "waiting", "who": record(owner.as_deref())}));
                 }
             }
+            Notice::Settling { holders, .. } => {
+                if aloud && self.settled.is_empty() {
+                    say(&json!({"event": "settling", "holders": holders}));
+                }
+                self.settled.extend(holders);
+                self.settled.sort_unstable();
+                self.settled.dedup();
+            }
+            Notice::Signalled { pids, .. } => self.signalled.extend(pids),
             Notice::TookOver(takeover) => {
                 self.takeover = Some(match takeover.reason {
                     Reason::Stale(stale) => format!("{stale:?}"),
@@ -90,6 +110,6 @@ impl Notices {
 
     /// As part of a reply.
     pub(crate) fn to_json(&self) -> Value {
-        json!({"waits": self.waits, "takeover": self.takeover, "from": self.from, "fallback": self.fallback})
+        json!({"waits": self.waits, "takeover": self.takeover, "from": self.from, "fallback": self.fallback, "signalled": self.signalled, "settled": self.settled})
     }
 }

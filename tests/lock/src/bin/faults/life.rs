@@ -246,7 +246,7 @@ impl<'a> Life<'a> {
         self.let_the_command_end(site);
         let on_timeout = match fault {
             Fault::End => OnTimeout::Stop,
-            _ => OnTimeout::Break,
+            _ => OnTimeout::Fail,
         };
         let arena = self.stage.arena.clone();
         let (rescue, guard) = rescue::come(&arena, self.subject.pid(), on_timeout)?;

@@ -24,7 +24,7 @@ pub(crate) fn come(
 ) -> Result<(Rescue, Option<Guard>), Error> {
     let settings = Settings {
         renew_every: Duration::from_millis(5),
-        max_wait: Duration::from_millis(40),
+        wait_limit: Some(Duration::from_millis(40)),
         poll: Duration::from_millis(10),
         grace: Duration::from_millis(50),
         on_timeout,

@@ -1,5 +1,6 @@
 //! A worker: acquires, works, releases, and writes all of it down.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ use crate::error::Error;
 /// An owner that is silent for so long counts as hung.
 pub(crate) const STALE_AFTER: Duration = Duration::from_millis(400);
 
+/// A preemptible owner that takes no step for so long, past its quiet, counts as hung.
+const HANG_AFTER: Duration = Duration::from_millis(700);
+
 /// How far a wall clock may be off, in milliseconds: a week.
 const WALL_MS: u64 = 7 * 86_400_000;
 
@@ -31,6 +35,7 @@ struct Worker<'a> {
     clock: Clock,
     recorder: Arc<Recorder>,
     program: PathBuf,
+    preemptible: bool,
 }
 
 /// Works until it is time to end.
@@ -39,9 +44,12 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Error> {
     tie.map_err(Error::system("tie a worker to", "the conductor"))?;
     let program = std::env::current_exe().map_err(Error::system("find", "this program"))?;
     let recorder = Recorder::create(&args.history, &args.name).map_err(failed(&args.name))?;
+    let mut dice = Dice::new(args.seed);
+    let preemptible = dice.per_mille(500);
     let mut worker = Worker {
         args,
-        dice: Dice::new(args.seed),
+        dice,
+        preemptible,
         clock: Clock::movable(),
         recorder: Arc::new(recorder),
         program,
@@ -63,13 +71,15 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<(), Error> {
 impl Worker<'_> {
     fn open(&mut self) -> Result<Lock, Error> {
         let settings = Settings {
-            max_wait: Duration::from_millis(self.dice.between(600, 3000)),
+            wait_limit: self.dice.per_mille(500).then(|| limit(&mut self.dice)),
+            hang_after: HANG_AFTER,
             poll: Duration::from_millis(50),
             ..Settings::with_stale_after(STALE_AFTER)
         };
         let options = Options {
             policy: Policy::new(settings)?,
             command: self.args.name.clone(),
+            preemptible: self.preemptible,
             clock: self.clock.clone(),
             tracer: Some(announce_takeovers(Arc::clone(&self.recorder))),
         };
@@ -84,11 +94,15 @@ impl Worker<'_> {
     /// Whether it owned the lock.
     fn cycle(&mut self, lock: &Lock) -> Result<bool, Error> {
         let mut takeover = None;
-        let acquired = lock.acquire(&Cancel::never(), &mut |notice| {
-            if let Notice::TookOver(over) = notice {
-                takeover = Some(over);
-            }
+        let mut signalled = Vec::new();
+        let acquired = lock.acquire(&Cancel::never(), &mut |notice| match notice {
+            Notice::TookOver(over) => takeover = Some(over),
+            Notice::Signalled { pids, .. } => signalled.extend(pids),
+            _ => {}
         });
+        for pid in signalled {
+            self.note(0, What::Signalled(pid))?;
+        }
         let guard = match acquired {
             Ok(guard) => guard,
             Err(error) => {
@@ -101,7 +115,8 @@ impl Worker<'_> {
         let generation = guard.generation().0;
         let token = guard.token().as_str().to_owned();
         let takeover = takeover.as_ref().map(named);
-        self.note(generation, What::Begin { token, takeover })?;
+        let preemptible = self.preemptible;
+        self.note(generation, What::Begin { token, takeover, preemptible })?;
         self.work(&guard)?;
         self.note(generation, What::End)?;
         let outcome = match guard.release() {
@@ -160,7 +175,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Every other child dies with its worker; the rest outlive it.
+    /// Every other child dies with its worker; the rest outlive it. A preemptible owner starts its
+    /// child in a step and announces how long it will wait for it.
     fn have_a_child(&mut self, guard: &Guard) -> Result<(), Error> {
         let generation = guard.generation().0;
         let ticket = match guard.ticket() {
@@ -171,16 +187,31 @@ impl Worker<'_> {
         let mut command = Command::new(&self.program);
         command.arg("child").arg("--history").arg(&self.args.history);
         command.args(["--generation", &generation.to_string()]);
-        command.args(["--lasts-ms", &self.dice.between(1, 150).to_string()]);
+        let lasts = self.dice.between(1, 150);
+        command.args(["--lasts-ms", &lasts.to_string()]);
         if self.dice.per_mille(500) {
             let me = getpid().as_raw_nonzero();
             command.args(["--tied-to", &me.to_string()]);
         }
         command.stdin(Stdio::from(ticket));
+        let step = match self.preemptible {
+            false => None,
+            true => match guard.begin_step("waiting for a child", Duration::from_millis(lasts)) {
+                Ok(step) => Some(step),
+                Err(LockError::Lost { .. }) => return self.note(generation, What::Told),
+                Err(error) => return self.failure(generation, error),
+            },
+        };
+        let child = command.spawn();
+        drop(step);
+        let mut child = child.map_err(Error::system("start a child of", &self.args.name))?;
         // The child ends by itself, and soon.
-        let status =
-            command.status().map_err(Error::system("start a child of", &self.args.name))?;
+        let status = child.wait().map_err(Error::system("wait for", &self.args.name))?;
         if status.success() {
+            return Ok(());
+        }
+        // Whoever has taken over from us may have ended it.
+        if self.preemptible && status.signal().is_some() {
             return Ok(());
         }
         Err(Error::Program { command: format!("{command:?}"), complaint: status.to_string() })
@@ -192,6 +223,7 @@ impl Worker<'_> {
         let reason = match &error {
             LockError::MutexHeld { .. } => "MutexHeld",
             LockError::Lost { .. } => "Lost",
+            LockError::TimedOut { .. } => "TimedOut",
             LockError::System { source, .. } if source.raw_os_error() == no_space => "NoSpace",
             _ => "unexplained",
         };
@@ -202,6 +234,10 @@ impl Worker<'_> {
     fn note(&self, generation: u64, what: What) -> Result<(), Error> {
         self.recorder.note(generation, what).map_err(failed(&self.args.name))
     }
+}
+
+fn limit(dice: &mut Dice) -> Duration {
+    Duration::from_millis(dice.between(600, 3000))
 }
 
 fn failed(name: &str) -> impl FnOnce(std::io::Error) -> Error {

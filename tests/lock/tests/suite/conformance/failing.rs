@@ -13,7 +13,8 @@ use crate::kit::{Child, Leftovers, Scene, Traced, has_strace, make_old};
 
 /// A contender acquires, takes a step and releases, as far as it comes.
 fn go_through(scene: &Scene, tampering: &[&str]) -> (Vec<Call>, Report) {
-    let mut traced = Traced::contender(scene, Settings::default(), &[], tampering);
+    let settings = Settings { allow_timed: true, ..Settings::default() };
+    let mut traced = Traced::contender(scene, settings, &["--allow-timed"], tampering);
     let mut acts = vec![Act::Acquire];
     if traced.child.ask("acquire")["ok"] == true {
         traced.child.ask("step on 0");

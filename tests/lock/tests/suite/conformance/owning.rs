@@ -32,6 +32,69 @@ fn renewals_come_by_themselves() {
     assert!(report.has("Watch(Ticket)"), "the keeper has the ticket watched");
 }
 
+/// Once others may inherit the ticket it is never the mutex again: each step, renewal and release
+/// makes a file of its own for that, and the ticket itself is only written and unlinked.
+#[test]
+fn a_ticket_that_others_inherit_is_never_the_mutex() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    let renew_every = Duration::from_millis(20);
+    let often = Settings { renew_every, ..Settings::default() };
+    let mut traced = Traced::contender(&scene, often, &["--preemptible"], &[]);
+    traced.child.must("acquire");
+    traced.child.must("share");
+    traced.child.must("step on 0");
+    // The acquire makes one, the step another, and each renewal one more.
+    traced.until_called(&["O_TMPFILE"], 4);
+    traced.child.release();
+    let report = traced.explained(&[Act::Acquire, Act::Step("on".to_owned()), Act::Release]);
+    let shared = report.set_up.iter().any(|(call, _)| call.starts_with("fcntl(ticket"));
+    assert!(shared, "{:?}", report.set_up);
+    let story = report.story();
+    assert!(story.iter().filter(|end| *end == "renewed").count() >= 2, "{story:?}");
+    let own = report.pairs.iter().skip_while(|pair| pair.what == "acquire");
+    let own: Vec<_> = own.map(|pair| pair.effect.to_string()).collect();
+    assert!(own.contains(&"Link(Mutex, Mutex)".to_owned()), "{own:?}");
+    // Renewals before the copy was taken may have had the ticket itself in the mutex.
+    let made = own.iter().position(|effect| effect == "CreateAnonymous(Mutex)");
+    let after = own.get(made.expect("because it stepped")..).unwrap_or_default();
+    assert!(!after.contains(&"Link(Ticket, Mutex)".to_owned()), "{after:?}");
+    scene.assert_clean("an owner with heirs");
+}
+
+/// Who has the lock is found in `/proc`, with one look at the file.
+#[test]
+fn looking_who_has_it() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    let owner = Child::owner(&scene.arena);
+    let mut traced = Traced::usual(&scene);
+    let found = traced.child.must("holders");
+    assert_eq!(found["pids"], serde_json::json!([owner.pid()]));
+    let report = traced.explained(&[Act::Holders]);
+    assert_eq!(report.story(), ["kernel Held", "1 holders"]);
+}
+
+/// A cgroup that is gone holds no work; one that cannot be read below the mount may hold some.
+#[test]
+fn a_dead_owners_cgroup_is_looked_at() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    Child::owner(&scene.arena).kill();
+    let record = fs::read_to_string(scene.arena.lock()).expect("because its owner wrote it");
+    let record = record.replace("progress=", "cgroup=no-such-group\nprogress=");
+    fs::write(scene.arena.lock(), record).expect("because it is ours");
+    let report = super::cycle(&scene, Settings::default());
+    assert_eq!(report.story(), ["took over: OwnerDied", "released"]);
+    assert!(report.has("AskCgroup"));
+}
+
 fn evict(scene: &Scene) {
     let lock = Lock::open(scene.arena.lock(), Options::default());
     let lock = lock.expect("because the directory is there");
@@ -57,7 +120,7 @@ fn an_eviction_is_noticed_and_a_later_release_makes_no_call() {
         return;
     }
     let scene = Scene::used();
-    let mut traced = Traced::usual(&scene);
+    let mut traced = Traced::contender(&scene, Settings::default(), &["--preemptible"], &[]);
     traced.child.must("acquire");
     evict(&scene);
     let told = traced.child.ask("loss 20000");
@@ -65,7 +128,7 @@ fn an_eviction_is_noticed_and_a_later_release_makes_no_call() {
     let released = traced.child.ask("release");
     assert_eq!(released["released"], false, "{released}");
     let report = traced.explained(&CYCLE);
-    assert_eq!(report.story(), ["acquired", "nameless", "lost to nobody"]);
+    assert_eq!(report.story(), ["acquired", "replaced", "lost to nobody"]);
     assert_lost_once(&report, "lost to nobody");
 }
 
@@ -77,10 +140,10 @@ fn a_stopped_owner_finds_out_when_it_goes_on(#[case] how: &str) {
         return;
     }
     let scene = Scene::used();
-    let mut traced = Traced::usual(&scene);
+    let mut traced = Traced::contender(&scene, settings(50, 60_000), &["--preemptible"], &[]);
     traced.child.must("acquire");
     traced.signal(Signal::STOP);
-    let mut other = Child::contender(&scene.arena, &["--max-wait", "50"]);
+    let mut other = Child::contender(&scene.arena, &["--stale-after", "50"]);
     match how {
         "lost to nobody" => evict(&scene),
         _ => {

@@ -69,7 +69,7 @@ fn behind_one_that_ends(#[case] killed: bool) {
     }
     let scene = Scene::used();
     let mut owner = Child::owner(&scene.arena);
-    let mut first = Child::contender(&scene.arena, &["--on-timeout=fail", "--max-wait=1000"]);
+    let mut first = Child::contender(&scene.arena, &["--wait-limit=1000"]);
     first.begin_to_wait();
     let mut traced = Traced::usual(&scene);
     stand_behind(&mut traced);
@@ -126,8 +126,7 @@ fn behind_another_until_patience_ends() {
     }
     let scene = Scene::used();
     let (_owner, _first) = owner_and_first(&scene);
-    let settings = Settings { on_timeout: lock_fs::OnTimeout::Fail, ..settings(LONG, 300) };
-    let mut traced = Traced::contender(&scene, settings, &["--on-timeout=fail"], &[]);
+    let mut traced = Traced::contender(&scene, settings(LONG, 300), &[], &[]);
     traced.child.must_fail("acquire", "TimedOut");
     let report = traced.explained(&[Act::Acquire]);
     assert!(report.has("Look(Lock)") || report.has("Open(Judged, Lock)"), "it has looked");

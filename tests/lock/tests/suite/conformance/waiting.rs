@@ -5,7 +5,7 @@ use lock_tests::conformance::Act;
 use rstest::rstest;
 use rustix::process::Signal;
 
-use super::{CYCLE, served, waited};
+use super::{CYCLE, cycle, served, waited};
 use crate::kit::{Child, Scene, Traced, has_strace, settings};
 
 /// Longer than anything here takes.
@@ -24,44 +24,111 @@ fn woken_by_the_owners_end(#[case] end: fn(&mut Child), #[case] story: &str) {
     assert!(report.has("Watch(Judged)") && report.has("Sleep"));
 }
 
-/// The owner is stopped, and so does not renew; its kernel lock stands.
+/// A preemptible owner is stopped, and so does not renew; its kernel lock stands.
 #[test]
 fn until_a_silent_owner_is_stale() {
     if !has_strace() {
         return;
     }
     let scene = Scene::used();
-    let mut owner = Child::owner(&scene.arena);
+    let mut owner = Child::preemptible(&scene.arena, &["--stale-after", "300"]);
     owner.stop();
     let mut traced = Traced::contender(&scene, settings(300, LONG), &[], &[]);
     traced.child.must("acquire");
     traced.child.release();
     let report = traced.explained(&CYCLE);
-    let taken = report.story().first().cloned();
-    assert_eq!(taken.as_deref(), Some("took over: Silent"));
+    assert_eq!(report.story(), ["took over: Silent", "settled", "released"]);
+    assert!(report.has("AskProcess") && report.has("ListHolders(Judged)"));
 }
 
-#[test]
-fn until_patience_ends() {
+/// A tool of a preemptible owner's step is waited for, and ended when its announced quiet is over;
+/// a preemptible successor says meanwhile what it waits for.
+#[rstest]
+#[case::by_one_that_is_not_preemptible(&[], 1000, &["took over: OwnerDied", "settled", "released"])]
+#[case::and_ended(&[], 60_000, &["took over: OwnerDied", "settled", "released"])]
+#[case::by_one_that_is_preemptible(
+    &["--preemptible"],
+    1000,
+    &["took over: OwnerDied", "stepping", "stepped", "settled", "released"]
+)]
+fn until_what_the_owner_has_started_has_settled(
+    #[case] options: &[&str],
+    #[case] lasts: u64,
+    #[case] story: &[&str],
+) {
     if !has_strace() {
         return;
     }
     let scene = Scene::used();
-    let _owner = Child::owner(&scene.arena);
-    let mut traced = Traced::contender(&scene, settings(LONG, 200), &[], &[]);
+    let mut owner = Child::preemptible(&scene.arena, &[]);
+    let quiet = if lasts > 1000 { 300 } else { LONG };
+    owner.must(&format!("quiet {quiet}"));
+    owner.must(&format!("leave {lasts}"));
+    owner.kill();
+    let mut traced = Traced::contender(&scene, settings(30_000, LONG), options, &[]);
     traced.child.must("acquire");
     traced.child.release();
     let report = traced.explained(&CYCLE);
-    assert_eq!(report.story(), ["took over: TimedOut", "released"]);
+    assert_eq!(report.story(), story);
+    assert!(report.has("ListHolders(Judged)"));
+    assert_eq!(report.has("Signal(Judged, Term)"), lasts > 1000);
+}
+
+/// What still has the inode locked of an owner that is not preemptible owns the lock.
+#[test]
+fn for_what_an_owner_has_left() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    let mut owner = Child::owner(&scene.arena);
+    owner.must("leave 700");
+    owner.kill();
+    let report = cycle(&scene, Settings::default());
+    assert_eq!(report.story(), ["took over: OwnerDied", "released"]);
+    assert!(report.has("Sleep") && !report.has("ListHolders(Judged)"));
+}
+
+/// A program that has written no record of ours is asked for exclusively, and once more.
+#[test]
+fn for_one_without_a_record() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    let file = std::fs::File::create(scene.arena.lock()).expect("because the name is free");
+    file.lock_shared().expect("because it is new");
+    let mut traced = Traced::usual(&scene);
+    traced.child.begin_to_wait();
+    file.unlock().expect("because it is ours");
+    let report = served(traced);
+    assert_eq!(report.story(), ["took over: Corrupt", "released"]);
+    assert!(report.has("Lock(Judged, Exclusive)") && report.has("Sleep"));
+    drop(file);
+}
+
+#[test]
+fn until_a_preemptible_owner_has_taken_no_step_for_too_long() {
+    if !has_strace() {
+        return;
+    }
+    let scene = Scene::used();
+    let _owner = Child::preemptible(&scene.arena, &["--hang-after", "200"]);
+    let hang_after = std::time::Duration::from_millis(200);
+    let settings = Settings { hang_after, ..settings(LONG, LONG) };
+    let mut traced = Traced::contender(&scene, settings, &[], &[]);
+    traced.child.must("acquire");
+    traced.child.release();
+    let report = traced.explained(&CYCLE);
+    assert_eq!(report.story(), ["took over: TimedOut", "settled", "released"]);
     assert!(report.has("Sleep"));
 }
 
 #[rstest]
-#[case::patience("--on-timeout=fail", OnTimeout::Fail, false, "TimedOut", true)]
-#[case::no_wait("--no-wait", OnTimeout::Break, true, "Busy", false)]
+#[case::limit(&[], false, "TimedOut", true)]
+#[case::no_wait(&["--no-wait"], true, "Busy", false)]
 fn until_it_gives_up(
-    #[case] option: &str,
-    #[case] on_timeout: OnTimeout,
+    #[case] options: &[&str],
     #[case] no_wait: bool,
     #[case] error: &str,
     #[case] sleeps: bool,
@@ -71,8 +138,9 @@ fn until_it_gives_up(
     }
     let scene = Scene::used();
     let _owner = Child::owner(&scene.arena);
-    let settings = Settings { on_timeout, no_wait, ..settings(LONG, 200) };
-    let mut traced = Traced::contender(&scene, settings, &[option], &[]);
+    let mut settings = Settings { no_wait, ..settings(LONG, 200) };
+    settings.wait_limit = settings.wait_limit.filter(|_| !no_wait);
+    let mut traced = Traced::contender(&scene, settings, options, &[]);
     traced.child.must_fail("acquire", error);
     let report = traced.explained(&[Act::Acquire]);
     assert_eq!(report.has("Sleep"), sleeps);
@@ -93,11 +161,11 @@ fn until_it_is_cancelled() {
     assert_eq!(report.story(), ["failed: cancelled"]);
 }
 
-/// A living owner is asked, and goes; a stopped one cannot hear, and is killed.
+/// The owner is asked to end and, in case it is stopped, to go on.
 #[rstest]
-#[case::asked(false, &["Signal(Term)"])]
-#[case::killed(true, &["Signal(Term)", "Signal(Kill)"])]
-fn until_the_owner_has_been_ended(#[case] stopped: bool, #[case] signals: &[&str]) {
+#[case::asked(false)]
+#[case::stopped(true)]
+fn until_the_owner_has_been_ended(#[case] stopped: bool) {
     if !has_strace() {
         return;
     }
@@ -115,9 +183,7 @@ fn until_the_owner_has_been_ended(#[case] stopped: bool, #[case] signals: &[&str
     traced.child.release();
     let report = traced.explained(&CYCLE);
     assert_eq!(report.story(), ["took over: OwnerDied", "released"]);
-    for signal in signals {
-        assert!(report.has(signal), "{signal}");
-    }
+    assert!(report.has("Signal(Judged, Term)") && !report.has("Signal(Judged, Kill)"));
 }
 
 /// Someone is stopped in the mutex.

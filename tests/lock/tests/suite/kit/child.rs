@@ -47,6 +47,14 @@ impl Child {
         owner
     }
 
+    /// A contender that has the arena's lock and agrees to be replaced.
+    pub(crate) fn preemptible(arena: &Arena, options: &[&str]) -> Self {
+        let options = [&["--preemptible"], options].concat();
+        let mut owner = Self::contender(arena, &options);
+        owner.must("acquire");
+        owner
+    }
+
     /// A peer that follows the original's rules.
     pub(crate) fn seed(arena: &Arena, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seed-peer"));

@@ -17,12 +17,13 @@ pub(crate) struct Traced {
     listing: Utf8PathBuf,
     lock: Utf8PathBuf,
     settings: Settings,
+    preemptible: bool,
 }
 
 /// The usual settings, with these thresholds in milliseconds.
-pub(crate) fn settings(stale_after: u64, max_wait: u64) -> Settings {
-    let max_wait = Duration::from_millis(max_wait);
-    Settings { max_wait, ..Settings::with_stale_after(Duration::from_millis(stale_after)) }
+pub(crate) fn settings(stale_after: u64, wait_limit: u64) -> Settings {
+    let wait_limit = Some(Duration::from_millis(wait_limit));
+    Settings { wait_limit, ..Settings::with_stale_after(Duration::from_millis(stale_after)) }
 }
 
 impl Traced {
@@ -44,16 +45,20 @@ impl Traced {
         // The environment would be written down as well.
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         let given = [
-            ("--stale-after", settings.stale_after),
-            ("--renew-every", settings.renew_every),
-            ("--max-wait", settings.max_wait),
-            ("--poll", settings.poll),
-            ("--grace", settings.grace),
+            ("--stale-after", Some(settings.stale_after)),
+            ("--renew-every", Some(settings.renew_every)),
+            ("--hang-after", Some(settings.hang_after)),
+            ("--wait-limit", settings.wait_limit),
+            ("--poll", Some(settings.poll)),
+            ("--grace", Some(settings.grace)),
         ];
-        let given = given.map(|(option, value)| format!("{option}={}", value.as_millis()));
+        let given = given.into_iter().filter_map(|(option, value)| {
+            value.map(|value| format!("{option}={}", value.as_millis()))
+        });
         command.arg(scene.arena.root()).args(given).args(options);
         let lock = scene.arena.lock();
-        Self { child: Child::start(command), listing, lock, settings }
+        let preemptible = options.contains(&"--preemptible");
+        Self { child: Child::start(command), listing, lock, settings, preemptible }
     }
 
     /// Waits until so many calls have been made that have these words in their lines.
@@ -106,6 +111,7 @@ impl Traced {
             lock: self.lock.clone(),
             policy: Policy::new(self.settings).expect("because the contender took it"),
             command: "contender".to_owned(),
+            preemptible: self.preemptible,
             host: this_host().expect("because /proc is mounted"),
             acts: acts.to_vec(),
         };

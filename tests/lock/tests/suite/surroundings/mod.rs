@@ -100,7 +100,7 @@ fn a_full_file_system_makes_nothing_worse() {
     let ballast = mount.fill();
     owner.must("step on-a-full-disk 0");
     let record = fs::read(scene.arena.lock()).expect("because it is held");
-    let mut breaker = Child::contender(&scene.arena, &["--max-wait", "30"]);
+    let mut breaker = Child::contender(&scene.arena, &["--wait-limit", "30"]);
     let refused = breaker.must_fail("acquire", "System");
     let message = refused["message"].as_str().expect("because it is text");
     assert!(message.contains("No space left"), "{message}");
