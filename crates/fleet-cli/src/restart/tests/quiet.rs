@@ -48,7 +48,7 @@ fn what_a_step_announces_is_what_ends_its_wait(
         let announced = ran.steps.iter().map(|step| step.ended + (step.quiet - MARGIN)).max();
         assert!(announced.is_some_and(|announced| *until <= announced), "{action}");
         let name = action.rsplit(' ').next().expect("a name");
-        let limit = if joins && jobs > 1 && verb == Verb::Restart {
+        let limit = if joins && jobs > 1 {
             2 * LONG
         } else {
             match name {
