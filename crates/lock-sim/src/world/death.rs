@@ -129,9 +129,7 @@ impl World {
             process.life = Life::Dying;
             process.truth.work = Work::None;
         }
-        let maker = process.maker(pid);
         self.put(pid, process);
-        self.settled_after(maker);
         let notices: Vec<_> = ticket.map(|fd| Notice::Closed(fd.ino)).into_iter().collect();
         self.notify(pid, &notices);
         Some(())
