@@ -7,7 +7,7 @@ use lock_core::time::{Mono, Now};
 use super::{Action, World};
 use super::files::Pid;
 use super::kernel::Call;
-use super::process::Process;
+use super::process::{Life, Process};
 use crate::scope::{TICK, Universe, clocks};
 
 /// Where the clocks stand that no process has to itself.
@@ -51,9 +51,11 @@ impl World {
     }
 
     /// Whether the naps that it takes lead to a long sleep if nothing happens, and whether that
-    /// matters: what is counted in looks is counted in long sleeps.
+    /// matters: what is counted in looks is counted in long sleeps. All the naps together take
+    /// longer than the kernel needs to drop a lock.
     pub(super) fn dozes(&self, universe: &Universe, pid: Pid) -> bool {
         universe.scope.budgets.ticks > 0
+            && self.everyone().all(|(_, process)| process.life != Life::Dying)
             && self.process(pid).is_some_and(|process| process.watches(Slot::Judged))
             && self.naps(universe, pid)
     }

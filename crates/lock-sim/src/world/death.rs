@@ -127,6 +127,9 @@ impl World {
         let ticket = process.fd(Slot::Ticket).filter(|fd| orphaned && fd.write);
         if orphaned {
             process.life = Life::Dying;
+        }
+        // Of one that is being killed nothing else is left.
+        if process.life == Life::Dying {
             process.truth.work = Work::None;
         }
         self.put(pid, process);
