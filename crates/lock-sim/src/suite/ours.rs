@@ -256,11 +256,18 @@ fn orphans() -> Vec<Case> {
             .pauses(3),
         // The work of an owner waits for what the owner before has left. If that one ends while it
         // waits itself, the next waits for both.
-        ours("a tool outlives two owners, 1 pause", &[YIELDS_STEP, OWN])
+        ours("a tool outlives its owner, the next is cancelled", &[YIELDS_STEP, OWN])
             .settled(2)
+            .quiet(1)
             .orphans(1)
-            .pauses(1)
+            .cancels(1)
             .returns(1)
+            .breaks("next but one", Property::WorkApart),
+        ours("a tool outlives its owner, the next is killed", &[YIELDS_STEP, OWN, OWN])
+            .settled(3)
+            .quiet(1)
+            .orphans(1)
+            .crashes(1)
             .breaks("next but one", Property::WorkApart),
         ours("2 with a renewal, 1 killed in it", &[RUN_BUSY; 2]).orphans(1),
         ours("work outlives its owner, and is ended after 1", &[RUN; 2])
