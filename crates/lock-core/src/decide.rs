@@ -7,8 +7,8 @@ use core::time::Duration;
 use crate::effect::{Effect, Event, Signal, Slot};
 use crate::machine::{Context, Failure, Reason, Takeover};
 use crate::policy::{HURRIED_MUTEX_PATIENCE, OnTimeout};
-use crate::record::{Record, Token};
-use crate::snapshot::{KernelLock, Seen, Snapshot};
+use crate::record::{Inode, Record, Token};
+use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
 use crate::stall::Patience;
 use crate::time::{Mono, Now};
 use crate::verdict::{Counts, Limit, Observer, Verdict, judge, longest_sleep};
@@ -216,8 +216,13 @@ fn takeover(reason: Reason, snapshot: &Snapshot, counts: &Counts) -> Takeover {
         Reason::Stale(_) => quiet.saturating_sub(counts.idle.passed()),
         Reason::TimedOut => Duration::ZERO,
     };
-    let is_held = matches!(snapshot, Snapshot::Present(Seen { kernel: KernelLock::Held, .. }));
-    Takeover { reason, from, in_flight, is_held }
+    let held = match snapshot {
+        Snapshot::Present(Seen { kernel: KernelLock::Held, id, .. }) => Some(*id),
+        _ => None,
+    };
+    let inherited = from.as_ref().and_then(|record| record.detail.as_ref()?.after);
+    let own = held.map(|FileId { device, inode }| Inode { device, number: inode });
+    Takeover { reason, from, in_flight, is_held: held.is_some(), after: inherited.or(own) }
 }
 
 impl Sentence {

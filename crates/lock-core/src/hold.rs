@@ -125,6 +125,12 @@ impl Hold {
         Self::new(context, now, ownership, Intent::Release, patience)
     }
 
+    /// Whether others may have inherited the ticket's descriptor.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.ownership.shared
+    }
+
     fn new(
         context: &Context,
         now: Now,
