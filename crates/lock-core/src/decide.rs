@@ -100,6 +100,11 @@ impl Mind {
         self.sentence = Some(Box::new(sentence));
     }
 
+    /// Whether this owner, or mutex's holder, is being ended.
+    pub(crate) fn is_ending(&self, record: &Record) -> bool {
+        self.sentence.as_ref().is_some_and(|sentence| sentence.token == record.token)
+    }
+
     /// How long this contender waits for the mutex: its own limit ends that wait too.
     pub(crate) fn mutex_patience(&self, context: &Context) -> Patience {
         let policy = &context.policy;

@@ -80,11 +80,17 @@ pub(crate) enum Entry {
     Entered(Inside),
     /// Another is there; we have a ticket to stand in the queue with.
     Crowded(Own),
-    /// Another is there that does not let go, and our policy is to end it. Its file is open in
-    /// [`Slot::Guard`].
-    Stuck { own: Own, holder: Box<Record> },
+    /// Another is in the way that has not let go for so long, and our policy is to end it.
+    Stuck { own: Own, holder: Holder, waited: Duration },
     /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
     Lost,
+}
+
+/// Who is in the way, and where its file is open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Holder {
+    pub(crate) slot: Slot,
+    pub(crate) record: Box<Record>,
 }
 
 type Outcome = Flow<Enter, Result<Entry, Failure>>;
@@ -258,15 +264,7 @@ impl Enter {
                 self.tidy(guard, Then::Enter(inside))
             }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
-                let Context { policy, .. } = context;
-                match holder {
-                    Some(holder)
-                        if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
-                    {
-                        Flow::Done(Ok(Entry::Stuck { own: self.own, holder }))
-                    }
-                    holder => self.fail(guard, Failure::MutexHeld { holder }),
-                }
+                self.stuck(context, now, Slot::Guard, holder)
             }
             Ok(Examined::Alive(..)) if self.queues && self.own.is_ready() => {
                 self.tidy(guard, Then::Crowded)
@@ -307,9 +305,10 @@ impl Enter {
             }
             Ok(Reaped::Outrun | Reaped::Again) => self.restart(),
             Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
-                self.fail(nothing, Failure::MutexHeld { holder: record })
+                self.stuck(context, now, Slot::Rival, record)
             }
-            Ok(Reaped::Rest(_)) => self.rest(context, now, nothing),
+            Ok(Reaped::Rest(Some(_))) => self.rest(context, now, nothing.close(Slot::Rival)),
+            Ok(Reaped::Rest(None)) => self.rest(context, now, nothing),
             Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
             Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
             Err(failure) => self.fail(nothing, failure),
@@ -343,6 +342,27 @@ impl Enter {
                 let failure = Failure::of(&Effect::Sleep { until: Mono(0) }, event);
                 self.fail(guard, failure)
             }
+        }
+    }
+
+    /// Our patience with this holder, whose file is open there, is at an end.
+    fn stuck(
+        self,
+        context: &Context,
+        now: Now,
+        slot: Slot,
+        holder: Option<Box<Record>>,
+    ) -> Outcome {
+        let Context { policy, .. } = context;
+        match holder {
+            Some(record)
+                if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
+            {
+                let waited = self.stall.waited(now);
+                let holder = Holder { slot, record };
+                Flow::Done(Ok(Entry::Stuck { own: self.own, holder, waited }))
+            }
+            holder => self.fail(Chores::new().close(slot), Failure::MutexHeld { holder }),
         }
     }
 
