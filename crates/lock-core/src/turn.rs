@@ -263,7 +263,7 @@ impl Turn {
             (At::Signal(sentence), event) => match sentence.sent(Slot::Judged, event) {
                 Ok(signalled) => {
                     self.sight = Sight::Held(sentence.until);
-                    mind.signalled(sentence, &signalled);
+                    mind.signalled(context, now, sentence, &signalled);
                     self.go(At::CloseLock(Next::Sleep))
                 }
                 Err(failure) => Flow::Done(Err(failure)),

@@ -103,8 +103,10 @@ pub struct Observer {
     subject: Option<Subject>,
     /// Since when this ownership is waited for.
     since: Mono,
+    /// What counts of the time since the last look, up to `last`.
+    passed: Duration,
     last: Mono,
-    /// The sleep that was planned since the last look.
+    /// The sleep that was planned then.
     planned: Duration,
     silent: Count,
     idle: Count,
@@ -315,8 +317,9 @@ impl Observer {
     #[must_use]
     pub const fn new(now: Now) -> Self {
         let (began, since, last) = (now.mono, now.mono, now.mono);
+        let (passed, planned) = (Duration::ZERO, Duration::ZERO);
         let (silent, idle) = (Count::first(), Count::first());
-        Self { began, subject: None, since, last, planned: Duration::ZERO, silent, idle }
+        Self { began, subject: None, since, passed, last, planned, silent, idle }
     }
 
     /// Since when this contender has waited for the ownership that it last saw.
@@ -337,14 +340,23 @@ impl Observer {
     }
 
     /// A sleep of this length is about to begin.
-    pub fn plan(&mut self, sleep: Duration) {
-        self.planned = self.planned.saturating_add(sleep);
+    pub fn plan(&mut self, now: Now, sleep: Duration) {
+        self.pass(now);
+        self.planned = sleep;
+    }
+
+    /// Counts the time since the last sleep was planned: of each sleep at most twice its plan, or
+    /// many that were cut short would let a later one count for all of them.
+    fn pass(&mut self, now: Now) {
+        let passed = now.mono.since(self.last).min(self.planned.saturating_mul(2));
+        self.passed = self.passed.saturating_add(passed);
+        (self.last, self.planned) = (now.mono, Duration::ZERO);
     }
 
     /// Counts a look at the lock.
     pub fn look(&mut self, policy: &Policy, snapshot: &Snapshot, now: Now) -> Counts {
-        let passed = now.mono.since(self.last).min(self.planned.saturating_mul(2));
-        (self.last, self.planned) = (now.mono, Duration::ZERO);
+        self.pass(now);
+        let passed = core::mem::take(&mut self.passed);
         let subject = Subject::of(snapshot);
         let before = self.subject.as_ref();
         let is_same = |same: fn(&Subject, &Subject) -> bool| match (before, &subject) {

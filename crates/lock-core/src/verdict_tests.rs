@@ -422,10 +422,14 @@ mod counting {
             self.observer.look(&self.policy, &snapshot, at(now))
         }
 
-        /// Plans a sleep, and looks when it is over.
+        /// Plans a sleep right after what was last, and looks when it is over.
         fn sleep(&mut self, planned: u64, seen: &Seen, now: u64) -> Counts {
-            self.observer.plan(ms(planned));
+            self.plan(self.observer.last.0, planned);
             self.look(seen, now)
+        }
+
+        fn plan(&mut self, now: u64, planned: u64) {
+            self.observer.plan(at(now), ms(planned));
         }
     }
 
@@ -473,9 +477,23 @@ mod counting {
     fn several_sleeps_before_one_look_add_up() {
         let mut contender = Contender::new(policy(), 0);
         contender.look(&preemptible(Held), 0);
-        contender.observer.plan(ms(100));
-        let counts = contender.sleep(50, &preemptible(Held), 10_000);
-        assert_eq!(counts.silent.passed(), ms(300));
+        contender.plan(0, 100);
+        contender.plan(90, 50);
+        let counts = contender.look(&preemptible(Held), 150);
+        assert_eq!(counts.silent.passed(), ms(150));
+    }
+
+    /// Otherwise those would let the next one count for all of them.
+    #[test]
+    fn of_sleeps_that_were_cut_short_only_what_was_slept_counts() {
+        let mut contender = Contender::new(policy(), 0);
+        contender.look(&preemptible(Held), 0);
+        for now in 0..50 {
+            contender.plan(now, 10_000);
+        }
+        contender.plan(50, 10);
+        let counts = contender.look(&preemptible(Held), 3_600_000);
+        assert_eq!(counts.silent.passed(), ms(50 + 20));
     }
 
     #[test]
@@ -587,7 +605,7 @@ mod counting {
                     verdict => return Some((time, verdict)),
                 };
                 let sleep = until.since(now.mono).min(longest_sleep(&self.policy, &snapshot));
-                observer.plan(sleep);
+                observer.plan(now, sleep);
                 let is_over = |end: &u64| {
                     let slept = clock(*end).saturating_sub(clock(time));
                     // A clock that goes back does not make a sleep longer.

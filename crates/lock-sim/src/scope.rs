@@ -142,6 +142,14 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// How long a control subject waits before it acts on a living owner, in milliseconds.
+    #[must_use]
+    pub const fn limit(self) -> u64 {
+        self.max_wait as u64 * TICK
+    }
+}
+
 /// A scope with what its members know.
 #[derive(Clone, Debug)]
 pub struct Universe {

@@ -158,7 +158,8 @@ impl World {
                 let living = self.living(universe);
                 let now = self.now(process);
                 let me = context;
-                peer.call(&Around { me, now, living: &living })
+                let limit = universe.scope.rules.limit();
+                peer.call(&Around { me, now, living: &living, limit })
             }
             Actor::Gone(_) => None,
         }

@@ -216,7 +216,8 @@ impl World {
             }
             Actor::Peer(peer) => {
                 let living = self.living(universe);
-                let around = Around { me: context, now, living: &living };
+                let limit = universe.scope.rules.limit();
+                let around = Around { me: context, now, living: &living, limit };
                 let (peer, said) = peer.step(&around, &event);
                 process.actor = Actor::Peer(peer);
                 match said {

@@ -60,6 +60,8 @@ pub struct Around<'a> {
     pub now: Now,
     /// Which process ids are running.
     pub living: &'a [u32],
+    /// How long it waits before it acts on a living owner, in milliseconds.
+    pub limit: u64,
 }
 
 /// What the ledger must be told of a subject's step.
@@ -187,7 +189,7 @@ fn is_old_text(around: &Around<'_>, bytes: &[u8]) -> bool {
 /// Whether the contender's whole patience is gone; `began` is when it came.
 fn is_late(around: &Around<'_>, began: u64) -> bool {
     let waited = around.now.wall.0.saturating_sub(began);
-    u128::from(waited) >= around.me.policy.max_wait.as_millis()
+    waited >= around.limit
 }
 
 fn nap(around: &Around<'_>) -> Call {

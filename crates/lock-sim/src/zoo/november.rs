@@ -147,14 +147,13 @@ impl November {
             self.since = now;
         }
         self.owner = owner;
-        let policy = around.me.policy;
-        let late = u128::from(now.saturating_sub(self.since)) >= policy.max_wait.as_millis();
+        let late = now.saturating_sub(self.since) >= around.limit;
         let reason = match is_old_text(around, bytes) {
             true => SILENT,
             false if late => Reason::TimedOut,
             false => return (At::Leave(After::Wait), None),
         };
-        match process(bytes).filter(|_| policy.on_timeout == OnTimeout::Stop) {
+        match process(bytes).filter(|_| around.me.policy.on_timeout == OnTimeout::Stop) {
             Some(pid) => (At::Signal(pid), None),
             None => (At::LinkAside, Some(Said::Breaks(reason))),
         }

@@ -221,16 +221,17 @@ impl<'a> Session<'a> {
         let takeover = outcome.as_ref().ok().and_then(|acquired| acquired.takeover.clone());
         self.report.ends.push(End::Acquired(outcome));
         match takeover {
-            Some(takeover) if takeover.is_held => self.settle(thread, &takeover),
-            _ => Ok(()),
+            Some(takeover) => self.settle(thread, &takeover),
+            None => Ok(()),
         }
     }
 
-    /// Whoever takes over from a preemptible owner waits for what that one has started, and says so
-    /// in a step if it is preemptible itself. Else it gives the lock up again.
+    /// An owner that has replaced a preemptible one waits for what that one has started, and says so
+    /// in a step if it is preemptible itself. Else it leaves the lock as a dead owner's.
     fn settle(&mut self, thread: u32, takeover: &Takeover) -> Result<(), Mismatch> {
         let begins = self.tape.now(self.tape.window(thread).from);
-        let Some(settle) = Settle::after(takeover, begins) else { return Ok(()) };
+        let settle = Settle::after(&self.context, takeover, begins);
+        let Some(settle) = settle else { return Ok(()) };
         if self.context.preemptible {
             self.wind_on(thread);
             let quiet = takeover.in_flight + self.context.policy.grace * 2 + MARGIN;
@@ -243,11 +244,17 @@ impl<'a> Session<'a> {
         }
         self.wind_on(thread);
         let settled = self.replay("settle", thread, |_| settle.clone())?;
-        if settled != Ok(Settled::Quiet) {
-            self.acts.push_front(Act::Release);
-        }
+        let is_quiet = settled == Ok(Settled::Quiet);
         self.report.ends.push(End::Settled(settled));
-        Ok(())
+        self.wind_on(thread);
+        if is_quiet {
+            if let Some(ownership) = &mut self.ownership {
+                ownership.settled();
+            }
+            return self.hold("renew", thread, Hold::renew);
+        }
+        self.ownership = None;
+        self.let_go_but(&[], thread)
     }
 
     /// To the thread's next call on the lock.
