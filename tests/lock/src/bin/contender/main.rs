@@ -277,25 +277,22 @@ impl Contender {
     /// What came of it, by the child's account.
     fn fork(&mut self, what: &str) -> Anything<Value> {
         let (guard, lock) = (&mut self.guard, &self.lock);
-        let told = forked::run(|| {
-            
-            match (what, guard.take(), lock) {
-                ("drop", Some(guard), _) => {
-                    drop(guard);
-                    "dropped".to_owned()
-                }
-                ("release", Some(guard), _) => format!("{:?}", guard.release().map(|_| ())),
-                ("step", Some(guard), _) => {
-                    let told = format!("{:?}", guard.step("in the child", || ()));
-                    std::mem::forget(guard);
-                    told
-                }
-                ("acquire", guard, Some(lock)) => {
-                    std::mem::forget(guard);
-                    format!("{:?}", lock.acquire_quietly().map(|_| ()))
-                }
-                _ => "nothing to do that with".to_owned(),
+        let told = forked::run(|| match (what, guard.take(), lock) {
+            ("drop", Some(guard), _) => {
+                drop(guard);
+                "dropped".to_owned()
             }
+            ("release", Some(guard), _) => format!("{:?}", guard.release().map(|_| ())),
+            ("step", Some(guard), _) => {
+                let told = format!("{:?}", guard.step("in the child", || ()));
+                std::mem::forget(guard);
+                told
+            }
+            ("acquire", guard, Some(lock)) => {
+                std::mem::forget(guard);
+                format!("{:?}", lock.acquire_quietly().map(|_| ()))
+            }
+            _ => "nothing to do that with".to_owned(),
         })?;
         Ok(json!({"ok": true, "told": told}))
     }

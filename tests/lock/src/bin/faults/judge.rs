@@ -45,6 +45,8 @@ pub(crate) enum Cell {
     Free,
     /// While it was stopped, another took its lock; it was told, and did nothing more.
     Told,
+    /// While it was stopped, another waited for its lock and gave up; then it went on.
+    Waited,
     /// It was stopped in the mutex: another named it and gave up; then it went on.
     Held,
     /// Likewise, but a dead one was named.
@@ -219,7 +221,8 @@ impl Case<'_> {
         let (expected, cell) = match (roles.mutex || roles.reclaim, roles.lock) {
             _ if roles.clearing => (Rescue::HeldByAnother, Cell::HeldUnnamed),
             (true, _) => (Rescue::Held, Cell::Held),
-            (false, true) => (Rescue::TookOver, Cell::Told),
+            (false, true) if self.subject.is_preemptible() => (Rescue::TookOver, Cell::Told),
+            (false, true) => (Rescue::Waited, Cell::Waited),
             (false, false) => (Rescue::Free, Cell::Free),
         };
         rescued(expected, outcome, complaints);
@@ -276,6 +279,7 @@ impl fmt::Display for Cell {
             Self::Next => f.write_str("next"),
             Self::Free => f.write_str("free"),
             Self::Told => f.write_str("told"),
+            Self::Waited => f.write_str("waited"),
             Self::Held => f.write_str("held"),
             Self::HeldUnnamed => f.write_str("held, unnamed"),
             Self::Ended => f.write_str("ended"),
