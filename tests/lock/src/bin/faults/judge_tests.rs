@@ -4,7 +4,6 @@ use rstest::rstest;
 
 use super::*;
 use crate::outcome::Next;
-use crate::site::Roles;
 use crate::what::What;
 
 const RUN: &str = "/t/run";
@@ -56,7 +55,7 @@ fn said(outcome: Outcome, code: i32, ran: bool, words: &str) -> Outcome {
 }
 
 fn verdict(site: &Site, fault: Fault, subject: Subject, outcome: &Outcome) -> Result<Cell, String> {
-    let case = Case { site, fault, subject, run: RUN };
+    let case = Case { site, fault, subject, is_anothers: false, run: RUN };
     judge(&case, outcome).map_err(|complaints| complaints.join("; "))
 }
 
@@ -185,8 +184,14 @@ fn a_stopped_process_is_treated_by_its_roles(
     let good = Outcome { rescue: Some(rescue.clone()), end, ..fine() };
     assert_eq!(verdict(&site, fault, Subject::Run, &good), Ok(cell));
     let others = [Rescue::Free, Rescue::TookOver, Rescue::Waited, Rescue::Held, Rescue::Ended];
+    // An owner in the mutex may be named as either; one that was asked to end may have let go first.
+    let also = match (&rescue, after.lock) {
+        (Rescue::Held, true) => Some(Rescue::Waited),
+        (Rescue::Ended, _) => Some(Rescue::Free),
+        _ => None,
+    };
     for other in others.into_iter().chain([Rescue::Survived]) {
-        if other != rescue {
+        if other != rescue && Some(&other) != also.as_ref() {
             let bad = Outcome { rescue: Some(other), ..good.clone() };
             assert!(verdict(&site, fault, Subject::Run, &bad).is_err(), "{bad:?}");
         }

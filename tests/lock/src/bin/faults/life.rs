@@ -250,7 +250,7 @@ impl<'a> Life<'a> {
         };
         let arena = self.stage.arena.clone();
         let owns = site.after.lock && !site.after.mutex;
-        let may_replace = owns && self.scenario.subject.is_preemptible();
+        let may_replace = owns && fault == Fault::Stop && self.scenario.subject.is_preemptible();
         let (rescue, guard) = rescue::come(&arena, self.subject.pid(), on_timeout, may_replace)?;
         self.rescue = Some(rescue.clone());
         let Some(guard) = guard else {

@@ -197,7 +197,13 @@ impl Stages<'_> {
                 continue;
             }
             let run = self.root.to_string_lossy();
-            let case = Case { site: at, fault, subject: scenario.subject, run: &run };
+            let case = Case {
+                site: at,
+                fault,
+                subject: scenario.subject,
+                is_anothers: scenario.other.keeps_the_lock(),
+                run: &run,
+            };
             let verdict = judge(&case, &outcome);
             let recovery = outcome.next.took;
             if let Err(complaints) = &verdict {

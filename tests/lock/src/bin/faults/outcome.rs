@@ -45,6 +45,8 @@ pub(crate) enum Rescue {
     TookOver,
     /// It waited for the stopped one, which has the lock, and gave up.
     Waited,
+    /// It waited for somebody else who has the lock, and gave up.
+    WaitedForAnother,
     /// The stopped one is in the mutex, and was named.
     Held,
     /// Somebody is in the mutex, but another was named.

@@ -68,6 +68,7 @@ pub(crate) fn come(
         Err(LockError::TimedOut { owner: Some(owner), .. }) if owner.pid == subject => {
             (Rescue::Waited, None)
         }
+        Err(LockError::TimedOut { .. }) => (Rescue::WaitedForAnother, None),
         // The kernel, and the tracer, may take a moment longer than the grace.
         Err(LockError::Survived { .. }) if dies_late(subject) => {
             return come(arena, subject, on_timeout, may_replace);

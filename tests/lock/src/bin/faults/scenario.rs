@@ -211,6 +211,14 @@ impl Scenario {
     }
 }
 
+impl Other {
+    /// Whether it has the lock until the subject takes or takes it away, or from when the subject
+    /// loses it.
+    pub(crate) const fn keeps_the_lock(self) -> bool {
+        matches!(self, Self::Silent | Self::Ended | Self::Successor)
+    }
+}
+
 impl Subject {
     /// The code that it ends with when nothing happens.
     pub(crate) const fn usual_code(self) -> i32 {

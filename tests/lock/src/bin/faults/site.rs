@@ -131,7 +131,10 @@ fn is_search(calls: &[Call], index: usize) -> bool {
         let objects = [Object::Process, Object::Signals];
         call.what.is_some_and(|what| objects.contains(&what.object)) && !is_of_pidfd(call)
     });
-    is_beside && before.iter().any(is_of_pidfd)
+    // Of several processes that are asked about, the last is the one that is signalled.
+    let asks = rest.first().is_some_and(|call| call.name == "pidfd_open")
+        && rest.iter().skip(1).any(|call| call.name == "pidfd_open");
+    (is_beside && before.iter().any(is_of_pidfd)) || asks
 }
 
 /// Whether a call is one of those that make a ticket whose first name is a number.

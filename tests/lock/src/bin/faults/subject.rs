@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::outcome::End;
-use crate::process::{Process, Tampering, traced};
+use crate::process::{Process, Tampering, apart, traced};
 use crate::scenario::Subject;
 use crate::stage::{Programs, Stage};
 
@@ -55,7 +55,7 @@ impl Subject {
             _ => &programs.fleet,
         };
         let mut command = match self {
-            Self::Renewal => std::process::Command::new(program),
+            Self::Renewal => apart(program),
             _ => traced(program, &stage.file(TRACE), tampering),
         };
         command.args(self.args(stage, programs)?).env_clear();
