@@ -247,7 +247,10 @@ fn explaining_a_mutex_that_somebody_left() {
     assert_eq!(holder.wait().code(), 0);
     home.write(&format!("{LOCK}.mutex"), &record);
     let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Peek, Act::Waiters]);
-    let story = ["free", "someone in the mutex", "someone in the mutex", "0 in the queue"];
+    let peeks = [Act::Peek, Act::Peek, Act::MutexHolders];
+    let acts = [&[Act::Inspect][..], &peeks, &[Act::Waiters]].concat();
+    let report = traced.explained(0, "", &acts);
+    let someone = "someone in the mutex";
+    let story = ["free", someone, someone, someone, "0 holders", "0 in the queue"];
     assert_eq!(report.story(), story);
 }
