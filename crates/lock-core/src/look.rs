@@ -247,3 +247,7 @@ const fn answer(event: &Event) -> Life {
         _ => Life::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;

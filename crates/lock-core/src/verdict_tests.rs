@@ -179,6 +179,9 @@ fn one_look_shows_that_a_lock_is_stale(#[case] seen: Seen, #[case] reason: Stale
 #[case::timed_and_its_process_runs(Seen { process: Life::Running, ..timed(Unknown) })]
 #[case::ours_unknown_and_its_process_runs(Seen { process: Life::Running, ..plain(Unknown) })]
 #[case::timed_and_locked_by_another_program(timed(Held))]
+#[case::timed_and_preemptible_and_locked_by_another_program(
+    seen(Held, Ok(with(record(HERE, terms(true)), |detail| detail.arbitration = Arbitration::Timed)))
+)]
 #[case::timed_and_dead_and_locked_by_another_program(Seen { process: Life::Ended, ..timed(Held) })]
 fn the_living_are_waited_for(#[case] seen: Seen) {
     for counts in [Counts::default(), everything()] {
@@ -598,7 +601,7 @@ mod counting {
         }
     }
 
-    /// A contender beside an owner, for ten minutes; the owner's clocks are its own.
+    /// A contender beside an owner, for a few minutes; the owner's clocks are its own.
     struct Play {
         policy: Policy,
         terms: Terms,
@@ -617,10 +620,10 @@ mod counting {
             clock: impl Fn(u64) -> u64,
             wakes: impl Fn(u64) -> u64,
         ) -> Option<(u64, Verdict)> {
-            const TEN_MINUTES: u64 = 600_000;
+            const LONG: u64 = 200_000;
             let mut observer = Observer::new(at(clock(0)));
             let mut time = 0;
-            while time < TEN_MINUTES {
+            while time < LONG {
                 let snapshot = Snapshot::Present(self.owner(time));
                 let now = at(clock(time));
                 let counts = observer.look(&self.policy, &snapshot, now);

@@ -33,6 +33,8 @@ pub(crate) struct Disk {
     pub(super) processes: BTreeMap<u32, Nerve>,
     /// The numbers of those that have ended.
     pub(super) ended: BTreeSet<u32>,
+    /// Those that nobody else can look into.
+    pub(super) hidden: BTreeSet<u32>,
     /// Those with a process in them.
     pub(super) cgroups: BTreeSet<String>,
     /// How many times a file has been opened.
@@ -75,9 +77,9 @@ pub(crate) struct Inode {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) inode: u64,
-    writes: bool,
+    pub(super) writes: bool,
     /// What processes share that have inherited it: the kernel's lock is on this.
-    description: u64,
+    pub(super) description: u64,
     pub(super) lock: Option<Share>,
 }
 
@@ -278,6 +280,7 @@ impl Disk {
     fn holders(&self, inode: u64) -> Vec<u32> {
         let holding = self.open.iter().filter(|(_, open)| open.inode == inode);
         let pids = holding.filter(|(_, open)| open.lock.is_some()).map(|((pid, _), _)| *pid);
+        let pids = pids.filter(|pid| !self.hidden.contains(pid));
         pids.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
