@@ -328,6 +328,7 @@ impl Acquire {
             // Whoever owns the lock now is waited for outside the mutex, too.
             Ok(Stood::Ours(place)) => {
                 self.queue = Queue::At(place);
+                self.mind.stands_behind(0);
                 let vigil = Vigil::beginning(self.medium);
                 self.go(At::Vigil(vigil))
             }

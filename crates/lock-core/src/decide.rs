@@ -33,7 +33,7 @@ pub struct Waiting {
     pub since: Mono,
     /// When the contender's own wait limit is over, if it has one.
     pub until: Option<Mono>,
-    /// How many others wait before this one.
+    /// How many others wait before this one; fewer, if some have left since it counted them.
     pub before: u32,
 }
 

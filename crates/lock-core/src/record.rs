@@ -448,7 +448,7 @@ impl Draft {
         let millis = || number().map(Duration::from_millis);
         let terms = &mut self.terms;
         match key {
-            "format" => self.format = value.parse().ok(),
+            "format" => self.format = integer(value),
             "arbitration" => self.timed = value == "timed",
             "generation" => {
                 self.generation = number()?;
@@ -535,6 +535,12 @@ impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// However large it is: a format only grows.
+fn integer(value: &str) -> Option<u32> {
+    let is_one = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_one.then(|| value.parse().unwrap_or(u32::MAX))
 }
 
 fn malformed(line: usize, what: &'static str) -> RecordError {

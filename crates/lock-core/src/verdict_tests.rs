@@ -178,6 +178,8 @@ fn one_look_shows_that_a_lock_is_stale(#[case] seen: Seen, #[case] reason: Stale
 #[case::a_peers_locked_by_another_program(peers(Held, NOW - 10 * STALE_AFTER))]
 #[case::timed_and_its_process_runs(Seen { process: Life::Running, ..timed(Unknown) })]
 #[case::ours_unknown_and_its_process_runs(Seen { process: Life::Running, ..plain(Unknown) })]
+#[case::timed_and_locked_by_another_program(timed(Held))]
+#[case::timed_and_dead_and_locked_by_another_program(Seen { process: Life::Ended, ..timed(Held) })]
 fn the_living_are_waited_for(#[case] seen: Seen) {
     for counts in [Counts::default(), everything()] {
         assert_eq!(judged(&seen, &counts), FOR_EVER);
@@ -300,6 +302,28 @@ fn where_nothing_is_known_of_an_owner_it_expires(#[case] owner: Seen) {
     assert_eq!(judged(&owner, &silent(STALE_AFTER)), stale(Stale::Expired));
     assert_eq!(judged(&owner, &silent(STALE_AFTER + 1)), stale(Stale::Expired));
     assert_eq!(judged(&owner, &idle(u64::MAX)), wait(STALE_AFTER));
+}
+
+/// It has agreed to that wherever it runs.
+#[rstest]
+#[case::timed(Arbitration::Timed)]
+#[case::ours_where_we_have_no_kernel_locks(Arbitration::Kernel(2))]
+fn a_preemptible_owner_that_hangs_is_replaced_without_kernel_locks_too(
+    #[case] arbitration: Arbitration,
+) {
+    for (process, reason) in [(Life::Running, Stale::Silent), (Life::Unknown, Stale::Expired)] {
+        let owner = |stale_after| {
+            let terms = Terms { stale_after: ms(stale_after), ..terms(true) };
+            let change = |detail: &mut Detail| detail.arbitration = arbitration;
+            Seen { process, ..seen(Unknown, Ok(with(record(HERE, terms), change))) }
+        };
+        let silent_one = owner(STALE_AFTER);
+        assert_eq!(judged(&silent_one, &silent(STALE_AFTER - 1)), wait(1));
+        assert_eq!(judged(&silent_one, &silent(STALE_AFTER)), stale(reason));
+        let hung = owner(100 * HANG_AFTER);
+        assert_eq!(judged(&hung, &idle(HANG_AFTER - 1)), wait(1));
+        assert_eq!(judged(&hung, &idle(HANG_AFTER)), OWNER);
+    }
 }
 
 #[rstest]
@@ -772,6 +796,7 @@ mod sleeping {
     #[rstest]
     #[case::no_record(broken(Held))]
     #[case::a_peers(peers(Held, NOW))]
+    #[case::timed_and_locked_by_another_program(timed(Held))]
     #[case::in_a_cgroup(
         seen(Free, Ok(with(record(HERE, terms(false)), |detail| detail.cgroup = Some("w".into()))))
     )]
