@@ -6,7 +6,7 @@ use alloc::string::String;
 
 use super::*;
 use crate::Acquire;
-use crate::effect::Name;
+use crate::effect::{Errno, Name};
 use crate::machine::{Ownership, Reason};
 use crate::record::Birth;
 use crate::testing::disk::{Disk, Inode, Lack};
@@ -239,4 +239,18 @@ fn work_in_a_cgroup_is_waited_for_poll_by_poll() {
     let reason = acquired.takeover.map(|takeover| takeover.reason);
     assert_eq!(reason, Some(Reason::Stale(Stale::OwnerDied)));
     assert!(disk.now.mono.since(ended) <= settings().poll);
+}
+
+/// It may run: so it is counted like one elsewhere.
+#[test]
+fn what_cannot_be_asked_about_is_not_taken_for_dead() {
+    let mut disk = Disk::new();
+    preemptible(&mut disk, process("o").birth);
+    for answer in [Event::Unsupported, Event::Failed(Errno(13))] {
+        let mut look = inspector("person").until(&mut disk, "AskProcess");
+        look.feed(&mut disk, answer.clone());
+        let mut look = look.until(&mut disk, "AskProcess");
+        look.feed(&mut disk, answer);
+        assert_eq!(seen(&mut disk, look).process, Life::Unknown);
+    }
 }
