@@ -16,8 +16,8 @@ use rustix::process::Signal;
 
 use crate::kit::{Call, LOCK, Running, Sandbox, kill, until};
 
-/// A command is started in a fenced step.
-const CYCLE: [Act; 3] = [Act::Acquire, Act::Steps, Act::Release];
+/// A command is started outside the mutex.
+const CYCLE: [Act; 2] = [Act::Acquire, Act::Release];
 
 /// A traced call of `fleet` that has been made.
 struct Traced {
@@ -25,6 +25,7 @@ struct Traced {
     listing: PathBuf,
     lock: Utf8PathBuf,
     settings: Settings,
+    preemptible: bool,
 }
 
 impl Traced {
@@ -32,7 +33,7 @@ impl Traced {
         let listing = home.path("calls");
         let lock = Utf8PathBuf::try_from(home.lock()).expect("UTF-8");
         let running = call.traced(&listing).spawn();
-        Self { running, listing, lock, settings: Settings::default() }
+        Self { running, listing, lock, settings: Settings::default(), preemptible: false }
     }
 
     /// `fleet` itself; what we have started is its tracer.
@@ -57,6 +58,7 @@ impl Traced {
             command: command.to_owned(),
             host: this_host().expect("/proc"),
             acts: acts.to_vec(),
+            preemptible: self.preemptible,
         };
         check(&subject, &calls).unwrap_or_else(|mismatch| panic!("{mismatch}\n{out}"))
     }
@@ -72,10 +74,10 @@ fn run(home: &Sandbox, options: &[&str]) -> Traced {
 fn a_command_under_the_lock() {
     let home = Sandbox::new();
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);
+    assert_eq!(report.story(), ["acquired", "released"]);
     assert!(report.has("SyncDirectory"), "it was the first use ever");
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "released"]);
+    assert_eq!(report.story(), ["acquired", "released"]);
     assert!(!report.has("SyncDirectory"));
     // The command inherits the ticket, as it should, and that is all that it is given.
     let kept = report.set_up.iter().filter(|(call, _)| call == "fcntl(copy, F_SETFD, 0)");
@@ -86,7 +88,9 @@ fn a_command_under_the_lock() {
 #[test]
 fn a_restart() {
     let home = Sandbox::with_idle_agents(&["a", "b"]);
-    let traced = Traced::start(&home, home.fleet(&["restart", "--jobs", "2"]));
+    let mut traced = Traced::start(&home, home.fleet(&["restart", "--jobs", "2"]));
+    traced.settings.wait_limit = Some(Duration::from_secs(600));
+    traced.preemptible = true;
     until("both to run", || {
         let agents = home.status()["agents"].clone();
         let agents = agents.as_array().expect("a list");
@@ -117,7 +121,7 @@ fn a_command_that_waits(#[case] killed: bool, #[case] how: &str) {
         false => gate.open(),
     }
     let report = traced.explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), [how, "stepping", "stepped", "released"]);
+    assert_eq!(report.story(), [how, "released"]);
     assert!(report.has("Sleep"));
     let _ = holder.wait();
 }
@@ -134,13 +138,17 @@ fn a_command_that_is_interrupted_while_it_waits() {
 }
 
 #[test]
-fn a_command_that_takes_over_from_a_slow_owner() {
+fn a_command_that_gives_up() {
     let home = Sandbox::new();
     let (_holder, _gate) = home.holder(&[]);
     let mut traced = run(&home, &["--max-wait", "200ms"]);
-    traced.settings.max_wait = Duration::from_millis(200);
-    let report = traced.explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["took over: TimedOut", "stepping", "stepped", "released"]);
+    traced.settings.wait_limit = Some(Duration::from_millis(200));
+    let acts = [Act::Acquire, Act::Inspect, Act::Holders, Act::Peek, Act::Waiters];
+    let report = traced.explained(75, "true", &acts);
+    assert_eq!(
+        report.story().first().map(String::as_str),
+        Some("failed: timed out waiting for the owner")
+    );
 }
 
 #[test]
@@ -148,7 +156,7 @@ fn a_command_that_finds_a_peers_old_lock() {
     let home = Sandbox::new();
     home.write_foreign_lock(Duration::from_secs(3600));
     let report = run(&home, &[]).explained(0, "true", &CYCLE);
-    assert_eq!(report.story(), ["took over: Expired", "stepping", "stepped", "released"]);
+    assert_eq!(report.story(), ["took over: Expired", "released"]);
 }
 
 #[test]
@@ -159,16 +167,17 @@ fn a_command_whose_lock_is_broken() {
     let mut traced =
         Traced::start(&home, home.fleet(&["lock", "run", "--", "/bin/sh", "-c", &script]));
     home.await_pid("held");
-    let out = home.fleet(&["lock", "break"]).run();
+    let out = home.fleet(&["lock", "break", "--generation", "1"]).run();
     assert_eq!(out.code(), 0, "{out}");
     traced.running.await_stderr("lost");
     gate.open();
     let report = traced.explained(76, &format!("/bin/sh -c {script}"), &CYCLE);
-    assert_eq!(report.story(), ["acquired", "stepping", "stepped", "nameless", "lost to nobody"]);
+    assert_eq!(report.story(), ["acquired", "replaced", "lost to nobody"]);
 }
 
 #[rstest]
-#[case::held(true, None, 0, "evicted")]
+#[case::held(true, Some(1), 0, "evicted")]
+#[case::not_named(true, None, 75, "left to its living owner")]
 #[case::another(true, Some(99), 75, "left to another")]
 #[case::free(false, None, 0, "was free")]
 fn breaking_a_lock(
@@ -190,8 +199,8 @@ fn breaking_a_lock(
     args.extend(generation.iter().flat_map(|only| ["--generation", only]));
     let traced = Traced::start(&home, home.fleet(&args));
     let act = Act::Evict(only.map(Generation));
-    let report = traced.explained(code, "fleet lock break", &[act]);
-    assert_eq!(report.story(), [how]);
+    let report = traced.explained(code, "fleet lock break", &[Act::Holders, act]);
+    assert_eq!(report.story().last().map(String::as_str), Some(how));
     drop(holder);
 }
 
@@ -203,8 +212,10 @@ fn looking_at_a_lock(#[case] held: bool, #[case] what: &str) {
     let _ = home.under_lock(&[], "true").wait();
     let holder = held.then(|| home.holder(&[]));
     let traced = Traced::start(&home, home.fleet(&["lock", "status"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Waiters]);
-    assert_eq!(report.story(), [what, "0 in the queue"]);
+    let holders = held.then_some(Act::Holders);
+    let acts: Vec<_> = [Act::Inspect, Act::Waiters].into_iter().chain(holders).collect();
+    let report = traced.explained(0, "", &acts);
+    assert_eq!(report.story()[..2], [what, "0 in the queue"]);
     drop(holder);
 }
 
@@ -219,8 +230,11 @@ fn explaining_a_lock() {
         waiter
     });
     let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Waiters]);
-    assert_eq!(report.story(), ["kernel Held", "nobody in the mutex", "2 in the queue"]);
+    let acts = [Act::Inspect, Act::Holders, Act::Peek, Act::Waiters];
+    let report = traced.explained(0, "", &acts);
+    let story = report.story();
+    let (first, last) = (story.first(), story.last());
+    assert_eq!((first, last), (Some(&"kernel Held".into()), Some(&"2 in the queue".into())));
 }
 
 /// A mutex that stays is looked at twice.
@@ -233,7 +247,10 @@ fn explaining_a_mutex_that_somebody_left() {
     assert_eq!(holder.wait().code(), 0);
     home.write(&format!("{LOCK}.mutex"), &record);
     let traced = Traced::start(&home, home.fleet(&["lock", "explain"]));
-    let report = traced.explained(0, "", &[Act::Inspect, Act::Peek, Act::Peek, Act::Waiters]);
-    let story = ["free", "someone in the mutex", "someone in the mutex", "0 in the queue"];
+    let peeks = [Act::Peek, Act::Peek, Act::MutexHolders];
+    let acts = [&[Act::Inspect][..], &peeks, &[Act::Waiters]].concat();
+    let report = traced.explained(0, "", &acts);
+    let someone = "someone in the mutex";
+    let story = ["free", someone, someone, someone, "0 holders", "0 in the queue"];
     assert_eq!(report.story(), story);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lock_fs::{Boot, Generation, Guard, Notice, Now, Record, Takeover};
+use lock_fs::{Boot, Generation, Guard, Mono, Notice, Now, Record, Takeover};
 
 use crate::journal::{GaveUp, Journal, Other, Problem, Reason, Signal, What};
 use crate::locking::Acquired;
@@ -17,8 +17,8 @@ pub(crate) struct Entrance {
     waits: bool,
     /// Whom it has waited for first; everyone who had the lock after that one as well.
     since: Option<Generation>,
-    /// Whom it took over from, and why.
-    took_over: Option<Takeover>,
+    /// Whom it took over from, why, and when.
+    took_over: Option<(Takeover, Mono)>,
 }
 
 impl Entrance {
@@ -47,7 +47,9 @@ impl Entrance {
                     self.journal.write(self.journal.now(), None, ends);
                 }
             }
-            Notice::TookOver(takeover) => self.took_over = Some(takeover.clone()),
+            Notice::TookOver(takeover) => {
+                self.took_over = Some((takeover.clone(), self.journal.now().mono));
+            }
             _ => {}
         }
     }
@@ -56,8 +58,13 @@ impl Entrance {
     pub(crate) fn succeeded(self, guard: Guard) -> Acquired {
         let now = self.journal.now();
         let waited_ms = self.waited_ms(now);
+        // Some of it has passed while the old owner's processes were waited for.
+        let takeover = self.took_over.map(|(mut takeover, at)| {
+            takeover.in_flight = takeover.in_flight.saturating_sub(now.mono.since(at));
+            takeover
+        });
         let guard = Tenure::new(guard, self.journal, now);
-        let (what, from) = match &self.took_over {
+        let (what, from) = match &takeover {
             None => (What::Acquired { waited_ms }, None),
             Some(takeover) => {
                 let (reason, owner) = (Reason::from(takeover), takeover.from.as_deref());
@@ -66,7 +73,7 @@ impl Entrance {
             }
         };
         guard.begun(what);
-        Acquired { guard, since: self.since, from, takeover: self.took_over }
+        Acquired { guard, since: self.since, from, takeover }
     }
 
     /// It ends without the lock.

@@ -75,6 +75,25 @@ pub(crate) enum Error {
         /// What there is to know about the lock.
         explanation: Box<Explanation>,
     },
+    /// What the last owner had started goes on, so nothing new may be begun.
+    #[error(
+        "nothing was begun: {what}, which the last owner of {path} ordered, goes on although it \
+         was cancelled; `systemctl --user list-jobs` shows what it waits for"
+    )]
+    Unsettled {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// What goes on.
+        what: String,
+    },
+    /// Whether what the last owner had started goes on is not known.
+    #[error("nothing was begun: cannot find out what the last owner of {path} left in flight")]
+    InFlight {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// Why.
+        source: SupervisorError,
+    },
     /// A file that was to be the lock is something else.
     #[error("{path} is no lock file, and as one it would be lost; name another path, or remove it")]
     NoLock {
@@ -172,6 +191,8 @@ impl Error {
             Self::Journal(JournalError { source, .. })
             | Self::Doctor(DoctorError { source, .. }) => io_exit(source),
             Self::Unreleased { source, .. } => release_exit(source),
+            Self::Unsettled { .. } => Exit::LockNotAcquired,
+            Self::InFlight { .. } => Exit::Io,
             Self::NoLock { .. } | Self::NoKernelLock { .. } => Exit::CannotCreate,
             Self::WaitInterrupted { signal, .. } => Exit::Signal(*signal),
             Self::Picture { source, .. } => match io_exit(source) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use lock_fs::{Clock, Generation, Released, Token, Verdict};
@@ -17,11 +18,12 @@ use crate::look::{self, NO_PATIENCE};
 use crate::outcome::{Ending, Outcome};
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
+use crate::restart::quiet::MARGIN;
 use crate::restart::{Fence, Pace, Work};
 use crate::roster::{self, Roster, RosterError};
 use crate::standing::{Earlier, Moment, Request, Resume, Standing};
 use crate::supervisor::{self, Patience};
-use crate::{processes, signals, spawn};
+use crate::{processes, settle, signals, spawn};
 
 /// What is wished for beside the verb.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,7 @@ pub(crate) fn change(
     patience: Patience,
     screen: &mut Screen,
 ) -> Result<Exit, Error> {
-    match carry_out(verb, home, change, wish, patience, screen, &mut || Ok(()))? {
+    match carry_out(verb, home, change, wish, patience, screen, None)? {
         Carried::Joined(exit) => Ok(exit),
         Carried::Out(shift) => {
             screen.outcome(&shift.path, &shift.token, shift.generation, &shift.outcome);
@@ -99,8 +101,18 @@ pub(crate) struct Shift {
     pub(crate) exit: Exit,
 }
 
-/// As [`change`], but reports no outcome; and if all went well, does `last` before the lock
-/// is released. That part is not fenced, but not begun by one who has lost the lock.
+/// What is done after all else went well, before the lock is released.
+pub(crate) struct Last<'l> {
+    /// How long it may take until it takes a step.
+    pub(crate) limit: Duration,
+    /// Does it. What it changes, it changes in steps.
+    pub(crate) work: &'l mut dyn FnMut(&mut Fenced<'_>) -> Result<(), Error>,
+}
+
+/// Takes a step: says in the lock what it is, and does it there.
+pub(crate) type Fenced<'f> = dyn FnMut(&str, &mut dyn FnMut()) -> Result<(), Error> + 'f;
+
+/// As [`change`], but reports no outcome; and if all went well, does `last`.
 ///
 /// # Errors
 ///
@@ -112,7 +124,7 @@ pub(crate) fn carry_out(
     wish: Wish,
     patience: Patience,
     screen: &mut Screen,
-    last: &mut dyn FnMut() -> Result<(), Error>,
+    last: Option<Last<'_>>,
 ) -> Result<Carried, Error> {
     // We may have been given the descriptor of another lock, and a tmux server that we start
     // would hold that lock for as long as it lives.
@@ -133,6 +145,8 @@ pub(crate) fn carry_out(
     let roster = load(verb, home, &change.agents)?;
     let plan = Plan::new(&roster, verb, &change.agents)?;
     let supervisor = supervisor::open(&roster, home, patience)?;
+    let announce = &mut |label: &str, quiet| acquired.guard.step(label, quiet, || ()).map(drop);
+    settle::settle(home, &acquired, announce, &interrupt, screen)?;
     let start = begin(home, &plan, wish, &acquired, screen);
     let (standing, earlier) = match start {
         Start::Joined(exit) => {
@@ -144,7 +158,8 @@ pub(crate) fn carry_out(
     };
     let logbook = Logbook::new(home.plan(), standing);
     let fence = Held::new(&acquired.guard)?;
-    let begun = fence.step(&format!("0/{} beginning", plan.agents.len()), &mut || logbook.open());
+    let label = format!("0/{} beginning", plan.agents.len());
+    let begun = fence.step(&label, MARGIN, &mut || logbook.open());
     begun.map_err(|refusal| locking::refused(refusal, &interrupt))?;
     let pace = Pace::new(change.jobs, wish.rollout);
     let work = Work {
@@ -159,9 +174,17 @@ pub(crate) fn carry_out(
     let mut outcome = work.run(&mut |event| screen.event(verb, event));
     if !matches!(outcome.ending, Ending::Refused(_)) {
         let exit = outcome.exit();
-        match (fence.step("ending", &mut || logbook.end(exit.code())), interrupt.signal()) {
-            (Ok(()), _) if exit == Exit::Done => last()?,
-            (Ok(()), _) => {}
+        let last = last.filter(|_| exit == Exit::Done);
+        let quiet = last.as_ref().map_or(Duration::ZERO, |last| last.limit) + MARGIN;
+        match (fence.step("ending", quiet, &mut || logbook.end(exit.code())), interrupt.signal()) {
+            (Ok(()), _) => {
+                if let Some(Last { work, .. }) = last {
+                    work(&mut |label, work| {
+                        let done = fence.step(label, MARGIN, work);
+                        done.map_err(|refusal| locking::refused(refusal, &interrupt))
+                    })?;
+                }
+            }
             (Err(lock_fs::Error::Cancelled { .. }), Some(signal)) => {
                 outcome.ending = Ending::Interrupted(signal);
             }
@@ -174,7 +197,7 @@ pub(crate) fn carry_out(
     }
     let (released, problem) = acquired.guard.release(Some(outcome.exit()));
     screen.journal(problem);
-    let exit = settle(&mut outcome, &path, released);
+    let exit = conclude(&mut outcome, &path, released);
     Ok(Carried::Out(Shift { path, token, generation, outcome, exit }))
 }
 
@@ -259,7 +282,7 @@ pub(crate) fn status(home: &Home, screen: &mut Screen) -> Result<Exit, Error> {
 }
 
 /// Adds what the release showed, and finds the exit code.
-fn settle(
+fn conclude(
     outcome: &mut Outcome<lock_fs::Error>,
     path: &Utf8Path,
     released: Result<Released, lock_fs::Error>,

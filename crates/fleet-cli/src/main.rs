@@ -30,6 +30,7 @@ mod restart;
 mod roster;
 mod run;
 mod schema;
+mod settle;
 mod setup;
 mod signals;
 mod spawn;

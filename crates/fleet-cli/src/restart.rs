@@ -4,6 +4,7 @@
 //! Nothing here knows what a step does or how the lock works; both are traits, so the rules
 //! (stop at the first lost lock, go on after a failed agent) are tested without either.
 
+pub(crate) mod quiet;
 mod together;
 
 use std::num::NonZeroUsize;
@@ -13,12 +14,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::quiet::{LONGEST, Underway, Waits};
 use crate::args::Rollout;
 use crate::interrupt::Interrupt;
 use crate::outcome::{Done, Ending, Event, Outcome, Place, Report, Turn};
 use crate::plan::{HolderTurn, Plan, Verb};
 use crate::standing::{Earlier, Mark, Who};
-use crate::supervisor::{Step, Supervisor, SupervisorError, Target, Wait};
+use crate::supervisor::{Settled, Step, Supervisor, SupervisorError, Target};
 
 /// The lock we hold, as far as a restart needs it.
 pub(crate) trait Fence: Sync {
@@ -28,12 +30,14 @@ pub(crate) trait Fence: Sync {
     /// Whether it was a signal that ended the wait for the lock's mutex.
     fn is_interruption(error: &Self::Error) -> bool;
 
-    /// Runs `work` under the lock's mutex, if the lock is still ours.
+    /// Runs `work` under the lock's mutex, if the lock is still ours, and announces that no other
+    /// step may follow for `quiet`.
     ///
     /// # Errors
     ///
     /// When it is not; then `work` did not run.
-    fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), Self::Error>;
+    fn step(&self, label: &str, quiet: Duration, work: &mut dyn FnMut())
+    -> Result<(), Self::Error>;
 
     /// The lock's descriptor.
     fn ticket(&self) -> BorrowedFd<'_>;
@@ -97,6 +101,7 @@ impl<S: Supervisor + ?Sized, F: Fence> Work<'_, S, F> {
             halt: Mutex::new(None),
             held_back: AtomicBool::new(false),
             next_turn: Mutex::new(None),
+            waits: Waits::default(),
         };
         let mut holder = None;
         if self.plan.holder == HolderTurn::First {
@@ -124,6 +129,7 @@ struct Shift<'a, S: ?Sized, F: Fence> {
     held_back: AtomicBool,
     /// When the next turn may begin.
     next_turn: Mutex<Option<Instant>>,
+    waits: Waits,
 }
 
 /// A worker's news of the agent at a place: its turn begins, or has ended so.
@@ -204,8 +210,7 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         }
     }
 
-    /// Waits until the next turn may begin. A pause is progress too: it is said in the
-    /// lock, again and again, so that no contender takes us for hung.
+    /// Waits until the next turn may begin. The pause is announced as any wait is.
     fn await_turn(&self, place: Place, agent: &str) {
         if self.work.pace.stagger.is_zero() {
             return;
@@ -215,15 +220,18 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         let turn = next_turn.map_or(now, |turn| turn.max(now));
         *next_turn = turn.checked_add(self.work.pace.stagger);
         drop(next_turn);
+        let label = format!("{place} waiting to go on with {agent}");
         loop {
             let left = turn.saturating_duration_since(Instant::now());
             if left.is_zero() || self.must_halt() {
                 return;
             }
-            let label = format!("{place} waiting to go on with {agent}");
-            self.fenced(&label, &mut || {});
-            // What ends the wait is looked at when it is over.
-            let _ = self.work.interrupt.wait(&[], left.min(SIGN_OF_LIFE));
+            // A pause that is too long to be announced is made in parts.
+            if let Some(pause) = self.begin_wait(&label, left, &mut || {}) {
+                let left = pause.until.saturating_duration_since(Instant::now());
+                // What ends the pause is looked at when it is over.
+                let _ = self.work.interrupt.wait(&[], left);
+            }
         }
     }
 
@@ -243,10 +251,10 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
                 return done.cut_short();
             }
             let label = names.after(verb.doing());
-            let Some(fired) = self.fire(&label, who, *step, target) else {
+            let Some(ended) = self.carry_out(&label, who, *step, target) else {
                 return done.cut_short();
             };
-            match fired.and_then(|wait| wait(self.work.interrupt)) {
+            match ended {
                 Ok(settled) => done.add(settled),
                 Err(SupervisorError::Interrupted) => {
                     return Turn::CutShort { asked: Some(*step) };
@@ -271,27 +279,52 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         self.work.plan.verb != Verb::Stop && self.work.interrupt.signal().is_some()
     }
 
-    /// Fires a step; `None` if the fence did not let us.
-    fn fire<'t>(
-        &'t self,
+    /// Fires a step and waits for its end; `None` if the fence did not let us.
+    fn carry_out(
+        &self,
         label: &str,
         who: Who,
         step: Step,
-        target: Target<'t>,
-    ) -> Option<Result<Wait<'t>, SupervisorError>> {
+        target: Target<'_>,
+    ) -> Option<Result<Settled, SupervisorError>> {
+        let limit = self.work.supervisor.limit(step, &[target]);
         let mut fired = None;
-        // What was fired before a refusal still has to be waited for.
-        self.fenced(label, &mut || {
+        let underway = self.begin_wait(label, limit, &mut || {
             self.work.marks.set(&[who], Mark::Begun);
             let ticket = self.work.fence.ticket();
             fired = Some(self.work.supervisor.fire(step, target, ticket));
+        })?;
+        Some(fired?.and_then(|wait| wait(underway.until, self.work.interrupt)))
+    }
+
+    /// A fenced step that begins a wait of at most `limit`, once `work` is done. `None` if it is
+    /// refused.
+    fn begin_wait(
+        &self,
+        label: &str,
+        limit: Duration,
+        work: &mut dyn FnMut(),
+    ) -> Option<Underway<'_>> {
+        let limit = limit.min(LONGEST);
+        let mut underway = None;
+        // What was fired before a refusal still has to be waited for.
+        self.step(label, limit, &mut || {
+            work();
+            underway = Some(self.waits.begin(limit));
         });
-        fired
+        underway
+    }
+
+    /// A fenced step that no wait follows.
+    fn fenced(&self, label: &str, work: &mut dyn FnMut()) {
+        self.step(label, Duration::ZERO, work);
     }
 
     /// A fenced step. If it is refused, no further turn begins; a signal sees to that itself.
-    fn fenced(&self, label: &str, work: &mut dyn FnMut()) {
-        if let Err(refused) = self.work.fence.step(label, work)
+    fn step(&self, label: &str, limit: Duration, work: &mut dyn FnMut()) {
+        let _turn = self.waits.turn();
+        let quiet = self.waits.quiet(limit);
+        if let Err(refused) = self.work.fence.step(label, quiet, work)
             && !F::is_interruption(&refused)
         {
             let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
@@ -324,9 +357,6 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         Place { number: index + 1, of: self.work.plan.agents.len() }
     }
 }
-
-/// Well below the shortest sensible `--max-wait` of whoever waits for us.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// What a turn is called in the lock.
 #[derive(Clone, Copy)]

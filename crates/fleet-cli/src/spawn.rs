@@ -124,6 +124,17 @@ pub(crate) fn session_of(pid: u32) -> io::Result<u32> {
     u32::try_from(getsid(pid)).map_err(|_| io::Error::last_os_error())
 }
 
+/// The process group that we are in: 0 where its leader is in another pid namespace, which is why
+/// this is not rustix's, whose ids are never 0.
+pub(crate) fn own_group() -> u32 {
+    // SAFETY: it is as the C library declares it; it takes nothing, returns a number, and never
+    // fails.
+    unsafe extern "C" {
+        safe fn getpgrp() -> c_int;
+    }
+    getpgrp().unsigned_abs()
+}
+
 /// Marks every descriptor but the three standard ones to be closed by the next exec,
 /// whoever opened it: an agent must not hold on to what its starter was given.
 ///

@@ -228,6 +228,11 @@ impl Standing {
         self.boot == boot && !held && !(self.exit.is_some() && all)
     }
 
+    /// The agents that it was to be done to.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| agent.agent.clone()).collect()
+    }
+
     /// What was to be done.
     pub(crate) const fn verb(&self) -> Verb {
         self.request.verb

@@ -73,34 +73,25 @@ impl Tenure {
         self.log.write(self.log.since, what);
     }
 
-    /// As [`Guard::step`], and written down now and then.
+    /// Does `work` in a step, as [`Guard::begin_step`] has it; written down now and then.
     ///
     /// # Errors
     ///
-    /// As [`Guard::step`].
+    /// As [`Guard::begin_step`]; then `work` was not done. Should only leaving the mutex fail, it
+    /// was.
     pub(crate) fn step<T>(
         &self,
         label: &str,
+        quiet: Duration,
         work: impl FnOnce() -> T,
     ) -> Result<T, lock_fs::Error> {
-        let stepped = self.unwritten_step(label, work);
+        let stepped = self.guard.begin_step(label, quiet).and_then(|step| {
+            let done = work();
+            step.leave().map(|()| done)
+        });
         if stepped.is_ok() {
             self.log.stepped(label);
         }
-        stepped
-    }
-
-    /// Likewise, for what needs no line of its own; only a loss is written down.
-    ///
-    /// # Errors
-    ///
-    /// As [`Guard::step`].
-    pub(crate) fn unwritten_step<T>(
-        &self,
-        label: &str,
-        work: impl FnOnce() -> T,
-    ) -> Result<T, lock_fs::Error> {
-        let stepped = self.guard.step(label, work);
         if let Err(lock_fs::Error::Lost { to, .. }) = &stepped {
             self.log.lost(to.as_deref());
         }

@@ -17,6 +17,7 @@
 
 use alloc::boxed::Box;
 use core::mem;
+use core::time::Duration;
 
 use crate::attempt::{Attempt, Attempted};
 use crate::chores::Chores;
@@ -25,7 +26,7 @@ use crate::effect::{Effect, Event, Name, Slot};
 use crate::inside::Inside;
 use crate::line::{Line, Stood};
 use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
-use crate::mutex::{Enter, Entry};
+use crate::mutex::{Enter, Entry, Holder};
 use crate::own::Own;
 use crate::past::Past;
 use crate::queue::Place;
@@ -82,7 +83,7 @@ enum Then {
     Restart,
     Anew,
     Join,
-    Enter(Own),
+    Enter(Own, Patience),
     Wait(FileId),
     Signal {
         sentence: Sentence,
@@ -101,8 +102,9 @@ enum Then {
 enum Resume {
     /// The lock file's owner is being ended: wait for that.
     Wait { seen: FileId },
-    /// The mutex's holder is being ended: try to enter again, with the same ticket.
-    Enter(Own),
+    /// The mutex's holder, whose file is open there, is being ended: try to enter again, with the
+    /// same ticket.
+    Enter(Own, Slot),
 }
 
 impl Resume {
@@ -110,7 +112,7 @@ impl Resume {
     const fn slot(&self) -> Slot {
         match self {
             Self::Wait { .. } => Slot::Judged,
-            Self::Enter(_) => Slot::Guard,
+            Self::Enter(_, slot) => *slot,
         }
     }
 }
@@ -157,15 +159,21 @@ impl Acquire {
             }
             // Contenders own nothing that they could lose, but their place in the queue.
             Ok(Entry::Lost) => self.anew(),
-            Ok(Entry::Stuck { own, holder }) => {
+            Ok(Entry::Stuck { own, holder: Holder { slot, record }, waited }) => {
                 self.medium = own.medium;
-                match self.mind.sentence_for(context, now, &holder) {
-                    Ok(sentence) => self.go(At::Signal { sentence, then: Resume::Enter(own) }),
+                // The grace that the one before was given is not the patience that this deserves.
+                let limit = context.policy.wait_limit.unwrap_or(Duration::MAX);
+                if waited < limit && !self.mind.is_ending(&record) {
+                    let patience = self.mind.mutex_patience(context);
+                    return self.leave(Chores::new().close(slot), Then::Enter(own, patience));
+                }
+                match self.mind.sentence_for(context, now, &record) {
+                    Ok(sentence) => {
+                        self.go(At::Signal { sentence, then: Resume::Enter(own, slot) })
+                    }
                     Err(signalled) => {
-                        let mut own = own;
-                        let chores = Chores::new().close(Slot::Guard).then(own.drop());
-                        let owner = Some(holder);
-                        self.leave(chores, Then::Done(Err(Failure::Survived { owner, signalled })))
+                        let owner = Some(record);
+                        self.drop(own, slot, Failure::Survived { owner, signalled })
                     }
                 }
             }
@@ -212,15 +220,35 @@ impl Acquire {
         }
     }
 
-    fn signalled(mut self, sentence: Sentence, then: &Resume, event: &Event) -> Outcome {
-        match sentence.sent(then.slot(), event) {
-            Ok(signalled) => self.mind.signalled(sentence, &signalled),
-            Err(failure) => return self.quit(failure),
+    fn signalled(
+        mut self,
+        context: &Context,
+        now: Now,
+        sentence: Sentence,
+        then: &Resume,
+        event: &Event,
+    ) -> Outcome {
+        let sent = sentence.sent(then.slot(), event);
+        match (sent, then) {
+            (Ok(signalled), Resume::Wait { seen }) => {
+                self.mind.signalled(context, now, sentence, &signalled);
+                self.wait(*seen)
+            }
+            // A holder that is being ended has been waited for long enough.
+            (Ok(signalled), Resume::Enter(own, slot)) => {
+                self.mind.signalled(context, now, sentence, &signalled);
+                let grace = Patience::PerHolder(context.policy.grace);
+                self.leave(Chores::new().close(*slot), Then::Enter(*own, grace))
+            }
+            (Err(failure), Resume::Wait { .. }) => self.quit(failure),
+            (Err(failure), Resume::Enter(own, slot)) => self.drop(*own, *slot, failure),
         }
-        match then {
-            Resume::Enter(own) => self.leave(Chores::new().close(Slot::Guard), Then::Enter(*own)),
-            Resume::Wait { seen } => self.wait(*seen),
-        }
+    }
+
+    /// Ends outside the mutex, with the file of its holder open: our ticket goes.
+    fn drop(self, mut own: Own, slot: Slot, failure: Failure) -> Outcome {
+        let chores = Chores::new().close(slot).then(own.drop());
+        self.leave(chores, Then::Done(Err(failure)))
     }
 
     /// Ends outside the mutex: the place in the queue goes.
@@ -272,10 +300,8 @@ impl Acquire {
             }
             (Ok(()), Then::Restart) => self.restart(context, now),
             (Ok(()), Then::Anew) => self.anew(),
-            // A holder that is being ended has been waited for long enough.
-            (Ok(()), Then::Enter(own)) => {
-                let grace = Patience::PerHolder(context.policy.grace);
-                self.go(At::Enter(Enter::with(own, context, now, grace)))
+            (Ok(()), Then::Enter(own, patience)) => {
+                self.go(At::Enter(Enter::with(own, context, now, patience)))
             }
             (Ok(()), Then::Join) => {
                 let line = Line::joining(self.medium);
@@ -302,6 +328,7 @@ impl Acquire {
             // Whoever owns the lock now is waited for outside the mutex, too.
             Ok(Stood::Ours(place)) => {
                 self.queue = Queue::At(place);
+                self.mind.stands_behind(0);
                 let vigil = Vigil::beginning(self.medium);
                 self.go(At::Vigil(vigil))
             }
@@ -388,7 +415,7 @@ impl Machine for Acquire {
                 Flow::Go(vigil) => self.go(At::Vigil(vigil)),
                 Flow::Done(outcome) => self.kept_vigil(context, now, outcome),
             },
-            At::Signal { sentence, then } => self.signalled(sentence, &then, &event),
+            At::Signal { sentence, then } => self.signalled(context, now, sentence, &then, &event),
         }
     }
 }
@@ -400,3 +427,7 @@ mod tests;
 #[cfg(test)]
 #[path = "on_timeout_tests.rs"]
 mod on_timeout_tests;
+
+#[cfg(test)]
+#[path = "stop_tests.rs"]
+mod stop_tests;

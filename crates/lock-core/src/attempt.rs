@@ -117,8 +117,8 @@ impl Attempt {
                 Flow::Go(draw) => At::Draw { takeover, draw },
                 Flow::Done(Err(failure)) => return failed(failure),
                 Flow::Done(Ok(generation)) => {
-                    let replaces = takeover.is_some();
-                    let publish = Publish::new(context, now, &self.inside, generation, replaces);
+                    let replaced = takeover.as_ref();
+                    let publish = Publish::new(context, now, &self.inside, generation, replaced);
                     At::Publish { takeover, publish }
                 }
             },

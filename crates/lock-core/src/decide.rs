@@ -7,8 +7,8 @@ use core::time::Duration;
 use crate::effect::{Effect, Event, Signal, Slot};
 use crate::machine::{Context, Failure, Reason, Takeover};
 use crate::policy::{HURRIED_MUTEX_PATIENCE, OnTimeout};
-use crate::record::{Record, Token};
-use crate::snapshot::{KernelLock, Seen, Snapshot};
+use crate::record::{Inode, Record, Token};
+use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
 use crate::stall::Patience;
 use crate::time::{Mono, Now};
 use crate::verdict::{Counts, Limit, Observer, Verdict, judge, longest_sleep};
@@ -33,7 +33,7 @@ pub struct Waiting {
     pub since: Mono,
     /// When the contender's own wait limit is over, if it has one.
     pub until: Option<Mono>,
-    /// How many others wait before this one.
+    /// How many others wait before this one; fewer, if some have left since it counted them.
     pub before: u32,
 }
 
@@ -81,21 +81,38 @@ impl Mind {
 
     /// A sleep begins that ends at this instant, at the latest.
     pub(crate) fn sleeps(&mut self, now: Now, until: Mono) {
-        self.observer.plan(until.since(now.mono));
+        self.observer.plan(now, until.since(now.mono));
     }
 
-    /// A signal was sent, or nobody could be sent one: wait and see, then try harder.
-    pub(crate) fn signalled(&mut self, sentence: Sentence, signalled: &[u32]) {
-        let mut sentence = sentence;
+    /// A signal was sent: wait and see, then try harder. If no process could be sent one, the
+    /// next look decides: they may just have ended.
+    pub(crate) fn signalled(
+        &mut self,
+        context: &Context,
+        now: Now,
+        mut sentence: Sentence,
+        signalled: &[u32],
+    ) {
+        if signalled.is_empty() {
+            sentence.until = sentence.until.min(now.mono.after(context.policy.poll));
+        }
         sentence.signalled.extend(signalled);
         self.sentence = Some(Box::new(sentence));
+    }
+
+    /// Whether this owner, or mutex's holder, is being ended.
+    pub(crate) fn is_ending(&self, record: &Record) -> bool {
+        self.sentence.as_ref().is_some_and(|sentence| sentence.token == record.token)
     }
 
     /// How long this contender waits for the mutex: its own limit ends that wait too.
     pub(crate) fn mutex_patience(&self, context: &Context) -> Patience {
         let policy = &context.policy;
         match (policy.no_wait, policy.wait_limit, policy.on_timeout) {
-            (true, ..) => Patience::PerHolder(HURRIED_MUTEX_PATIENCE),
+            (true, ..) => {
+                let began = self.observer.limit_from(OnTimeout::Fail);
+                Patience::Until { began, limit: HURRIED_MUTEX_PATIENCE }
+            }
             (false, None, _) => Patience::PerHolder(Duration::MAX),
             (false, Some(limit), OnTimeout::Fail) => {
                 Patience::Until { began: self.observer.limit_from(OnTimeout::Fail), limit }
@@ -204,8 +221,13 @@ fn takeover(reason: Reason, snapshot: &Snapshot, counts: &Counts) -> Takeover {
         Reason::Stale(_) => quiet.saturating_sub(counts.idle.passed()),
         Reason::TimedOut => Duration::ZERO,
     };
-    let is_held = matches!(snapshot, Snapshot::Present(Seen { kernel: KernelLock::Held, .. }));
-    Takeover { reason, from, in_flight, is_held }
+    let held = match snapshot {
+        Snapshot::Present(Seen { kernel: KernelLock::Held, id, .. }) => Some(*id),
+        _ => None,
+    };
+    let inherited = from.as_ref().and_then(|record| record.detail.as_ref()?.after);
+    let own = held.map(|FileId { device, inode }| Inode { device, number: inode });
+    Takeover { reason, from, in_flight, is_held: held.is_some(), after: inherited.or(own) }
 }
 
 impl Sentence {

@@ -142,15 +142,19 @@ fn whatever_fails_every_file_is_closed_once_and_unlocked_before() {
         let evict = Worker::new(person.clone(), Evict::new(&person, None));
         complain(name, disk, evict, &mut complaints);
     }
-    let mut disk = Disk::new();
-    let (context, ownership) = owner(&mut disk, "o");
-    corpse(&mut disk, "dead", "Open(Judged, Lock)");
-    for (name, machine) in [
-        ("renewal", Hold::renew(&context, disk.now, ownership.clone())),
-        ("step", Hold::step(&context, disk.now, ownership.clone(), "on", Duration::ZERO)),
-        ("release", Hold::release(&context, disk.now, ownership)),
-    ] {
-        complain(name, &disk, Worker::new(context.clone(), machine), &mut complaints);
+    for (lacks, shared) in [(&[][..], false), (&[], true), (&[Lack::Anonymous], true)] {
+        let mut disk = Disk::without(lacks);
+        let (context, ownership) = owner(&mut disk, "o");
+        let ownership = Ownership { shared, ..ownership };
+        corpse(&mut disk, "dead", "Open(Judged, Lock)");
+        for (name, machine) in [
+            ("renewal", Hold::renew(&context, disk.now, ownership.clone())),
+            ("step", Hold::step(&context, disk.now, ownership.clone(), "on", Duration::ZERO)),
+            ("release", Hold::release(&context, disk.now, ownership)),
+        ] {
+            let name = format!("{name}, shared: {shared}");
+            complain(&name, &disk, Worker::new(context.clone(), machine), &mut complaints);
+        }
     }
     let complaints: Vec<_> = complaints.into_iter().collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

@@ -125,6 +125,12 @@ impl Hold {
         Self::new(context, now, ownership, Intent::Release, patience)
     }
 
+    /// Whether others may have inherited the ticket's descriptor.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.ownership.shared
+    }
+
     fn new(
         context: &Context,
         now: Now,
@@ -272,3 +278,7 @@ impl Machine for Hold {
 #[cfg(test)]
 #[path = "hold_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod shared_tests;

@@ -80,11 +80,17 @@ pub(crate) enum Entry {
     Entered(Inside),
     /// Another is there; we have a ticket to stand in the queue with.
     Crowded(Own),
-    /// Another is there that does not let go, and our policy is to end it. Its file is open in
-    /// [`Slot::Guard`].
-    Stuck { own: Own, holder: Box<Record> },
+    /// Another is in the way that has not let go for so long, and our policy is to end it.
+    Stuck { own: Own, holder: Holder, waited: Duration },
     /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
     Lost,
+}
+
+/// Who is in the way, and where its file is open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Holder {
+    pub(crate) slot: Slot,
+    pub(crate) record: Box<Record>,
 }
 
 type Outcome = Flow<Enter, Result<Entry, Failure>>;
@@ -137,7 +143,7 @@ impl Enter {
     pub(crate) fn effect(&self, context: &Context) -> Effect {
         match &self.at {
             At::Prepare(prepare) => prepare.effect(context),
-            At::Touch => Effect::Touch(Slot::Ticket),
+            At::Touch => Effect::Touch(self.own.slot()),
             At::Claim(claim) | At::ClaimAgain { claim, .. } => claim.effect(context),
             At::Examine(examine) => examine.effect(),
             At::Reap(reap) => reap.effect(context),
@@ -222,14 +228,9 @@ impl Enter {
             Ok(Claimed::Exists) => {
                 self.rounds += 1;
                 if self.rounds > MAX_ROUNDS {
-                    let until = self.stall.next_nap(context, now, Duration::MAX);
-                    return self.tidy(guard, Then::Nap { until });
+                    return self.rest(context, now, guard);
                 }
-                let examine = Examine::new(
-                    Role::Mutex,
-                    self.own.medium,
-                    self.own.linkable().map(|own| own.id),
-                );
+                let examine = Examine::new(Role::Mutex, self.own.medium, self.own.in_the_mutex());
                 self.go(At::Examine(examine))
             }
             Ok(Claimed::Reaped) => self.tidy(guard, Then::Restart),
@@ -263,15 +264,7 @@ impl Enter {
                 self.tidy(guard, Then::Enter(inside))
             }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
-                let Context { policy, .. } = context;
-                match holder {
-                    Some(holder)
-                        if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
-                    {
-                        Flow::Done(Ok(Entry::Stuck { own: self.own, holder }))
-                    }
-                    holder => self.fail(guard, Failure::MutexHeld { holder }),
-                }
+                self.stuck(context, now, Slot::Guard, holder)
             }
             Ok(Examined::Alive(..)) if self.queues && self.own.is_ready() => {
                 self.tidy(guard, Then::Crowded)
@@ -312,12 +305,10 @@ impl Enter {
             }
             Ok(Reaped::Outrun | Reaped::Again) => self.restart(),
             Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
-                self.fail(nothing, Failure::MutexHeld { holder: record })
+                self.stuck(context, now, Slot::Rival, record)
             }
-            Ok(Reaped::Rest(_)) => {
-                let until = self.stall.next_nap(context, now, Duration::MAX);
-                self.go(At::Nap { until, guard_is_open: false })
-            }
+            Ok(Reaped::Rest(Some(_))) => self.rest(context, now, nothing.close(Slot::Rival)),
+            Ok(Reaped::Rest(None)) => self.rest(context, now, nothing),
             Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
             Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
             Err(failure) => self.fail(nothing, failure),
@@ -354,6 +345,36 @@ impl Enter {
         }
     }
 
+    /// Our patience with this holder, whose file is open there, is at an end.
+    fn stuck(
+        self,
+        context: &Context,
+        now: Now,
+        slot: Slot,
+        holder: Option<Box<Record>>,
+    ) -> Outcome {
+        let Context { policy, .. } = context;
+        match holder {
+            Some(record)
+                if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
+            {
+                let waited = self.stall.waited(now);
+                let holder = Holder { slot, record };
+                Flow::Done(Ok(Entry::Stuck { own: self.own, holder, waited }))
+            }
+            holder => self.fail(Chores::new().close(slot), Failure::MutexHeld { holder }),
+        }
+    }
+
+    /// Nobody is known to be in the way for long: names change under us.
+    fn rest(mut self, context: &Context, now: Now, guard: Chores) -> Outcome {
+        if self.stall.is_past_its_limit(now) {
+            return self.fail(guard, Failure::MutexHeld { holder: None });
+        }
+        let until = self.stall.next_nap(context, now, Duration::MAX);
+        self.tidy(guard, Then::Nap { until })
+    }
+
     fn fail(mut self, guard: Chores, failure: Failure) -> Outcome {
         let chores = guard.then(self.own.drop());
         self.tidy(chores, Then::Fail(failure))
@@ -375,7 +396,10 @@ impl Enter {
         match (outcome, then) {
             (_, Then::Fail(failure)) => Flow::Done(Err(failure)),
             // We are in the mutex all the same, and must not keep it.
-            (Err(failure), Then::Enter(inside)) => self.fail(inside.leave(), failure),
+            (Err(failure), Then::Enter(inside)) => {
+                let chores = self.own.leave_to_drop(&inside);
+                self.fail(chores, failure)
+            }
             (Err(failure), _) => self.fail(Chores::new(), failure),
             (Ok(()), Then::Restart) => self.restart(),
             (Ok(()), Then::Touch) => self.go(At::Touch),

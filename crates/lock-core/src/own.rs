@@ -36,8 +36,9 @@ enum Who {
     /// An owner's: it is the lock. Once that has lost its name it can never be linked again.
     Owner,
     /// An owner's second one, which is the mutex and nothing else, for one stay in the mutex. It is
-    /// never passed on, so it falls free with its maker.
-    MutexOnly,
+    /// never passed on, so it falls free with its maker. The first one is the lock, and was the
+    /// mutex too before others inherited it.
+    MutexOnly { lock: FileId },
 }
 
 impl Own {
@@ -57,7 +58,7 @@ impl Own {
     pub(crate) fn owning(ownership: &Ownership) -> Self {
         let Ownership { medium, ticket, record, shared, .. } = ownership;
         if *shared && medium.has_links() {
-            return Self { who: Who::MutexOnly, ..Self::none(*medium) };
+            return Self { who: Who::MutexOnly { lock: *ticket }, ..Self::none(*medium) };
         }
         Self { who: Who::Owner, medium: *medium, id: Some(*ticket), fresh: Fresh::of(record) }
     }
@@ -69,7 +70,10 @@ impl Own {
 
     /// Where it is open.
     pub(crate) fn slot(&self) -> Slot {
-        if self.who == Who::MutexOnly { Slot::Mutex } else { Slot::Ticket }
+        match self.who {
+            Who::MutexOnly { .. } => Slot::Mutex,
+            Who::Contender | Who::Waiter(_) | Who::Owner => Slot::Ticket,
+        }
     }
 
     /// Whether one has to be made first.
@@ -94,6 +98,15 @@ impl Own {
         Some(Linkable { id, slot: self.slot() })
     }
 
+    /// The inode that means, if the mutex leads to it, that we are in the mutex already: we could
+    /// not remove that name the last time.
+    pub(crate) fn in_the_mutex(&self) -> Option<FileId> {
+        match self.who {
+            Who::MutexOnly { lock } => Some(lock),
+            Who::Contender | Who::Waiter(_) | Who::Owner => self.linkable().map(|own| own.id),
+        }
+    }
+
     /// Whether it is to be touched before it is linked, which is then done.
     pub(crate) fn wants_touch(&mut self, context: &Context, now: Now) -> bool {
         self.linkable().is_some() && self.fresh.wants_touch(context, now)
@@ -116,7 +129,7 @@ impl Own {
     }
 
     fn is_without_a_role(&self) -> bool {
-        matches!(self.who, Who::Contender | Who::MutexOnly)
+        matches!(self.who, Who::Contender | Who::MutexOnly { .. })
     }
 
     /// In the mutex, by an inode of ours.
@@ -128,7 +141,7 @@ impl Own {
     pub(crate) fn within(&self, inside: Inside) -> Inside {
         let number = match self.who {
             Who::Waiter(number) => Some(number),
-            Who::Contender | Who::Owner | Who::MutexOnly => None,
+            Who::Contender | Who::Owner | Who::MutexOnly { .. } => None,
         };
         Inside { ticket: self.id, number, ..inside }
     }
@@ -136,10 +149,18 @@ impl Own {
     /// A ticket that was born with a name loses it as soon as it has a better one.
     pub(crate) fn drop_birth_name(&self) -> Chores {
         match (self.who, self.medium, self.id) {
-            (Who::Contender | Who::MutexOnly, Medium::Linked, Some(id)) => {
+            (Who::Contender | Who::MutexOnly { .. }, Medium::Linked, Some(id)) => {
                 Chores::new().vacate(Name::Ticket, id)
             }
             _ => Chores::new(),
+        }
+    }
+
+    /// The way out of the mutex for one that is about to drop its ticket, which may be the mutex.
+    pub(crate) fn leave_to_drop(&self, inside: &Inside) -> Chores {
+        match self.is_ready() {
+            true => inside.vacate(),
+            false => inside.leave(),
         }
     }
 
@@ -148,10 +169,10 @@ impl Own {
         let chores = match self.who {
             Who::Owner => return Chores::new(),
             Who::Waiter(number) => Chores::new().forget(number),
-            Who::Contender | Who::MutexOnly => self.drop_birth_name(),
+            Who::Contender | Who::MutexOnly { .. } => self.drop_birth_name(),
         };
         let slot = self.slot();
-        if self.who != Who::MutexOnly {
+        if let Who::Waiter(_) = self.who {
             self.who = Who::Contender;
         }
         match self.id.take() {

@@ -19,6 +19,8 @@
 //! stale_after=30000                      ms without a renewal after which it counts as hung
 //! hang_after=120000                      ms past its quiet after which it counts as hung
 //! cgroup=user.slice/work.scope           where its work runs, below the cgroup mount
+//! after=64768:4711                       device and inode of the owner before, as long as what that
+//!                                        one had started may still run
 //! progress=3 3/60 restarting coder-3     a counter that grows, and words for people
 //! command=fleet restart
 //! ```
@@ -110,10 +112,23 @@ pub struct Detail {
     pub terms: Terms,
     /// The cgroup of its work, below the cgroup mount, if one was made.
     pub cgroup: Option<String>,
+    /// The ticket of the owner that this one replaced, as long as what that one had started may still
+    /// run: those processes have it kernel-locked. Should this owner end before that, the next
+    /// one has to wait for them.
+    pub after: Option<Inode>,
     /// How far the owner has come.
     pub progress: Progress,
     /// What the owner is, as a person would type it.
     pub command: String,
+}
+
+/// An inode as a record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inode {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub number: u64,
 }
 
 /// What decides whether an owner lives.
@@ -227,6 +242,7 @@ impl Record {
                 renewed: now.boot,
                 terms: Terms::default(),
                 cgroup: None,
+                after: None,
                 progress: Progress::default(),
                 command: one_line(command),
             }),
@@ -304,6 +320,16 @@ impl Record {
         self.renewed(now)
     }
 
+    /// The same ownership, which has replaced another whose inode this is; what that one had started
+    /// may still run.
+    #[must_use]
+    pub fn replacing(mut self, after: Option<Inode>) -> Self {
+        if let Some(detail) = &mut self.detail {
+            detail.after = after;
+        }
+        self
+    }
+
     /// The same ownership, one step further, which may be followed by so long a quiet.
     #[must_use]
     pub fn advanced(mut self, phrase: &str, quiet: Duration, now: Now) -> Self {
@@ -372,6 +398,11 @@ impl Detail {
         if let Some(cgroup) = &self.cgroup {
             line(text, "cgroup=", cgroup);
         }
+        if let Some(Inode { device, number }) = self.after {
+            text.push_str("after=");
+            text.push_str(digits.format(device));
+            line(text, ":", digits.format(number));
+        }
         text.push_str("progress=");
         text.push_str(digits.format(self.progress.count));
         line(text, " ", &self.progress.phrase);
@@ -392,6 +423,7 @@ struct Draft {
     renewed: u64,
     terms: Terms,
     cgroup: Option<String>,
+    after: Option<Inode>,
     progress: Progress,
     command: String,
     /// The first key whose value is not what it should be.
@@ -416,7 +448,7 @@ impl Draft {
         let millis = || number().map(Duration::from_millis);
         let terms = &mut self.terms;
         match key {
-            "format" => self.format = value.parse().ok(),
+            "format" => self.format = integer(value),
             "arbitration" => self.timed = value == "timed",
             "generation" => {
                 self.generation = number()?;
@@ -437,6 +469,7 @@ impl Draft {
             "stale_after" => terms.stale_after = millis()?,
             "hang_after" => terms.hang_after = millis()?,
             "cgroup" => self.cgroup = Some(value.to_owned()),
+            "after" => self.after = Some(Inode::parse(value).ok_or("device and inode")?),
             "progress" => self.progress = Progress::parse(value).ok_or("progress")?,
             "command" => self.command = value.to_owned(),
             _ => {}
@@ -465,9 +498,17 @@ impl Draft {
             renewed: Boot(self.renewed),
             terms: self.terms,
             cgroup: self.cgroup,
+            after: self.after,
             progress: self.progress,
             command: self.command,
         }))
+    }
+}
+
+impl Inode {
+    fn parse(value: &str) -> Option<Self> {
+        let (device, number) = value.split_once(':')?;
+        Some(Self { device: device.parse().ok()?, number: number.parse().ok()? })
     }
 }
 
@@ -494,6 +535,12 @@ impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// However large it is: a format only grows.
+fn integer(value: &str) -> Option<u32> {
+    let is_one = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_one.then(|| value.parse().unwrap_or(u32::MAX))
 }
 
 fn malformed(line: usize, what: &'static str) -> RecordError {

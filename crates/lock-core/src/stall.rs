@@ -6,6 +6,9 @@ use crate::machine::Context;
 use crate::snapshot::Stat;
 use crate::time::{Mono, Now};
 
+/// However little is left of a patience, a loop without a sleep is none.
+const SHORTEST_NAP: Duration = Duration::from_millis(1);
+
 /// How long a mutex is waited for whose holder does not let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Patience {
@@ -42,6 +45,11 @@ impl Stall {
         self.left(now).is_zero()
     }
 
+    /// Whether the wait is at an end, whoever holds the mutex.
+    pub(crate) fn is_past_its_limit(&self, now: Now) -> bool {
+        matches!(self.patience, Patience::Until { .. }) && self.left(now).is_zero()
+    }
+
     /// Longer with every try up to the fallback poll, out of step with the others, and not
     /// past the end of our patience. The watch wakes us when the mutex falls free; this is
     /// for when it cannot.
@@ -50,15 +58,18 @@ impl Stall {
         let base = policy.mutex_retry.saturating_mul(1 << self.naps.min(8)).min(policy.poll);
         self.naps = self.naps.saturating_add(1);
         let jitter = base / 2 * context.salt(self.naps) / 256;
-        now.mono.after((base + jitter).min(left).min(self.left(now)))
+        let nap = (base + jitter).min(left).min(self.left(now));
+        now.mono.after(nap.max(SHORTEST_NAP))
+    }
+
+    /// How long the one that is in the way has been waited for.
+    pub(crate) fn waited(&self, now: Now) -> Duration {
+        self.holder.map_or(Duration::ZERO, |one| now.mono.since(one.since))
     }
 
     fn left(&self, now: Now) -> Duration {
         match self.patience {
-            Patience::PerHolder(patience) => {
-                let waited = self.holder.map_or(Duration::ZERO, |one| now.mono.since(one.since));
-                patience.saturating_sub(waited)
-            }
+            Patience::PerHolder(patience) => patience.saturating_sub(self.waited(now)),
             Patience::Until { began, limit } => limit.saturating_sub(now.mono.since(began)),
         }
     }

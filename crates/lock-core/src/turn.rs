@@ -88,7 +88,7 @@ struct Idle {
 /// What the last look at the lock has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Sight {
-    /// It is held, until then at least; or not looked at yet.
+    /// It is held, and has to be looked at again by then; or not looked at yet.
     Held(Mono),
     /// It is to be had.
     Ripe,
@@ -263,7 +263,7 @@ impl Turn {
             (At::Signal(sentence), event) => match sentence.sent(Slot::Judged, event) {
                 Ok(signalled) => {
                     self.sight = Sight::Held(sentence.until);
-                    mind.signalled(sentence, &signalled);
+                    mind.signalled(context, now, sentence, &signalled);
                     self.go(At::CloseLock(Next::Sleep))
                 }
                 Err(failure) => Flow::Done(Err(failure)),
@@ -353,8 +353,11 @@ impl Turn {
     ) -> Outcome {
         self.sight = match mind.decide(context, now, snapshot) {
             Decision::GiveUp(failure) => return Flow::Done(Err(failure)),
-            Decision::Wait { until, .. } => Sight::Held(until),
-            Decision::Signal(sentence) => return self.go(At::Signal(sentence)),
+            Decision::Wait { until, sleep } => Sight::Held(until.min(now.mono.after(sleep))),
+            Decision::Signal(sentence) => {
+                self.idle = None;
+                return self.go(At::Signal(sentence));
+            }
             Decision::Take(_) => Sight::Ripe,
         };
         let is_held = matches!(self.sight, Sight::Held(_));

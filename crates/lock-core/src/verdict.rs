@@ -10,15 +10,16 @@
 //! | ours, preemptible | held, but its process has ended | `Stale(OwnerDied)` |
 //! | ours, preemptible | held; no renewal for `stale_after`, by my looks | `Stale(Silent)` |
 //! | ours, preemptible | held; no step for its quiet and `hang_after`, by my looks | `TimedOut(Owner)` |
-//! | ours, timed | any: it holds no kernel lock | see below |
+//! | ours, timed | free, unknown: it holds no kernel lock itself | see below |
 //! | ours | unknown | see below |
 //! | a peer's | free, unknown; its stamp older than `stale_after`, or as far ahead | `Stale(Expired)` |
 //! | else, my wait limit is over | any | `TimedOut(Waiter)` |
 //! | else | any | `Wait` until the first instant at which a row above can fit |
 //!
 //! Where the kernel does not say whether an owner lives, its process does, on the same boot and
-//! in the same pid namespace: `Stale(OwnerDied)` if it has ended, and never stale while it runs.
-//! Elsewhere no renewal for `stale_after`, by my looks, is `Stale(Expired)`.
+//! in the same pid namespace: `Stale(OwnerDied)` if it has ended; while it runs it is judged as one
+//! that is held. Elsewhere no renewal for `stale_after`, by my looks, is `Stale(Expired)`. A timed
+//! owner's file that is kernel-locked all the same is another program's.
 //!
 //! Of the owner's `stale_after` and `hang_after` and the contender's, the larger one counts. No
 //! instant of the owner's clocks is compared with ours: a contender counts how long it has seen
@@ -103,8 +104,10 @@ pub struct Observer {
     subject: Option<Subject>,
     /// Since when this ownership is waited for.
     since: Mono,
+    /// What counts of the time since the last look, up to `last`.
+    passed: Duration,
     last: Mono,
-    /// The sleep that was planned since the last look.
+    /// The sleep that was planned then.
     planned: Duration,
     silent: Count,
     idle: Count,
@@ -153,7 +156,8 @@ pub fn longest_sleep(policy: &Policy, snapshot: &Snapshot) -> Duration {
         // Its owner need not make an event when it unlocks.
         return policy.poll;
     };
-    if detail.cgroup.is_some() {
+    let is_anothers = seen.kernel == KernelLock::Held && !claims_kernel_lock(detail);
+    if detail.cgroup.is_some() || is_anothers {
         return policy.poll.min(longest);
     }
     let is_counted = detail.terms.preemptible || !is_arbitrated(seen, detail);
@@ -194,6 +198,7 @@ fn prospect(policy: &Policy, here: &Host, now: Now, seen: &Seen, counts: &Counts
         return by_process(policy, seen, detail, counts);
     }
     match seen.kernel {
+        _ if !claims_kernel_lock(detail) => Prospect::In(Duration::MAX),
         KernelLock::Free if seen.cgroup == Life::Running => Prospect::In(Duration::MAX),
         _ if seen.kernel == KernelLock::Free && rebooted(here, &detail.host) => {
             stale(Stale::Rebooted)
@@ -222,15 +227,18 @@ fn preemptible(policy: &Policy, detail: &Detail, counts: &Counts) -> Prospect {
 
 /// Where the kernel does not say whether the owner lives.
 fn by_process(policy: &Policy, seen: &Seen, detail: &Detail, counts: &Counts) -> Prospect {
+    let is_preemptible = detail.terms.preemptible;
     match seen.process {
         Life::Ended => Prospect::Now(Verdict::Stale(Stale::OwnerDied)),
-        Life::Running => Prospect::In(Duration::MAX),
+        Life::Running if !is_preemptible => Prospect::In(Duration::MAX),
+        Life::Running => preemptible(policy, detail, counts),
         Life::Unknown => {
             let left = counts.silent.left(policy.stale_after.max(detail.terms.stale_after));
-            if left.is_zero() {
-                return Prospect::Now(Verdict::Stale(Stale::Expired));
+            match is_preemptible {
+                _ if left.is_zero() => Prospect::Now(Verdict::Stale(Stale::Expired)),
+                true => preemptible(policy, detail, counts),
+                false => Prospect::In(left),
             }
-            Prospect::In(left)
         }
     }
 }
@@ -245,10 +253,18 @@ fn by_stamp(policy: &Policy, now: Now, record: &Record) -> Prospect {
     Prospect::In(policy.stale_after - age + ahead)
 }
 
-/// Whether the kernel lock says if the owner lives.
+/// Whether the kernel lock says if the owner lives. It also does where another program has locked
+/// the file of an owner that has not.
 fn is_arbitrated(seen: &Seen, detail: &Detail) -> bool {
-    let is_claimed = matches!(detail.arbitration, Arbitration::Kernel(_));
-    is_claimed && seen.kernel != KernelLock::Unknown
+    match seen.kernel {
+        KernelLock::Held => true,
+        KernelLock::Free => claims_kernel_lock(detail),
+        KernelLock::Unknown => false,
+    }
+}
+
+const fn claims_kernel_lock(detail: &Detail) -> bool {
+    matches!(detail.arbitration, Arbitration::Kernel(_))
 }
 
 fn rebooted(here: &Host, there: &Host) -> bool {
@@ -315,8 +331,9 @@ impl Observer {
     #[must_use]
     pub const fn new(now: Now) -> Self {
         let (began, since, last) = (now.mono, now.mono, now.mono);
+        let (passed, planned) = (Duration::ZERO, Duration::ZERO);
         let (silent, idle) = (Count::first(), Count::first());
-        Self { began, subject: None, since, last, planned: Duration::ZERO, silent, idle }
+        Self { began, subject: None, since, passed, last, planned, silent, idle }
     }
 
     /// Since when this contender has waited for the ownership that it last saw.
@@ -337,14 +354,23 @@ impl Observer {
     }
 
     /// A sleep of this length is about to begin.
-    pub fn plan(&mut self, sleep: Duration) {
-        self.planned = self.planned.saturating_add(sleep);
+    pub fn plan(&mut self, now: Now, sleep: Duration) {
+        self.pass(now);
+        self.planned = sleep;
+    }
+
+    /// Counts the time since the last sleep was planned: of each sleep at most twice its plan, or
+    /// many that were cut short would let a later one count for all of them.
+    fn pass(&mut self, now: Now) {
+        let passed = now.mono.since(self.last).min(self.planned.saturating_mul(2));
+        self.passed = self.passed.saturating_add(passed);
+        (self.last, self.planned) = (now.mono, Duration::ZERO);
     }
 
     /// Counts a look at the lock.
     pub fn look(&mut self, policy: &Policy, snapshot: &Snapshot, now: Now) -> Counts {
-        let passed = now.mono.since(self.last).min(self.planned.saturating_mul(2));
-        (self.last, self.planned) = (now.mono, Duration::ZERO);
+        self.pass(now);
+        let passed = core::mem::take(&mut self.passed);
         let subject = Subject::of(snapshot);
         let before = self.subject.as_ref();
         let is_same = |same: fn(&Subject, &Subject) -> bool| match (before, &subject) {

@@ -178,6 +178,8 @@ fn one_look_shows_that_a_lock_is_stale(#[case] seen: Seen, #[case] reason: Stale
 #[case::a_peers_locked_by_another_program(peers(Held, NOW - 10 * STALE_AFTER))]
 #[case::timed_and_its_process_runs(Seen { process: Life::Running, ..timed(Unknown) })]
 #[case::ours_unknown_and_its_process_runs(Seen { process: Life::Running, ..plain(Unknown) })]
+#[case::timed_and_locked_by_another_program(timed(Held))]
+#[case::timed_and_dead_and_locked_by_another_program(Seen { process: Life::Ended, ..timed(Held) })]
 fn the_living_are_waited_for(#[case] seen: Seen) {
     for counts in [Counts::default(), everything()] {
         assert_eq!(judged(&seen, &counts), FOR_EVER);
@@ -302,6 +304,28 @@ fn where_nothing_is_known_of_an_owner_it_expires(#[case] owner: Seen) {
     assert_eq!(judged(&owner, &idle(u64::MAX)), wait(STALE_AFTER));
 }
 
+/// It has agreed to that wherever it runs.
+#[rstest]
+#[case::timed(Arbitration::Timed)]
+#[case::ours_where_we_have_no_kernel_locks(Arbitration::Kernel(2))]
+fn a_preemptible_owner_that_hangs_is_replaced_without_kernel_locks_too(
+    #[case] arbitration: Arbitration,
+) {
+    for (process, reason) in [(Life::Running, Stale::Silent), (Life::Unknown, Stale::Expired)] {
+        let owner = |stale_after| {
+            let terms = Terms { stale_after: ms(stale_after), ..terms(true) };
+            let change = |detail: &mut Detail| detail.arbitration = arbitration;
+            Seen { process, ..seen(Unknown, Ok(with(record(HERE, terms), change))) }
+        };
+        let silent_one = owner(STALE_AFTER);
+        assert_eq!(judged(&silent_one, &silent(STALE_AFTER - 1)), wait(1));
+        assert_eq!(judged(&silent_one, &silent(STALE_AFTER)), stale(reason));
+        let hung = owner(100 * HANG_AFTER);
+        assert_eq!(judged(&hung, &idle(HANG_AFTER - 1)), wait(1));
+        assert_eq!(judged(&hung, &idle(HANG_AFTER)), OWNER);
+    }
+}
+
 #[rstest]
 #[case::just_fresh(STALE_AFTER - 1, wait(1))]
 #[case::just_stale(STALE_AFTER, stale(Stale::Expired))]
@@ -422,10 +446,14 @@ mod counting {
             self.observer.look(&self.policy, &snapshot, at(now))
         }
 
-        /// Plans a sleep, and looks when it is over.
+        /// Plans a sleep right after what was last, and looks when it is over.
         fn sleep(&mut self, planned: u64, seen: &Seen, now: u64) -> Counts {
-            self.observer.plan(ms(planned));
+            self.plan(self.observer.last.0, planned);
             self.look(seen, now)
+        }
+
+        fn plan(&mut self, now: u64, planned: u64) {
+            self.observer.plan(at(now), ms(planned));
         }
     }
 
@@ -473,9 +501,23 @@ mod counting {
     fn several_sleeps_before_one_look_add_up() {
         let mut contender = Contender::new(policy(), 0);
         contender.look(&preemptible(Held), 0);
-        contender.observer.plan(ms(100));
-        let counts = contender.sleep(50, &preemptible(Held), 10_000);
-        assert_eq!(counts.silent.passed(), ms(300));
+        contender.plan(0, 100);
+        contender.plan(90, 50);
+        let counts = contender.look(&preemptible(Held), 150);
+        assert_eq!(counts.silent.passed(), ms(150));
+    }
+
+    /// Otherwise those would let the next one count for all of them.
+    #[test]
+    fn of_sleeps_that_were_cut_short_only_what_was_slept_counts() {
+        let mut contender = Contender::new(policy(), 0);
+        contender.look(&preemptible(Held), 0);
+        for now in 0..50 {
+            contender.plan(now, 10_000);
+        }
+        contender.plan(50, 10);
+        let counts = contender.look(&preemptible(Held), 3_600_000);
+        assert_eq!(counts.silent.passed(), ms(50 + 20));
     }
 
     #[test]
@@ -587,7 +629,7 @@ mod counting {
                     verdict => return Some((time, verdict)),
                 };
                 let sleep = until.since(now.mono).min(longest_sleep(&self.policy, &snapshot));
-                observer.plan(sleep);
+                observer.plan(now, sleep);
                 let is_over = |end: &u64| {
                     let slept = clock(*end).saturating_sub(clock(time));
                     // A clock that goes back does not make a sleep longer.
@@ -754,6 +796,7 @@ mod sleeping {
     #[rstest]
     #[case::no_record(broken(Held))]
     #[case::a_peers(peers(Held, NOW))]
+    #[case::timed_and_locked_by_another_program(timed(Held))]
     #[case::in_a_cgroup(
         seen(Free, Ok(with(record(HERE, terms(false)), |detail| detail.cgroup = Some("w".into()))))
     )]

@@ -36,13 +36,23 @@ impl Kind {
     pub(crate) const fn of(action: Action, sleeps: bool) -> Self {
         match action {
             Action::Crash(_)
+            | Action::Orphan(_)
+            | Action::Outlive(_)
             | Action::Cancel(_)
             | Action::Fault(..)
             | Action::SetWall(..)
             | Action::Hand(_) => Self::Harm,
-            Action::Tick | Action::Wake(_) => Self::Pause,
-            Action::Step(_) | Action::Deed(..) | Action::Unlock(_) | Action::Return(_) => {
-                if sleeps { Self::Pause } else { Self::Work }
+            Action::Tick | Action::Suspend | Action::Wake(_) => Self::Pause,
+            Action::Step(_)
+            | Action::Deed(..)
+            | Action::WorkEnds(_)
+            | Action::Unlock(_)
+            | Action::Return(_) => {
+                if sleeps {
+                    Self::Pause
+                } else {
+                    Self::Work
+                }
             }
         }
     }

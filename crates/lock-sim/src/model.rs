@@ -46,7 +46,7 @@ impl Model for Universe {
 
 /// One function for each promise that a single state can break, in the order of
 /// [`Property::ALL`].
-const PROMISES: [fn(&Universe, &World) -> bool; 13] = [
+const PROMISES: [fn(&Universe, &World) -> bool; 16] = [
     holds::<0>,
     holds::<1>,
     holds::<2>,
@@ -60,6 +60,9 @@ const PROMISES: [fn(&Universe, &World) -> bool; 13] = [
     holds::<10>,
     holds::<11>,
     holds::<12>,
+    holds::<13>,
+    holds::<14>,
+    holds::<15>,
 ];
 
 fn holds<const PLACE: usize>(_: &Universe, world: &World) -> bool {

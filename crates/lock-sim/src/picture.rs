@@ -6,7 +6,7 @@ use lock_core::effect::Name;
 
 use crate::scope::{TICK, Universe};
 use crate::words::{call_words, name, path};
-use crate::world::{Ino, Inode, Life, Pid, Process, World};
+use crate::world::{Ino, Inode, Life, Pid, Process, Work, World};
 
 /// The names, the files and the contenders, a line each.
 #[must_use]
@@ -45,6 +45,7 @@ fn contender(universe: &Universe, world: &World, pid: Pid, process: &Process) ->
         (Life::Running, Some(call)) => format!("next {}", call_words(&call)),
         (Life::Running, None) => "may do as it likes".to_owned(),
         (Life::Dying, _) => "is dying: its locks still stand".to_owned(),
+        (Life::Orphaned, _) => "is dead, but its children have its ticket open".to_owned(),
         (Life::Dead, _) => "is dead".to_owned(),
         (Life::Ended, _) => "has ended".to_owned(),
     };
@@ -53,6 +54,7 @@ fn contender(universe: &Universe, world: &World, pid: Pid, process: &Process) ->
         (truth.in_mutex, "in the mutex"),
         (truth.stepping, "in a step"),
         (process.is_unbroken_owner(), "owner"),
+        (truth.work == Work::Underway, "its work goes on"),
         (truth.reign.is_some_and(|reign| reign.broken), "was taken over from"),
         (process.pending.is_some(), "has news"),
     ];

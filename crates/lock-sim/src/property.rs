@@ -11,6 +11,9 @@ pub enum Property {
     OwnFile,
     /// The mutex excludes. Not promised beside a peer that knows no kernel locks.
     OneInMutex,
+    /// A mutex or a reclaim lock whose holder is dead is free: no child of the holder keeps the
+    /// kernel's lock on it.
+    MutexFallsFree,
     /// Every transition of the lock runs under the mutex.
     UnderMutex,
     /// Leaving the mutex removes no one else's.
@@ -18,12 +21,22 @@ pub enum Property {
     /// What one owner does under the mutex never falls into what another does there, and
     /// once a later owner has begun an earlier one never begins anything.
     StepsApart,
+    /// The work of two owners never overlaps, unless the first has consented to be replaced, or a
+    /// person has ordered it by hand or by an eviction.
+    ///
+    /// The work of an owner that has not consented is its whole ownership, from the moment at
+    /// which it is told of it until it begins to release; of one that has, its fenced steps. To
+    /// either belongs what its children still do after its death.
+    WorkApart,
     /// Every ownership has a larger number than the one before.
     GenerationsGrow,
     /// Staleness is a verdict on the dead and the silent.
     RenewerFresh,
     /// An owner that gets on is not timed out.
     PatienceKept,
+    /// A waiter ends an owner only when it has waited its whole limit for this very ownership, in
+    /// its own time awake. A holder that is stopped inside the mutex is judged by another limit.
+    EndedAfterWholeLimit,
     /// Whoever sleeps until a deadline is told when the lock changes before it.
     NoLostWake,
     /// Nobody is overtaken by one who came later: whoever has a place in the queue before
@@ -52,16 +65,19 @@ pub enum Property {
 
 impl Property {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::OneOwner,
         Self::OwnFile,
         Self::OneInMutex,
+        Self::MutexFallsFree,
         Self::UnderMutex,
         Self::OwnMutex,
         Self::StepsApart,
+        Self::WorkApart,
         Self::GenerationsGrow,
         Self::RenewerFresh,
         Self::PatienceKept,
+        Self::EndedAfterWholeLimit,
         Self::NoLostWake,
         Self::FirstComeFirstServed,
         Self::OneCloseEach,
@@ -78,12 +94,17 @@ impl Property {
             Self::OneOwner => "at most one unbroken owner",
             Self::OwnFile => "an unbroken owner's lock file is there and its own",
             Self::OneInMutex => "at most one in the mutex",
+            Self::MutexFallsFree => "the mutex is never kept by a holder that is dead",
             Self::UnderMutex => "the lock changes only under the mutex",
             Self::OwnMutex => "whoever leaves the mutex removes only its own",
             Self::StepsApart => "steps of different generations never interleave",
+            Self::WorkApart => "the work of two owners never overlaps",
             Self::GenerationsGrow => "generations strictly grow",
             Self::RenewerFresh => "a live owner that renews is never judged stale",
             Self::PatienceKept => "an owner that gets on is never timed out",
+            Self::EndedAfterWholeLimit => {
+                "an owner is ended only by a waiter that waited its whole limit for it"
+            }
             Self::NoLostWake => "nobody sleeps through a change of the lock",
             Self::FirstComeFirstServed => "nobody is overtaken by one who came later",
             Self::OneCloseEach => "each file that is opened is closed once",

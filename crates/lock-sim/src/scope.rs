@@ -11,7 +11,7 @@ use crate::leftover::Leftover;
 use crate::property::Property;
 use crate::sketch::{self, mention};
 use crate::symmetry::Symmetry;
-use crate::world::{Abilities, Pid, Plan};
+use crate::world::{Abilities, Clock, Pid, Plan};
 use crate::zoo::Kind;
 
 /// A tick of the boot clock: longer than any short nap, so that ages and patience are
@@ -49,11 +49,19 @@ pub struct Scope {
     pub symmetric: bool,
     /// Whether an unlink is two moments: watchers are told a hair before the name is gone.
     pub torn: bool,
+    /// Whether short naps end by themselves too, and not only when there is something to see: they
+    /// grow, and may lead to a long sleep.
+    pub restless: bool,
     /// Whether everyone's wall clock shows another time from the start.
     pub skewed: bool,
+    /// Whether everyone is in a time namespace of their own: each one's boot clock is off by
+    /// another constant.
+    pub offset: bool,
     /// How many of the crew, from the first on, are threads of one process: they have its
     /// pid, and one death ends them all.
     pub threads: Pid,
+    /// One of the crew whose `stale_after` is a single tick, whatever the others have.
+    pub hasty: Option<Pid>,
     /// What must hold.
     pub properties: Vec<Property>,
 }
@@ -67,11 +75,33 @@ pub enum Member {
     Peer(Kind),
 }
 
+impl Member {
+    /// Whether it has consented to be replaced while it lives: all its work is in fenced steps.
+    #[must_use]
+    pub const fn is_preemptible(self) -> bool {
+        matches!(self, Self::Ours(Plan::Own { preemptible: true, .. }))
+    }
+}
+
+impl Scope {
+    /// The settings of one of the crew.
+    fn rules_of(&self, pid: Pid) -> Rules {
+        match self.hasty == Some(pid) {
+            true => Rules { stale_after: 1, ..self.rules },
+            false => self.rules,
+        }
+    }
+}
+
 /// What may happen, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Budgets {
     /// A process is killed.
     pub crashes: u8,
+    /// A process is killed, and the children to which it has passed its ticket live on.
+    pub orphans: u8,
+    /// The machine is suspended: every clock jumps, and no process made a call meanwhile.
+    pub suspends: u8,
     /// A tick passes, whoever is in the middle of whatever.
     pub ticks: u8,
     /// A sleeper is cancelled.
@@ -112,6 +142,14 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// How long a control subject waits before it acts on a living owner, in milliseconds.
+    #[must_use]
+    pub const fn limit(self) -> u64 {
+        self.max_wait as u64 * TICK
+    }
+}
+
 /// A scope with what its members know.
 #[derive(Clone, Debug)]
 pub struct Universe {
@@ -132,12 +170,8 @@ impl Universe {
     ///
     /// When the settings do not fit together.
     pub fn new(scope: Scope) -> Result<Self, PolicyError> {
-        let policy = policy(scope.rules)?;
-        let contexts = (0..scope.crew.len())
-            .map(|pid| {
-                (0..ROUNDS).filter_map(|round| context(&policy, &scope, pid, round)).collect()
-            })
-            .collect();
+        let contexts = (0..).zip(&scope.crew).map(|(pid, _)| contexts(&scope, pid));
+        let contexts = contexts.collect::<Result<_, _>>()?;
         let symmetry = Symmetry::of(&scope);
         Ok(Self { scope, symmetry, contexts })
     }
@@ -157,22 +191,39 @@ impl Universe {
     /// How far a contender's wall clock is off at the start: nobody's, or each by another.
     #[must_use]
     pub fn skew(&self, pid: Pid) -> i8 {
-        let away = i8::try_from(pid / 2 + 1).unwrap_or(i8::MAX);
-        match (self.scope.skewed, pid % 2) {
-            (false, _) => 0,
-            (true, 0) => away,
-            (true, _) => -away,
-        }
+        if self.scope.skewed { away(pid) } else { 0 }
+    }
+
+    /// How many ticks a contender's boot clock is off, for ever: none, or each by another.
+    #[must_use]
+    pub fn offset(&self, pid: Pid) -> i8 {
+        if self.scope.offset { 2 * away(pid) } else { 0 }
+    }
+
+    /// Whether a contender has consented to be replaced while it lives.
+    #[must_use]
+    pub fn is_preemptible(&self, pid: Pid) -> bool {
+        self.scope.crew.get(usize::from(pid)).is_some_and(|member| member.is_preemptible())
     }
 }
 
-/// The boot clock after so many ticks, and a wall clock that has been set so often forward,
-/// less how often back. There is one boot clock, and everyone has a wall clock of their own.
+/// What a process reads: a wall clock that has been set so often forward, less how often back,
+/// and a boot clock that is off by so many ticks. Both go on while the machine is suspended.
 #[must_use]
-pub fn clocks(ticks: u8, set: i8) -> Now {
-    let passed = u64::from(ticks) * TICK;
+pub fn clocks(clock: Clock, set: i8, offset: i8) -> Now {
+    let passed = (u64::from(clock.ticks) + u64::from(clock.suspended)) * TICK;
     let set = i64::from(set) * 10 * TICK.cast_signed();
-    Now { wall: Wall((WALL + passed).saturating_add_signed(set)), boot: Boot(BOOT + passed) }
+    let offset = i64::from(offset) * TICK.cast_signed();
+    Now {
+        wall: Wall((WALL + passed).saturating_add_signed(set)),
+        boot: Boot((BOOT + passed).saturating_add_signed(offset)),
+    }
+}
+
+/// Another number for each: every other one ahead, the others behind.
+fn away(pid: Pid) -> i8 {
+    let away = i8::try_from(pid / 2 + 1).unwrap_or(i8::MAX / 2);
+    if pid.is_multiple_of(2) { away } else { -away }
 }
 
 /// Where everything runs.
@@ -185,10 +236,15 @@ const fn process_id(scope: &Scope, pid: Pid) -> u32 {
     mention(if pid < scope.threads { 0 } else { pid })
 }
 
-fn context(policy: &Policy, scope: &Scope, pid: usize, round: u8) -> Option<Context> {
-    let pid = Pid::try_from(pid).ok()?;
+/// What one of the crew knows in each of its tries.
+fn contexts(scope: &Scope, pid: Pid) -> Result<Vec<Context>, PolicyError> {
+    let policy = policy(scope.rules_of(pid))?;
+    Ok((0..ROUNDS).filter_map(|round| context(policy, scope, pid, round)).collect())
+}
+
+fn context(policy: Policy, scope: &Scope, pid: Pid, round: u8) -> Option<Context> {
     Some(Context {
-        policy: *policy,
+        policy,
         here: here(),
         pid: process_id(scope, pid),
         token: Token::new(&sketch::token(pid, round))?,

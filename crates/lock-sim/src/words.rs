@@ -68,6 +68,9 @@ pub fn line(universe: &Universe, world: &World, action: Action) -> String {
             }
             None => format!("{} ends its step", name(pid)),
         },
+        Action::Unlock(pid) if world.process(pid).is_some_and(|process| process.children) => {
+            format!("the kernel closes all that {} has not passed on", name(pid))
+        }
         Action::Fault(pid, refusal) => {
             let call = world.call(universe, pid);
             let words = call.map_or(String::new(), |call| call_words(&call));
@@ -89,11 +92,19 @@ pub fn choice(action: Action) -> String {
         Action::Fault(pid, _) => format!("{} is refused", name(pid)),
         Action::Deed(pid, deed) => format!("{} {}", name(pid), deed_words(deed)),
         Action::Crash(pid) => format!("{} is killed", name(pid)),
+        Action::Orphan(pid) => {
+            format!("{} is killed; its children keep its ticket open", name(pid))
+        }
+        Action::Outlive(pid) => {
+            format!("{} ends its step; a tool of it runs on", name(pid))
+        }
+        Action::WorkEnds(pid) => format!("the children of {} end", name(pid)),
         Action::Unlock(pid) => format!("the kernel drops the locks of {}", name(pid)),
         Action::Wake(pid) => format!("{} ends its nap", name(pid)),
         Action::Cancel(pid) => format!("{} is cancelled in its sleep", name(pid)),
         Action::Return(pid) => format!("{} comes again", name(pid)),
         Action::Tick => format!("a long time passes ({} s)", crate::scope::TICK / 1000),
+        Action::Suspend => "the machine is suspended for long, and resumes".to_owned(),
         Action::SetWall(whose, forward) => {
             let whose = whose.map_or("the file system".to_owned(), name);
             let whither = if forward { "forward" } else { "back" };
@@ -115,6 +126,7 @@ const fn deed_words(deed: Deed) -> &'static str {
 pub(crate) fn call_words(call: &Call) -> String {
     let effect = match call {
         Call::Truncate(_, name) => return format!("opens {} to overwrite it", path(*name)),
+        Call::OpenOrCreate(_, name) => return format!("opens {}, or makes it", path(*name)),
         Call::Core(effect) => effect,
     };
     match effect {

@@ -22,17 +22,19 @@ fn universe(scope: Scope) -> Universe {
     Universe::new(scope).expect("because the suite's settings fit together")
 }
 
-/// Small ones: 2 who own, with a crash; 2 and 3 who evict, with time passing.
+/// Small ones: 2 who own, with a crash, and with one whose work goes on after it; 2 and 3 who evict, with time passing.
 fn scopes() -> Vec<Scope> {
     let mut two = scope("ours: 2, coming back twice");
     two.budgets.returns = 0;
     let mut crashing = two.clone();
     crashing.budgets.crashes = 1;
+    let mut orphaning = two.clone();
+    orphaning.budgets.orphans = 1;
     let evicters = |size| vec![Member::Ours(Plan::Evict); size];
     let mut late = Scope { crew: evicters(2), ..two.clone() };
     late.budgets.ticks = 1;
     let three = Scope { crew: evicters(3), ..two.clone() };
-    vec![two, crashing, late, three]
+    vec![two, crashing, orphaning, late, three]
 }
 
 /// Every state of the whole world, by what it is known by in the reduced one.
@@ -79,7 +81,8 @@ fn found(scope: &Scope, symmetric: bool) -> BTreeMap<Property, usize> {
 #[test]
 fn the_verdicts_are_the_same_with_and_without() {
     let broken = cases().into_iter().filter(|case| case.subject != "ours").map(|case| case.scope);
-    for scope in broken.chain(scopes()) {
+    let alike = |scope: &Scope| universe(scope.clone()).symmetry.size() > 1;
+    for scope in broken.chain(scopes()).filter(alike) {
         assert_eq!(found(&scope, true), found(&scope, false), "{scope:?}");
     }
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpgrp, getpid, set_child_subreaper, waitid,
-    waitpgid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, set_child_subreaper, waitid, waitpid,
 };
 
 use crate::processes::{self, Process};
+use crate::spawn::own_group;
 
 /// How often to look again for processes that were being born while others were signalled.
 const ROUNDS: usize = 16;
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_millis(250);
 /// The command's processes.
 #[derive(Debug)]
 pub(super) struct Group {
-    id: Pid,
+    id: u32,
     /// Children that we had before: whoever becomes us by `exec` leaves them to us.
     strangers: Vec<Process>,
 }
@@ -48,7 +48,7 @@ impl Group {
             Err(Errno::CHILD) => Vec::new(),
             _ => processes::all()?.into_iter().filter(is_our_child).collect(),
         };
-        Ok(Self { id: getpgrp(), strangers })
+        Ok(Self { id: own_group(), strangers })
     }
 
     /// Sends a signal to all of it; `command` is the command itself, wherever it has gone.
@@ -98,8 +98,9 @@ impl Group {
             return Ok(self.members(None)?.is_empty() && self.members(None)?.is_empty());
         }
         // All children that we have in this group, and may yet get, are the command's.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         loop {
-            match waitpgid(self.id, WaitOptions::NOHANG) {
+            match waitid(WaitId::Pgid(None), ended) {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => return Ok(false),
                 Err(Errno::CHILD) => return Ok(true),
@@ -111,7 +112,7 @@ impl Group {
     /// The command's processes that live: our descendants in our group, the command first.
     fn members(&self, command: Option<Pid>) -> io::Result<Vec<Process>> {
         let all = processes::all()?;
-        let group = number(self.id);
+        let group = self.id;
         let command = command.map(number);
         let mut family = vec![std::process::id()];
         let mut members = Vec::new();

@@ -10,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod lock;
 pub(crate) mod ps;
 mod screen;
+mod settling;
 pub(crate) mod setup;
 mod table;
 mod waiting;

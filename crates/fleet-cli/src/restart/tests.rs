@@ -16,7 +16,7 @@ use crate::locking::Held;
 use crate::plan::Verb;
 use crate::roster::Roster;
 use crate::roster::tests::fleet_of;
-use crate::supervisor::Settled;
+use crate::supervisor::{Settled, Wait};
 use crate::tenure::Tenure;
 
 /// Writes down what it is asked to do; fails where the script says so.
@@ -26,14 +26,28 @@ struct Scripted {
     trips: Option<(String, i32)>,
     /// Whether it restarts in one step, and several at once.
     joins: bool,
+    /// How long the waits for somebody may take.
+    limits: BTreeMap<String, Duration>,
+    /// Whose waits are over only when this has been fired.
+    waits_for: Option<(String, String)>,
     log: Mutex<Vec<String>>,
+    /// Until when each wait was to last.
+    deadlines: Mutex<BTreeMap<String, Instant>>,
 }
 
 /// Lets some steps through.
 struct Gate {
     left: Mutex<usize>,
-    labels: Mutex<Vec<String>>,
+    steps: Mutex<Vec<Taken>>,
     ticket: File,
+}
+
+/// A step that was let through.
+#[derive(Debug)]
+struct Taken {
+    label: String,
+    quiet: Duration,
+    ended: Instant,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -53,22 +67,30 @@ impl Supervisor for Scripted {
         self.joins
     }
 
+    fn limit(&self, _step: Step, targets: &[Target<'_>]) -> Duration {
+        let limits = targets.iter().filter_map(|target| self.limits.get(name_of(*target)));
+        limits.max().copied().unwrap_or_default()
+    }
+
     fn fire<'a>(
         &'a self,
         step: Step,
         target: Target<'a>,
         _ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
-        let name = match target {
-            Target::Holder => "the holder",
-            Target::Agent(agent) => &agent.name,
-        };
+        let name = name_of(target);
         let action = format!("{step:?} {name}");
         self.log.lock().expect("no panic").push(action.clone());
         if self.fails.get(name) == Some(&"fire") {
             return Err(no());
         }
-        Ok(Box::new(move |interrupt| {
+        Ok(Box::new(move |until, interrupt| {
+            self.deadlines.lock().expect("no panic").insert(action.clone(), until);
+            if let Some((_, other)) = self.waits_for.as_ref().filter(|(at, _)| at == name) {
+                while !self.log.lock().expect("no panic").contains(other) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
             if let Some((_, signal)) = self.trips.as_ref().filter(|(at, _)| *at == action) {
                 interrupt.trip(*signal);
             }
@@ -79,6 +101,13 @@ impl Supervisor for Scripted {
                 (_, Step::Restart) => Ok(Settled::Restarted { pid: 7 }),
             }
         }))
+    }
+}
+
+fn name_of(target: Target<'_>) -> &str {
+    match target {
+        Target::Holder => "the holder",
+        Target::Agent(agent) => &agent.name,
     }
 }
 
@@ -95,6 +124,10 @@ impl Supervisor for Panicking {
         &[Step::Start]
     }
 
+    fn limit(&self, _step: Step, _targets: &[Target<'_>]) -> Duration {
+        Duration::ZERO
+    }
+
     fn fire<'a>(
         &'a self,
         _step: Step,
@@ -108,7 +141,7 @@ impl Supervisor for Panicking {
 impl Gate {
     fn open_for(steps: usize) -> Self {
         let ticket = File::open("/dev/null").expect("it is always there");
-        Self { left: Mutex::new(steps), labels: Mutex::default(), ticket }
+        Self { left: Mutex::new(steps), steps: Mutex::default(), ticket }
     }
 }
 
@@ -119,11 +152,12 @@ impl Fence for Gate {
         false
     }
 
-    fn step(&self, label: &str, work: &mut dyn FnMut()) -> Result<(), Refused> {
+    fn step(&self, label: &str, quiet: Duration, work: &mut dyn FnMut()) -> Result<(), Refused> {
         let mut left = self.left.lock().expect("no panic");
         *left = left.checked_sub(1).ok_or(Refused)?;
-        self.labels.lock().expect("no panic").push(label.to_owned());
         work();
+        let taken = Taken { label: label.to_owned(), quiet, ended: Instant::now() };
+        self.steps.lock().expect("no panic").push(taken);
         Ok(())
     }
 
@@ -146,6 +180,8 @@ struct Ran {
     outcome: Outcome<Refused>,
     actions: Vec<String>,
     labels: Vec<String>,
+    steps: Vec<Taken>,
+    deadlines: BTreeMap<String, Instant>,
     marks: Vec<(Who, Mark)>,
 }
 
@@ -182,8 +218,11 @@ fn run_at(
     };
     let outcome = work.run(&mut |_| {});
     let actions = supervisor.log.into_inner().expect("no panic");
-    let labels = fence.labels.into_inner().expect("no panic");
-    Ran { outcome, actions, labels, marks: marks.0.into_inner().expect("no panic") }
+    let deadlines = supervisor.deadlines.into_inner().expect("no panic");
+    let steps = fence.steps.into_inner().expect("no panic");
+    let labels = steps.iter().map(|step| step.label.clone()).collect();
+    let marks = marks.0.into_inner().expect("no panic");
+    Ran { outcome, actions, labels, steps, deadlines, marks }
 }
 
 fn fails(script: &[(&str, &'static str)]) -> Scripted {
@@ -381,4 +420,5 @@ fn a_panic_releases_the_lock(#[case] names: &[&str]) {
     assert!(matches!(guard.release(), Ok(Released::Released)));
 }
 
+mod quiet;
 mod together;

@@ -4,7 +4,7 @@ use super::{Fence, News, Shift};
 use crate::outcome::{Done, Turn};
 use crate::roster::Agent;
 use crate::standing::{Mark, Who};
-use crate::supervisor::{Settled, Step, Supervisor, SupervisorError};
+use crate::supervisor::{Settled, Step, Supervisor, SupervisorError, Target};
 
 /// How the step of the agent at a place of the plan ended.
 type End = (usize, Result<Settled, SupervisorError>);
@@ -37,18 +37,23 @@ impl<S: Supervisor + ?Sized, F: Fence> Shift<'_, S, F> {
         let (places, agents): (Vec<usize>, Vec<&Agent>) = places.iter().filter_map(find).unzip();
         places.iter().for_each(|place| tell((*place, None)));
         let everyone: Vec<_> = places.iter().map(|place| Who::Agent(*place)).collect();
+        let targets: Vec<_> = agents.iter().map(|agent| Target::Agent(agent)).collect();
+        let limit = self.work.supervisor.limit(step, &targets);
         let mut fired = None;
-        self.fenced(&self.label(&places, self.work.plan.verb.doing()), &mut || {
+        let label = self.label(&places, self.work.plan.verb.doing());
+        let underway = self.begin_wait(&label, limit, &mut || {
             self.work.marks.set(&everyone, Mark::Begun);
             let ticket = self.work.fence.ticket();
             fired = Some(self.work.supervisor.fire_together(step, &agents, ticket));
         });
-        match fired {
-            None => places.iter().for_each(|place| tell((*place, Some(Turn::NotReached)))),
-            Some(wait) => wait(self.work.interrupt, &mut |ends| {
-                let place = |(index, end)| Some((*places.get(index)?, end));
-                self.end(step, ends.into_iter().filter_map(place).collect(), tell);
-            }),
+        match (fired, underway) {
+            (Some(wait), Some(underway)) => {
+                wait(underway.until, self.work.interrupt, &mut |ends| {
+                    let place = |(index, end)| Some((*places.get(index)?, end));
+                    self.end(step, ends.into_iter().filter_map(place).collect(), tell);
+                });
+            }
+            _ => places.iter().for_each(|place| tell((*place, Some(Turn::NotReached)))),
         }
     }
 

@@ -39,8 +39,7 @@ pub(crate) fn add(home: &Home, args: &Add, screen: &mut Screen) -> Result<Exit, 
     screen.written(&draft);
     let patience = Patience { grace: Duration::ZERO, settle: args.settle.settle };
     let start = Change::of_one(&agent.name, args.output, &args.lock);
-    let carried =
-        fleet::carry_out(Verb::Start, home, &start, Wish::PLAIN, patience, screen, &mut || Ok(()));
+    let carried = fleet::carry_out(Verb::Start, home, &start, Wish::PLAIN, patience, screen, None);
     if carried.is_err() {
         screen.added_only(&agent.name);
     }

@@ -19,8 +19,10 @@ mod remove;
 mod systemctl;
 mod units;
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
-use lock_fs::{Lock, Options, Released};
+use lock_fs::{Lock, Options, Policy, Released, Settings};
 
 pub(crate) use self::add::add;
 pub(crate) use self::error::SetupError;
@@ -100,6 +102,9 @@ fn drafted(
     }
 }
 
+/// How long one of them waits for another; `remove` announces it in the restart lock.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
+
 /// Does `work` while no other command writes to this home.
 fn alone<T>(
     home: &Home,
@@ -107,7 +112,9 @@ fn alone<T>(
     work: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
     let path: Utf8PathBuf = home.setup_lock();
-    let options = Options { command: format!("fleet {command}"), ..Options::default() };
+    let settings = Settings { wait_limit: Some(WAIT_LIMIT), ..Settings::default() };
+    let policy = Policy::new(settings).map_err(Error::Policy)?;
+    let options = Options { policy, command: format!("fleet {command}"), ..Options::default() };
     let guard = Lock::open(&path, options)?.acquire_quietly()?;
     let done = work()?;
     match guard.release()? {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::error::SetupError;
 use super::file;
 use super::systemctl::Call;
-use super::{Draft, alone};
+use super::{Draft, WAIT_LIMIT, alone};
 use crate::args::Change;
 use crate::args::setup::Remove;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::fleet::{self, Wish};
+use crate::fleet::{self, Fenced, Last, Wish};
 use crate::home::Home;
 use crate::plan::{Plan, Verb};
 use crate::report::Screen;
@@ -37,12 +37,18 @@ pub(crate) fn remove(home: &Home, args: &Remove, screen: &mut Screen) -> Result<
     let patience = Patience { grace: args.grace.grace, settle: Duration::ZERO };
     let stop = Change::of_one(&args.name, args.output, &args.lock);
     let mut done = Draft::new("remove", Vec::new());
-    let mut last = || {
-        done = alone(home, "remove", || draft(home, args)?.withdraw())?;
+    let mut work = |fenced: &mut Fenced<'_>| {
+        done = alone(home, "remove", || {
+            let mut draft = Some(draft(home, args)?);
+            let mut withdrawn = None;
+            let label = format!("removing {}", args.name);
+            fenced(&label, &mut || withdrawn = draft.take().map(Draft::withdraw))?;
+            withdrawn.unwrap_or_else(|| Ok(Draft::new("remove", Vec::new())))
+        })?;
         Ok(())
     };
-    let carried =
-        fleet::carry_out(Verb::Stop, home, &stop, Wish::PLAIN, patience, screen, &mut last)?;
+    let last = Some(Last { limit: WAIT_LIMIT, work: &mut work });
+    let carried = fleet::carry_out(Verb::Stop, home, &stop, Wish::PLAIN, patience, screen, last)?;
     Ok(screen.setup_and(&done, &carried))
 }
 

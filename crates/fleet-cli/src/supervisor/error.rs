@@ -113,6 +113,20 @@ pub(crate) enum SupervisorError {
         /// The last lines it wrote.
         words: Words,
     },
+    /// The manager takes longer than the unit's settings allow.
+    #[error(
+        "its unit {unit} is still {state} after {}, longer than its settings allow; \
+         `systemctl --user status {unit}` shows what it is waiting for",
+        crate::duration::format(*.waited)
+    )]
+    StillAtWork {
+        /// The unit.
+        unit: String,
+        /// Its state in detail.
+        state: String,
+        /// How long we waited.
+        waited: Duration,
+    },
     /// The unit was to end, and runs.
     #[error("its unit {unit} was stopped and runs again; find out who started it")]
     RunsAgain {

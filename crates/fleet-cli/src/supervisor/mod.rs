@@ -6,6 +6,10 @@
 //! So an owner that lost the lock cannot fire another step, and a slow agent holds up
 //! nobody who only wants to look at the lock.
 //!
+//! Each wait has a limit, which is announced in the lock before it begins ([`Supervisor::limit`])
+//! and is given to the wait as its deadline. What a wait does beyond its deadline is look and say
+//! what came of it.
+//!
 //! | | `process` | `tmux` | `systemd` |
 //! |---|---|---|---|
 //! | the holder | none | a session that keeps the server | a unit, whose tmux server answers |
@@ -25,8 +29,9 @@ mod tmux;
 mod tool;
 mod words;
 
+use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use self::error::{SupervisorError, SupervisorMissing};
 pub(crate) use self::look::{
@@ -54,6 +59,10 @@ pub(crate) trait Supervisor: Sync {
         }
     }
 
+    /// How long the wait for one step may take, begun for all of `targets` at once. Runs outside of
+    /// the lock's mutex.
+    fn limit(&self, step: Step, targets: &[Target<'_>]) -> Duration;
+
     /// Begins one step, and returns the wait for its end. Runs under the lock's mutex.
     ///
     /// `ticket` is the lock's descriptor. What is started must keep it open until the next
@@ -68,6 +77,26 @@ pub(crate) trait Supervisor: Sync {
         target: Target<'a>,
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError>;
+
+    /// What is still under way for the holder and these agents, though its order's step is over.
+    /// Of a child that `fleet` forks, and of the tools that it runs, the lock itself knows: they
+    /// have its ticket.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be found out.
+    fn in_flight(&self, _agents: &[String]) -> Result<Vec<InFlight>, SupervisorError> {
+        Ok(Vec::new())
+    }
+
+    /// Has what is in flight given up.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can be asked to.
+    fn cancel(&self, _in_flight: &[InFlight]) -> Result<(), SupervisorError> {
+        Ok(())
+    }
 
     /// Whether a step for several agents is better fired with [`Self::fire_together`].
     fn joins(&self, _step: Step) -> bool {
@@ -85,20 +114,51 @@ pub(crate) trait Supervisor: Sync {
         self.fire_each(step, agents, ticket)
     }
 
-    /// Begins one step for each of several agents; they are waited for one after the other.
+    /// Begins one step for each of several agents; they are waited for one after the other, but
+    /// until the same deadline.
     fn fire_each<'a>(
         &'a self,
         step: Step,
         agents: &[&'a Agent],
         ticket: BorrowedFd<'_>,
     ) -> WaitTogether<'a> {
-        let fire = |agent: &&'a Agent| self.fire(step, Target::Agent(agent), ticket);
-        let fired: Vec<_> = agents.iter().map(fire).collect();
-        Box::new(move |interrupt, ended| {
+        // A tool that hangs for one agent hangs for each, and all the while others wait for the
+        // mutex.
+        let mut hangs = None;
+        let mut fire = |agent: &&'a Agent| {
+            if let Some((command, waited)) = hangs.clone() {
+                return Err(SupervisorError::ToolHangs { command, waited });
+            }
+            let fired = self.fire(step, Target::Agent(agent), ticket);
+            if let Err(SupervisorError::ToolHangs { command, waited }) = &fired {
+                hangs = Some((command.clone(), *waited));
+            }
+            fired
+        };
+        let fired: Vec<_> = agents.iter().map(&mut fire).collect();
+        Box::new(move |until, interrupt, ended| {
             for (index, fired) in fired.into_iter().enumerate() {
-                ended(vec![(index, fired.and_then(|wait| wait(interrupt)))]);
+                ended(vec![(index, fired.and_then(|wait| wait(until, interrupt)))]);
             }
         })
+    }
+}
+
+/// Something that has been begun for an agent or the holder, and goes on without the `fleet` that
+/// began it: a job of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    /// Its number.
+    pub(crate) number: u32,
+    /// The unit that it is for.
+    pub(crate) unit: String,
+    /// What it does to that.
+    pub(crate) verb: String,
+}
+
+impl fmt::Display for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} of {}", self.verb, self.unit)
     }
 }
 
@@ -107,13 +167,13 @@ pub(crate) trait Keeper: Supervisor + Look {}
 
 impl<T: Supervisor + Look> Keeper for T {}
 
-/// The rest of a step: waits until it has taken effect.
+/// The rest of a step: waits until it has taken effect, or the time that is given to it is over.
 pub(crate) type Wait<'a> =
-    Box<dyn FnOnce(&Interrupt) -> Result<Settled, SupervisorError> + Send + 'a>;
+    Box<dyn FnOnce(Instant, &Interrupt) -> Result<Settled, SupervisorError> + Send + 'a>;
 
 /// The rest of a step for several agents: tells of those whose step has taken effect, some at
 /// a time, until it has told of each. They are named by their places in what was fired.
-pub(crate) type WaitTogether<'a> = Box<dyn FnOnce(&Interrupt, &mut Ended<'_>) + 'a>;
+pub(crate) type WaitTogether<'a> = Box<dyn FnOnce(Instant, &Interrupt, &mut Ended<'_>) + 'a>;
 
 /// Hears how the step of some agents ended.
 pub(crate) type Ended<'e> = dyn FnMut(Vec<(usize, Result<Settled, SupervisorError>)>) + 'e;

@@ -11,7 +11,7 @@ use crate::interrupt::{Interrupt, Woken};
 use crate::processes::Process;
 
 /// How long SIGKILL may take to have an effect before we say that it has none.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How soon to look again for a process that cannot be watched.
 const UNWATCHED_RETRY: Duration = Duration::from_millis(10);
@@ -73,10 +73,10 @@ pub(super) fn ask_first(run: Instance, leader: Option<Process>) -> Result<Asked,
 /// As [`await_end`].
 pub(super) fn await_end_of_all(
     asked: &Asked,
-    grace: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<Settled, SupervisorError> {
-    let deadline = Instant::now() + grace;
+    let grace = left_until(kill_at(until));
     let [run] = &asked.run;
     let mut woken = Woken::Ready;
     if let Some(watch) = &asked.watch {
@@ -93,30 +93,53 @@ pub(super) fn await_end_of_all(
     ask_members(run, &left)?;
     match woken {
         Woken::Interrupted => Err(SupervisorError::Interrupted),
-        _ => await_end(&asked.run, deadline.saturating_duration_since(Instant::now()), interrupt),
+        _ => await_end(&asked.run, until, interrupt),
     }
 }
 
-/// Waits until no process of the runs is alive, with force after `grace`.
+/// How long it may take to end runs that have so much `grace`.
+pub(super) fn limit(grace: Duration) -> Duration {
+    grace.saturating_add(KILL_PATIENCE)
+}
+
+/// When what is left gets SIGKILL, if it has to be gone then.
+fn kill_at(until: Instant) -> Instant {
+    until.checked_sub(KILL_PATIENCE).unwrap_or(until)
+}
+
+/// Waits until no process of the runs is alive, with force [`KILL_PATIENCE`] before the end of the
+/// wait.
 ///
 /// # Errors
 ///
 /// When a signal interrupts us, or when not even SIGKILL helps.
 pub(super) fn await_end(
     runs: &[Instance],
-    grace: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<Settled, SupervisorError> {
-    if await_none(&|| members(runs), grace, interrupt)?.is_empty() {
+    if await_none(&|| members(runs), kill_at(until), interrupt)?.is_empty() {
         return Ok(Settled::Stopped { killed: false });
     }
+    kill(runs, until, interrupt)
+}
+
+/// Ends runs with force.
+///
+/// # Errors
+///
+/// As [`await_end`].
+pub(super) fn kill(
+    runs: &[Instance],
+    until: Instant,
+    interrupt: &Interrupt,
+) -> Result<Settled, SupervisorError> {
     // A process may fork while we kill its siblings outside the group; so look again.
-    let deadline = Instant::now() + KILL_PATIENCE;
     loop {
         send(runs, Signal::KILL)?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left_until(until);
         let step = left.min(Duration::from_millis(100));
-        let still = await_none(&|| members(runs), step, interrupt)?;
+        let still = await_none(&|| members(runs), Instant::now() + step, interrupt)?;
         if still.is_empty() {
             return Ok(Settled::Stopped { killed: true });
         }
@@ -135,31 +158,29 @@ pub(super) fn await_end(
 /// As [`await_end`].
 pub(super) fn await_end_after_hangup(
     runs: &[Instance],
-    grace: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<Settled, SupervisorError> {
-    let deadline = Instant::now() + grace;
     let leaders = || {
         let mut leaders = members(runs)?;
         leaders.retain(|process| runs.iter().any(|run| run.pid == process.pid));
         Ok(leaders)
     };
-    if await_none(&leaders, grace, interrupt)?.is_empty() {
+    if await_none(&leaders, kill_at(until), interrupt)?.is_empty() {
         ask(runs)?;
     }
-    await_end(runs, deadline.saturating_duration_since(Instant::now()), interrupt)
+    await_end(runs, until, interrupt)
 }
 
-/// Waits until `look` finds nobody, at most for `patience`; returns who is left.
+/// Waits until `look` finds nobody; returns who is left.
 fn await_none(
     look: &dyn Fn() -> Result<Vec<Process>, SupervisorError>,
-    patience: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<Vec<Process>, SupervisorError> {
-    let deadline = Instant::now() + patience;
     loop {
         let members = look()?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left_until(until);
         if members.is_empty() || left.is_zero() {
             return Ok(members);
         }
@@ -175,6 +196,10 @@ fn await_none(
             return Err(SupervisorError::Interrupted);
         }
     }
+}
+
+fn left_until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(Instant::now())
 }
 
 fn members(runs: &[Instance]) -> Result<Vec<Process>, SupervisorError> {

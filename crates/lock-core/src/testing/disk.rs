@@ -143,6 +143,7 @@ impl Disk {
                 true => Event::Done,
                 false => Event::Absent,
             },
+            Effect::ListHoldersOf(inode) => Event::Holders(self.holders(inode.number)),
             Effect::Stat(slot)
             | Effect::Lock(slot, _)
             | Effect::Unlock(slot)

@@ -61,6 +61,11 @@ impl Disk {
         self.unlink(&format!("{name:?}"));
     }
 
+    /// The number of what a name leads to.
+    pub(crate) fn leads_to(&self, name: Name) -> Option<u64> {
+        self.names.get(&format!("{name:?}")).copied()
+    }
+
     /// What a name leads to, if to anything.
     pub(crate) fn at(&mut self, name: Name) -> Option<&mut Inode> {
         let id = self.names.get(&format!("{name:?}"))?;

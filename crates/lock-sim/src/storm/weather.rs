@@ -21,6 +21,8 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         settled: 0,
         budgets: Budgets {
             crashes: 200,
+            orphans: if ROBS { 0 } else { 100 },
+            suspends: if ROBS { 0 } else { 3 },
             ticks: 240,
             cancels: 200,
             faults: u8::from(dice.once_in(4)) * 20,
@@ -38,11 +40,18 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         merged: false,
         symmetric: false,
         torn: true,
+        restless: false,
         skewed: dice.once_in(2),
+        offset: !ROBS && dice.once_in(2),
         threads: u8::try_from(dice.below(size)).unwrap_or_default() * u8::from(dice.once_in(4)),
+        hasty: None,
         properties: Property::ALL.to_vec(),
     }
 }
+
+/// Whether a living owner is replaced although it has not consented, and a mutex kept by children:
+/// a storm that asks for more would find nothing but that.
+const ROBS: bool = true;
 
 fn member(dice: &mut Dice) -> Member {
     if dice.once_in(20) {
@@ -50,7 +59,7 @@ fn member(dice: &mut Dice) -> Member {
     }
     let renewals = u8::try_from(dice.below(3)).unwrap_or_default();
     let steps = u8::try_from(dice.below(3)).unwrap_or_default();
-    Member::Ours(Plan::Own { renewals, steps })
+    Member::Ours(Plan::Own { renewals, steps, preemptible: ROBS || dice.once_in(2) })
 }
 
 /// A step of someone who can make one. When nobody can, a nap ends or time passes.
@@ -73,14 +82,14 @@ pub(super) fn work(universe: &Universe, world: &World, dice: &mut Dice) -> Actio
 }
 
 const fn is_work(action: Action) -> bool {
-    matches!(action, Action::Step(_) | Action::Deed(..) | Action::Unlock(_))
+    matches!(action, Action::Step(_) | Action::Deed(..) | Action::WorkEnds(_) | Action::Unlock(_))
 }
 
 /// A misfortune, or one who comes again.
 pub(super) fn harm(world: &World, dice: &mut Dice) -> Action {
     let pid = u8::try_from(dice.below(world.processes.len())).unwrap_or_default();
     let running = world.process(pid).is_some_and(|process| process.life == Life::Running);
-    match dice.below(16) {
+    match dice.below(if ROBS { 16 } else { 18 }) {
         0..=2 if running => Action::Crash(pid),
         3 if running => {
             Action::Fault(pid, dice.one_of(&[Refusal::Whole, Refusal::Half], Refusal::Whole))
@@ -89,6 +98,9 @@ pub(super) fn harm(world: &World, dice: &mut Dice) -> Action {
         5 => Action::SetWall(dice.one_of(&[Some(pid), None], None), dice.below(2) == 0),
         6..=12 if world.can_return(pid) => Action::Return(pid),
         13 if running => Action::Deed(pid, Deed::Release),
+        16 if running => Action::Orphan(pid),
+        15 if running && !ROBS => Action::Outlive(pid),
+        17 => Action::Suspend,
         14 => {
             let hands: Vec<_> = world.hands().map(Action::Hand).collect();
             dice.one_of(&hands, Action::Tick)

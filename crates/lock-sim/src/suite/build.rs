@@ -30,8 +30,11 @@ impl Case {
             merged: true,
             symmetric: true,
             torn: false,
+            restless: false,
             skewed: false,
+            offset: false,
             threads: 0,
+            hasty: None,
             properties: Property::ALL.to_vec(),
         };
         Self { subject, expected, deep: false, limit: LIMIT, bounded: false, scope }
@@ -60,6 +63,29 @@ impl Case {
 
     pub(super) fn crashes(mut self, times: u8) -> Self {
         self.scope.budgets.crashes = times;
+        self
+    }
+
+    /// Killed so often, and the children live on with the ticket.
+    pub(super) fn orphans(mut self, times: u8) -> Self {
+        self.scope.budgets.orphans = times;
+        self
+    }
+
+    pub(super) fn suspends(mut self, times: u8) -> Self {
+        self.scope.budgets.suspends = times;
+        self
+    }
+
+    /// Naps end by themselves.
+    pub(super) fn restless(mut self) -> Self {
+        self.scope.restless = true;
+        self
+    }
+
+    /// Everyone in a time namespace of their own.
+    pub(super) fn offset(mut self) -> Self {
+        self.scope.offset = true;
         self
     }
 
@@ -116,6 +142,13 @@ impl Case {
         self
     }
 
+    /// This one's `stale_after` is a single tick. So it is not as the others are.
+    pub(super) fn hasty(mut self, pid: Pid) -> Self {
+        self.scope.hasty = Some(pid);
+        self.scope.symmetric = false;
+        self
+    }
+
     /// In ticks.
     pub(super) fn patience(mut self, stale_after: u8, max_wait: u8) -> Self {
         self.scope.rules = Rules { stale_after, max_wait, ..self.scope.rules };
@@ -148,5 +181,18 @@ impl Case {
     pub(super) fn only(mut self, properties: &[Property]) -> Self {
         self.scope.properties = properties.to_vec();
         self
+    }
+
+    /// Without one of the properties, which these machines do not keep yet.
+    pub(super) fn without(mut self, property: Property) -> Self {
+        self.scope.properties.retain(|other| *other != property);
+        self
+    }
+
+    /// What the machines of 27 November are known to break: to take this away turns the row
+    /// around, and everything must hold.
+    pub(super) fn breaks(self, bug: &'static str, property: Property) -> Self {
+        let (subject, expected) = ("ours of 27 November", Expected::Breaks(bug));
+        Self { subject, expected, ..self }.only(&[property])
     }
 }

@@ -1,6 +1,6 @@
 //! Our own machines: nothing may break.
 
-use lock_core::effect::Name;
+use lock_core::effect::{Name, Share};
 use lock_core::machine::Medium;
 use lock_core::policy::OnTimeout;
 
@@ -11,19 +11,32 @@ use crate::scope::Member;
 use crate::world::{Abilities, Flock, Plan};
 use crate::zoo::Kind;
 
-const OWN: Member = owner(0, 0);
+/// It has not consented to be replaced: its whole ownership is work.
+const OWN: Member = owner(0, 0, false);
 
-/// Renews once and takes a step.
-const BUSY: Member = owner(1, 1);
+/// The same, and it renews once and takes a step.
+const BUSY: Member = owner(1, 1, false);
+
+/// It may be replaced: only its steps are work.
+const YIELDS: Member = owner(0, 0, true);
+
+/// The same, and it renews once and takes a step.
+const YIELDS_BUSY: Member = owner(1, 1, true);
 
 const EVICT: Member = Member::Ours(Plan::Evict);
+
+const FLOCK: Member = Member::Peer(Kind::Foreign(Share::Exclusive));
+
+const FLOCK_SHARED: Member = Member::Peer(Kind::Foreign(Share::Shared));
+
+const NEWER: Member = Member::Peer(Kind::Newer);
 
 const LINKED: Abilities = Abilities { anonymous: false, ..Abilities::ALL };
 const SEPARATE: Abilities = Abilities { links: false, ..LINKED };
 const BARE: Abilities = Abilities { locks: Flock::Missing, watches: false, ..SEPARATE };
 
-const fn owner(renewals: u8, steps: u8) -> Member {
-    Member::Ours(Plan::Own { renewals, steps })
+const fn owner(renewals: u8, steps: u8, preemptible: bool) -> Member {
+    Member::Ours(Plan::Own { renewals, steps, preemptible })
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -33,6 +46,10 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(strangers());
     cases.extend(queues());
     cases.extend(crowds());
+    cases.extend(consent());
+    cases.extend(orphans());
+    cases.extend(clocks());
+    cases.extend(holders());
     cases
 }
 
@@ -62,27 +79,33 @@ fn interleavings() -> Vec<Case> {
 
 fn time() -> Vec<Case> {
     vec![
-        ours("2, 1 pause, 1 crash", &[OWN; 2]).pauses(1).crashes(1),
-        ours("2, a renewal and a step, 1 pause", &[BUSY, OWN]).pauses(1),
-        ours("2, a renewal and a step, 1 pause, timing out", &[BUSY, OWN]).patience(2, 1).pauses(1),
-        ours("2, wall clocks apart, one set, 1 pause", &[OWN; 2]).wall_clocks(1).pauses(1),
+        ours("2, 1 pause, 1 crash", &[YIELDS; 2]).pauses(1).crashes(1),
+        ours("2, a renewal and a step, 1 pause", &[YIELDS_BUSY, YIELDS]).pauses(1),
+        ours("2, a renewal and a step, 1 pause, timing out", &[YIELDS_BUSY, YIELDS])
+            .patience(2, 1)
+            .pauses(1),
+        ours("2, wall clocks apart, one set, 1 pause", &[YIELDS; 2]).wall_clocks(1).pauses(1),
         ours("2, 2 pauses, on timeout: fail", &[OWN; 2])
             .patience(1, 2)
             .on_timeout(OnTimeout::Fail)
             .pauses(2),
-        ours("2, 2 pauses, on timeout: stop", &[OWN; 2]).on_timeout(OnTimeout::Stop).pauses(2),
-        ours("2 threads, 2 pauses, on timeout: stop", &[OWN; 2])
+        ours("2, 2 pauses, on timeout: stop", &[YIELDS; 2])
+            .on_timeout(OnTimeout::Stop)
+            .without(Property::EndedAfterWholeLimit)
+            .pauses(2),
+        ours("2 threads, 2 pauses, on timeout: stop", &[YIELDS; 2])
             .threads(2)
             .on_timeout(OnTimeout::Stop)
+            .without(Property::EndedAfterWholeLimit)
             .pauses(2)
             .deep(),
-        ours("2, leftovers, 1 pause, 1 crash", &[OWN; 2])
+        ours("2, leftovers, 1 pause, 1 crash", &[YIELDS; 2])
             .left(Leftover::some())
             .pauses(1)
             .crashes(1)
             .deep(),
-        ours("2 with a renewal and a step each, 1 pause", &[BUSY; 2]).pauses(1).deep(),
-        ours("2, a renewal and a step, 2 pauses, timing out", &[BUSY, OWN])
+        ours("2 with a renewal and a step each, 1 pause", &[YIELDS_BUSY; 2]).pauses(1).deep(),
+        ours("2, a renewal and a step, 2 pauses, timing out", &[YIELDS_BUSY, YIELDS])
             .patience(2, 1)
             .pauses(2)
             .deep(),
@@ -100,7 +123,11 @@ fn surroundings() -> Vec<Case> {
         separate("2, no hard links, 1 call refused").refusals(1),
         ours("2, no kernel locks, no pause", &[OWN; 2]).on(BARE),
         ours("2, leftovers, 1 call refused", &[OWN; 2]).left(some()).refusals(1).deep(),
-        separate("2, no hard links, 1 pause").pauses(1).deep(),
+        ours("2, no hard links, 1 pause", &[YIELDS; 2])
+            .on(SEPARATE)
+            .known(Medium::Separate)
+            .pauses(1)
+            .deep(),
         separate("2, leftovers, no hard links, 1 crash").left(some()).crashes(1).deep(),
     ]
 }
@@ -124,7 +151,7 @@ fn strangers() -> Vec<Case> {
             .left(vec![Leftover::clean().with(&[Name::Lock], Remains::Ours)])
             .hands(2)
             .deep(),
-        ours(&format!("{by_hand}, 1 pause"), &[OWN; 2]).hands(1).pauses(1).deep(),
+        ours(&format!("{by_hand}, 1 pause"), &[YIELDS; 2]).hands(1).pauses(1).deep(),
         ours(&format!("{by_hand}, no hard links"), &[OWN; 2])
             .on(SEPARATE)
             .known(Medium::Separate)
@@ -153,16 +180,17 @@ fn beside_a_peer() -> Vec<Leftover> {
 /// One who owns, one who waits; then others come, or stand in the queue already.
 fn queues() -> Vec<Case> {
     let queue = |name, settled| ours(name, &[OWN; 3]).settled(settled);
+    let paused = |name, settled| ours(name, &[YIELDS; 3]).settled(settled).pauses(1);
     vec![
         queue("owner, waiter, newcomer", 2),
         queue("owner, waiter, newcomer, 1 crash", 2).crashes(1),
-        queue("owner, waiter, newcomer, 1 pause", 2).pauses(1).deep(),
+        paused("owner, waiter, newcomer, 1 pause", 2).deep(),
         queue("owner, waiter, newcomer, coming back", 2).returns(1).deep(),
         queue("owner and 2 waiters", 3),
         queue("owner and 2 waiters, 1 crash", 3).crashes(1),
         queue("owner and 2 waiters, torn unlinks", 3).torn(),
-        queue("owner and 2 waiters, 1 pause", 3).pauses(1),
-        queue("owner and 2 waiters, 1 pause, 1 crash", 3).pauses(1).crashes(1).deep(),
+        paused("owner and 2 waiters, 1 pause", 3),
+        paused("owner and 2 waiters, 1 pause, 1 crash", 3).crashes(1).deep(),
         queue("owner and 2 waiters, coming back", 3).returns(1).deep(),
     ]
 }
@@ -177,6 +205,118 @@ fn crowds() -> Vec<Case> {
         ours("3, 1 crash", &[OWN; 3]).crashes(1).bounded(far).deep(),
         ours("3, leftovers", &[OWN; 3]).left(Leftover::some()).bounded(far).deep(),
         ours("4", &[OWN; 4]).bounded(far).deep(),
+    ]
+}
+
+/// An owner that has not consented to be replaced, however long it is silent or works.
+fn consent() -> Vec<Case> {
+    vec![
+        ours("owner and waiter, 1 pause", &[OWN; 2])
+            .settled(2)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("owner and waiter, 1 pause, out of patience", &[OWN; 2])
+            .settled(2)
+            .patience(4, 1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("2, 1 pause, neither preemptible", &[OWN; 2])
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("owner and waiter, 1 pause, on timeout: stop", &[OWN; 2])
+            .settled(2)
+            .on_timeout(OnTimeout::Stop)
+            .pauses(1)
+            .breaks("ended too soon", Property::EndedAfterWholeLimit),
+    ]
+}
+
+/// An owner is killed, and the work that it has started goes on.
+fn orphans() -> Vec<Case> {
+    vec![
+        ours("2, 1 killed while its work goes on", &[OWN; 2]).orphans(1),
+        ours("2, 1 killed while its work goes on, 1 crash", &[OWN; 2]).orphans(1).crashes(1),
+        ours("owner and 2 waiters, its work outlives it", &[OWN; 3]).settled(3).orphans(1),
+        ours("2 with a step, 1 killed in it", &[YIELDS_BUSY; 2])
+            .orphans(1)
+            .breaks("wedge", Property::MutexFallsFree),
+        ours("2 with a step, 1 killed in it, coming back", &[YIELDS_BUSY; 2])
+            .orphans(1)
+            .returns(1)
+            .breaks("wedge", Property::MutexFallsFree),
+        ours("2, 1 killed while its work goes on, 1 pause", &[OWN; 2])
+            .orphans(1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("owner, waiter, a tool outlives its step, 1 pause", &[owner(0, 1, true); 2])
+            .settled(2)
+            .orphans(1)
+            .pauses(1)
+            .without(Property::MutexFallsFree),
+        // The work of an owner waits for what the owner before has left. If that one ends while it
+        // waits itself, nothing holds back the next.
+        ours("a tool outlives two owners, 1 pause", &[owner(0, 1, true), OWN])
+            .settled(2)
+            .orphans(1)
+            .pauses(1)
+            .returns(1)
+            .breaks("next but one", Property::WorkApart),
+        ours("2 with a renewal, 1 killed in it", &[owner(1, 0, false); 2])
+            .orphans(1)
+            .breaks("wedge", Property::MutexFallsFree),
+    ]
+}
+
+/// Clocks that jump for everyone, or that differ.
+fn clocks() -> Vec<Case> {
+    vec![
+        ours("owner and waiter, 1 suspend", &[OWN; 2])
+            .settled(2)
+            .suspends(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("2, 1 suspend, 1 pause", &[OWN; 2])
+            .suspends(1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        ours("2 with a step, 1 suspend", &[YIELDS_BUSY; 2])
+            .suspends(1)
+            .breaks("awake owner judged silent", Property::RenewerFresh),
+        ours("2 with a step, clocks offset", &[YIELDS_BUSY; 2])
+            .offset()
+            .breaks("renewing owner judged silent", Property::RenewerFresh),
+        ours("2 with a renewal, one hasty, 1 pause", &[owner(1, 0, true); 2])
+            .patience(2, 4)
+            .hasty(1)
+            .pauses(1)
+            .breaks("renewing owner judged silent", Property::RenewerFresh),
+        ours("2, clocks offset", &[OWN; 2]).offset().breaks("robbery", Property::WorkApart),
+    ]
+}
+
+/// Holders that keep to the kernel's lock alone. The first has it already.
+fn holders() -> Vec<Case> {
+    let beside = |name, holder| ours(name, &[holder, OWN, OWN]).settled(1).call_by_call();
+    let beside_one = |name, holder| ours(name, &[holder, OWN]).settled(1).call_by_call();
+    vec![
+        ours("1 and flock(1) at once", &[FLOCK, OWN])
+            .call_by_call()
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside flock(1), 1 pause", FLOCK)
+            .patience(4, 1)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside flock(1), restless", FLOCK)
+            .restless()
+            .breaks("unlocking unseen", Property::NoLostWake),
+        beside("2 beside flock(1)", FLOCK).deep(),
+        beside_one("1 beside flock(1), shared", FLOCK_SHARED)
+            .breaks("robbery", Property::WorkApart),
+        beside_one("1 beside a newer format, 1 pause", NEWER)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
+        beside("2 beside a newer format, 1 pause", NEWER)
+            .pauses(1)
+            .breaks("robbery", Property::WorkApart),
     ]
 }
 

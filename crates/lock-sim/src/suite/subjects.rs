@@ -1,17 +1,19 @@
 //! The control subjects: each must be found to break as it is known to.
 
 use lock_core::effect::Name;
+use lock_core::policy::OnTimeout;
 
 use super::{Case, Expected};
 use crate::leftover::{Leftover, Remains};
 use crate::property::Property;
 use crate::scope::Member;
 use crate::world::Plan;
-use crate::zoo::{Break, Gate, Judge, Kind};
+use crate::zoo::{Break, Gate, Judge, Kind, Limit};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = original();
     cases.extend(earlier());
+    cases.extend(november());
     cases.extend(others());
     cases.extend(assumptions());
     cases
@@ -69,6 +71,33 @@ fn earlier() -> Vec<Case> {
     ]
 }
 
+/// One inode for every role, and owners that are replaced by the clock.
+fn november() -> Vec<Case> {
+    let rules = |bug, name, limit, size, property| {
+        let crew = vec![Member::Peer(Kind::November(limit)); size];
+        subject("rules of 27 November", bug, name, &crew, property)
+    };
+    let robbery = |name| rules("robbery", name, Limit::PerOwner, 2, Property::WorkApart);
+    vec![
+        robbery("owner and waiter, 1 pause").settled(2).pauses(1),
+        robbery("owner and waiter, 1 pause, out of patience").settled(2).patience(4, 1).pauses(1),
+        robbery("owner and waiter, 1 suspend").settled(2).suspends(1),
+        rules("wedge", "1 killed in its step", Limit::PerOwner, 1, Property::MutexFallsFree)
+            .orphans(1),
+        rules(
+            "ended out of turn",
+            "owner and 2 waiters, 1 pause, on timeout: stop",
+            Limit::Whole,
+            3,
+            Property::EndedAfterWholeLimit,
+        )
+        .settled(3)
+        .patience(4, 1)
+        .on_timeout(OnTimeout::Stop)
+        .pauses(1),
+    ]
+}
+
 fn others() -> Vec<Case> {
     let npm = Kind::Plain(Judge::Mtime, Break::Unlink, Gate::Blind);
     let fork = Kind::Plain(Judge::Mtime, Break::Aside, Gate::Blind);
@@ -104,7 +133,7 @@ fn others() -> Vec<Case> {
 /// Our own machines where an assumption does not hold: what is promised under it is then
 /// found to break, so it is needed, and the explorer would have seen it break.
 fn assumptions() -> Vec<Case> {
-    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0 });
+    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0, preemptible: true });
     let barge = Member::Ours(Plan::Barge);
     let dead_mutex = Leftover::clean().with(&[Name::Mutex], Remains::Ours);
     vec![

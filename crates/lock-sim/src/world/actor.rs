@@ -44,6 +44,8 @@ pub enum Plan {
         renewals: u8,
         /// How many fenced steps it may take.
         steps: u8,
+        /// Whether it has consented to be replaced while it lives.
+        preemptible: bool,
     },
     /// To own the lock and release it, without having looked whether anybody waits: a control
     /// subject.
@@ -101,7 +103,7 @@ impl Ours {
     #[must_use]
     pub fn new(context: &Context, now: Now, plan: Plan) -> Self {
         let (renewals, steps) = match plan {
-            Plan::Own { renewals, steps } => (renewals, steps),
+            Plan::Own { renewals, steps, .. } => (renewals, steps),
             Plan::Barge | Plan::Evict => (0, 0),
         };
         let stage = match plan {

@@ -66,7 +66,7 @@ impl World {
 
     /// What the file system's clock says.
     pub(super) fn wall(&self) -> u64 {
-        clocks(self.clock.ticks, self.clock.wall).wall.0
+        clocks(self.clock, self.clock.wall, 0).wall.0
     }
 
     /// Sets a wall clock: someone's who runs, or the file system's.

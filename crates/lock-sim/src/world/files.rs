@@ -298,6 +298,11 @@ impl Files {
                 notices.push(Notice::Unlocked);
             }
         }
+        // An asker's share is given back at once and is no news; only a ticket is held by one.
+        let shares = holder.1 == Slot::Ticket && inode.shared.contains(&holder);
+        if shares && inode.links > 0 {
+            notices.push(Notice::Unlocked);
+        }
         inode.shared.retain(|other| *other != holder);
     }
 

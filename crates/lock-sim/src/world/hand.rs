@@ -60,7 +60,9 @@ impl World {
                     false => self.budgets.hands -= 1,
                 }
                 if name == Name::Lock {
-                    self.break_owner(self.files.file(name, 0).and_then(|inode| inode.maker));
+                    let owner = self.files.file(name, 0).and_then(|inode| inode.maker);
+                    self.break_owner(owner);
+                    self.overrule(owner);
                 }
                 let done = self.files.unlink(name, 0, &mut notices);
                 debug_assert_eq!(done, Outcome::Done);

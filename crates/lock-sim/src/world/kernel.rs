@@ -37,6 +37,8 @@ pub enum Call {
     Core(Effect),
     /// `open(name, O_CREAT | O_TRUNC | O_WRONLY)`: how a file is plainly overwritten.
     Truncate(Slot, Name),
+    /// `open(name, O_CREAT | O_RDONLY)`: what is there, or an empty file.
+    OpenOrCreate(Slot, Name),
 }
 
 const EBADF: Event = Event::Failed(Errno(9));
@@ -70,9 +72,9 @@ impl Call {
             Self::Core(Effect::Link(_, changed) | Effect::Unlink(changed)) => {
                 is_queued(*changed) == is_queued(name)
             }
-            Self::Truncate(..) | Self::Core(Effect::Create(..) | Effect::Rename { .. }) => {
-                !is_queued(name)
-            }
+            Self::Truncate(..)
+            | Self::OpenOrCreate(..)
+            | Self::Core(Effect::Create(..) | Effect::Rename { .. }) => !is_queued(name),
             Self::Core(Effect::CreateDirectory(_) | Effect::RemoveDirectory(_)) => true,
             Self::Core(_) => false,
         }
@@ -83,7 +85,7 @@ impl Call {
     pub const fn core(&self) -> Option<&Effect> {
         match self {
             Self::Core(effect) => Some(effect),
-            Self::Truncate(..) => None,
+            Self::Truncate(..) | Self::OpenOrCreate(..) => None,
         }
     }
 
@@ -104,6 +106,7 @@ impl Caller<'_> {
         match call {
             Call::Core(effect) => self.effect(effect),
             Call::Truncate(slot, name) => self.truncate(*slot, *name),
+            Call::OpenOrCreate(slot, name) => self.open_or_create(*slot, *name),
         }
     }
 
@@ -249,6 +252,17 @@ impl Caller<'_> {
             inode.text = super::text::Text::default();
             inode.mtime = wall;
         }
+        Event::Done
+    }
+
+    /// What it makes has no maker: it is not written, and stays when the process has ended.
+    fn open_or_create(&mut self, slot: Slot, name: Name) -> Event {
+        let ino = self.files.lookup(name, self.pid).unwrap_or_else(|| {
+            let ino = self.files.create(self.wall, None);
+            self.files.link(ino, name, self.pid, self.notices);
+            ino
+        });
+        self.keep(slot, ino, false);
         Event::Done
     }
 

@@ -11,9 +11,9 @@ use super::actor::{Actor, Fate, Note};
 use super::directory::is_queued;
 use super::files::{Maker, Pid};
 use super::kernel::{Call, Flock};
-use super::process::{Facts, Life, Process, Reign, Stand, Those};
+use super::process::{Facts, Life, Process, Reign, Stand, Those, Work};
 use crate::property::Property;
-use crate::scope::{BOOT, TICK, Universe};
+use crate::scope::Universe;
 use crate::zoo::Said;
 
 impl World {
@@ -39,6 +39,7 @@ impl World {
         }
         self.queue(process, effect, event);
         sees_ends(process, effect, event);
+        self.sees_owner(universe, process, effect, event);
         match (effect, event) {
             // One that cannot be read is judged all the same.
             (Effect::Read(Slot::Judged), Event::Bytes(_) | Event::Failed(_)) => {
@@ -75,7 +76,7 @@ impl World {
                 self.takes(universe, pid, process);
             }
             (Effect::Write(Slot::Ticket, text), Event::Done) if !is_peer(process) => {
-                wrote(process, text);
+                self.wrote(process, text);
             }
             (Effect::Unlink(Name::Lock), Event::Done) => self.dropped(pid, process, lock),
             _ => {}
@@ -158,6 +159,7 @@ impl World {
         match &process.actor {
             Actor::Ours(ours) if ours.evicts() => {
                 self.break_owner(process.truth.judged);
+                self.overrule(process.truth.judged);
             }
             Actor::Ours(ours)
                 if owner == Some(process.maker(pid)) && (ours.acquires() || ours.releases()) =>
@@ -187,6 +189,7 @@ impl World {
     pub(super) fn noted(&mut self, universe: &Universe, process: &mut Process, note: &Note) {
         match note {
             Note::Acquired(reason) => {
+                process.truth.work = self.begun(universe, process);
                 if process.truth.reign.is_none() {
                     self.cry(universe, Property::OwnFile);
                 }
@@ -239,7 +242,11 @@ impl World {
                     Reason::TimedOut => {}
                 }
             }
-            Said::Owns => process.truth.reign = Some(reign(self.clock.ticks)),
+            Said::Owns => {
+                process.truth.reign = Some(reign(self.clock.ticks));
+                process.truth.work = Work::Underway;
+            }
+            Said::Holds => self.holds(process),
             Said::Ends(_) => {}
         }
     }
@@ -297,6 +304,7 @@ impl World {
         if self.everyone().filter(|(_, process)| process.truth.in_mutex).count() > 1 {
             self.cry(universe, Property::OneInMutex);
         }
+        self.judge_work(universe);
         if self.is_over() && !self.was_refused(universe) && self.has_litter(universe) {
             self.cry(universe, Property::NothingLeft);
         }
@@ -323,7 +331,8 @@ impl World {
     /// with a number that one who passed another over had just given it when it was killed.
     fn has_litter(&self, universe: &Universe) -> bool {
         let began = universe.scope.budgets;
-        let passed = began.ticks > self.budgets.ticks && began.crashes > self.budgets.crashes;
+        let killed = began.crashes + began.orphans > self.budgets.crashes + self.budgets.orphans;
+        let passed = began.ticks > self.budgets.ticks && killed;
         self.files
             .names()
             .filter(|(name, ..)| *name != Name::Generation && !(passed && is_queued(*name)))
@@ -344,7 +353,7 @@ impl World {
     }
 
     /// The first promise broken counts, if the scope asks for it.
-    fn cry(&mut self, universe: &Universe, property: Property) {
+    pub(super) fn cry(&mut self, universe: &Universe, property: Property) {
         if self.foul.is_none() && universe.scope.properties.contains(&property) {
             self.foul = Some(property);
         }
@@ -374,18 +383,8 @@ const fn changes_lock(effect: &Effect) -> bool {
     )
 }
 
-/// An owner's ticket was written: that renews, as of when it looked at the clock for it.
-fn wrote(process: &mut Process, text: &str) {
-    let detail = Record::parse(text.as_bytes()).ok().and_then(|record| record.detail);
-    let passed = detail.map_or(0, |detail| detail.renewed.0.saturating_sub(BOOT) / TICK);
-    process.truth.wrote = u8::try_from(passed).unwrap_or(u8::MAX);
-    if let Some(reign) = &mut process.truth.reign {
-        reign.renewed = process.truth.wrote;
-    }
-}
-
 const fn reign(since: u8) -> Reign {
-    Reign { broken: false, renewed: since, progressed: since }
+    Reign { broken: false, overruled: false, renewed: since, progressed: since }
 }
 
 const fn is_peer(process: &Process) -> bool {

@@ -82,7 +82,11 @@ impl Action {
     #[must_use]
     pub const fn whose(self) -> Option<Pid> {
         match self {
-            Self::Crash(_) | Self::Unlock(_) | Self::SetWall(..) => None,
+            Self::Crash(_)
+            | Self::Orphan(_)
+            | Self::WorkEnds(_)
+            | Self::Unlock(_)
+            | Self::SetWall(..) => None,
             _ => self.befalls(),
         }
     }
@@ -98,9 +102,12 @@ impl Action {
             | Self::Cancel(pid)
             | Self::Return(pid)
             | Self::Crash(pid)
+            | Self::Orphan(pid)
+            | Self::Outlive(pid)
+            | Self::WorkEnds(pid)
             | Self::Unlock(pid)
             | Self::SetWall(Some(pid), _) => Some(pid),
-            Self::SetWall(None, _) | Self::Tick | Self::Hand(_) => None,
+            Self::SetWall(None, _) | Self::Tick | Self::Suspend | Self::Hand(_) => None,
         }
     }
 }

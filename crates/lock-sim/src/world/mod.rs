@@ -2,6 +2,8 @@
 
 mod actor;
 mod canon;
+mod clock;
+mod death;
 mod directory;
 mod fault;
 mod files;
@@ -14,17 +16,20 @@ mod process;
 mod step;
 mod text;
 mod told;
+mod work;
 
 use lock_core::effect::{Effect, Event, Name, Wake};
-use lock_core::time::{Boot, Now};
+use lock_core::time::Now;
 
 pub use actor::{Actor, Deed, Fate, Note, Ours, Plan};
+pub use clock::Clock;
 pub use fault::Refusal;
 pub use files::{Files, Ino, Inode, Maker, Notice, Outcome, Pid, file_id};
 pub use hand::Hand;
 pub use kernel::{Abilities, Call, Flock};
 pub use process::{
-    Facts, Fd, Life, Process, Reign, SLOTS, Shared, Stand, Stirred, Those, Truth, Watch,
+    Facts, Fd, Life, Process, Reign, SLOTS, Shared, Sight, Stand, Stirred, Those, Truth, Watch,
+    Work,
 };
 pub use text::Text;
 
@@ -51,15 +56,6 @@ pub struct World {
     pub foul: Option<Property>,
 }
 
-/// Where the clocks stand that nobody has to themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Clock {
-    /// Ticks since the start: the boot clock.
-    pub ticks: u8,
-    /// How often the file system's wall clock was set forward, less how often back.
-    pub wall: i8,
-}
-
 /// What can happen next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -71,10 +67,16 @@ pub enum Action {
     Deed(Pid, Deed),
     /// A process is killed: its files begin to be closed.
     Crash(Pid),
+    /// The same, and what it has started lives on with the ticket that it has inherited.
+    Orphan(Pid),
+    /// An owner ends its step, and a tool that it has started there runs on with its ticket.
+    Outlive(Pid),
+    /// What a process had started ends.
+    WorkEnds(Pid),
     /// The kernel drops the locks of a killed process.
     Unlock(Pid),
-    /// A short nap ends by itself. Exploring leaves that out: without a change it leads
-    /// back to where it began.
+    /// A short nap ends by itself. Exploring leaves that out, unless the scope is restless:
+    /// without a change it leads back to where it began, or to a longer nap.
     Wake(Pid),
     /// A sleeper is cancelled.
     Cancel(Pid),
@@ -82,6 +84,8 @@ pub enum Action {
     Return(Pid),
     /// A tick of the clocks.
     Tick,
+    /// The machine is suspended for long.
+    Suspend,
     /// A wall clock is set forward, or back: someone's, or the file system's.
     SetWall(Option<Pid>, bool),
     /// Somebody does something to the files by hand.
@@ -119,8 +123,9 @@ impl World {
             processes: crew
                 .filter_map(|pid| {
                     let wall = universe.skew(pid);
-                    let actor = begin(universe, clocks(clock.ticks, wall), pid, 0)?;
-                    Some(Shared::new(Process::new(actor, wall)))
+                    let offset = universe.offset(pid);
+                    let actor = begin(universe, clocks(clock, wall, offset), pid, 0)?;
+                    Some(Shared::new(Process::new(actor, wall, offset)))
                 })
                 .collect(),
             clock,
@@ -142,17 +147,6 @@ impl World {
         (0..Pid::MAX).zip(&self.processes)
     }
 
-    /// What the clocks say to a process.
-    #[must_use]
-    pub fn now(&self, process: &Process) -> Now {
-        clocks(self.clock.ticks, process.wall)
-    }
-
-    /// What the boot clock says to everyone.
-    fn boot(&self) -> Boot {
-        clocks(self.clock.ticks, 0).boot
-    }
-
     /// The call that a running process wants made.
     #[must_use]
     pub fn call(&self, universe: &Universe, pid: Pid) -> Option<Call> {
@@ -164,7 +158,8 @@ impl World {
                 let living = self.living(universe);
                 let now = self.now(process);
                 let me = context;
-                peer.call(&Around { me, now, living: &living })
+                let limit = universe.scope.rules.limit();
+                peer.call(&Around { me, now, living: &living, limit })
             }
             Actor::Gone(_) => None,
         }
@@ -181,7 +176,7 @@ impl World {
         let Effect::Sleep { until } = effect else {
             return None;
         };
-        let left = until.0.saturating_sub(self.boot().0);
+        let left = self.left(process, *until);
         // A nap that ends without anything having changed leads back to itself; one that
         // ends for a change which the watch tells of anyway, to where the watch leads.
         let stirred = match process.is_watching() {
@@ -195,8 +190,7 @@ impl World {
     /// Whether a process sleeps until an instant that lies ahead.
     #[must_use]
     pub fn is_asleep(&self, universe: &Universe, pid: Pid) -> bool {
-        matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
-            if until > self.boot())
+        self.sleep_left(universe, pid).is_some_and(|left| left > 0)
     }
 
     /// Whether a call must wait until another has done with the directory.
@@ -224,8 +218,7 @@ impl World {
     /// Whether a process takes a nap that may end by itself.
     #[must_use]
     pub fn naps(&self, universe: &Universe, pid: Pid) -> bool {
-        matches!(self.call(universe, pid), Some(Call::Core(Effect::Sleep { until }))
-            if until.0.saturating_sub(self.boot().0) < TICK / 2)
+        self.sleep_left(universe, pid).is_some_and(|left| left < TICK / 2)
     }
 
     /// Everything that can happen next.
@@ -241,6 +234,9 @@ impl World {
         }
         if self.budgets.ticks > 0 {
             actions.push(Action::Tick);
+        }
+        if self.budgets.suspends > 0 {
+            actions.push(Action::Suspend);
         }
         if self.budgets.wall_steps > 0 {
             let running = self.everyone().filter(|(_, process)| process.life == Life::Running);
@@ -261,6 +257,7 @@ impl World {
         match process.life {
             Life::Running => self.actions_of(universe, pid, process, actions),
             Life::Dying => actions.push(Action::Unlock(pid)),
+            Life::Orphaned => actions.push(Action::WorkEnds(pid)),
             Life::Ended if self.can_return(pid) => actions.push(Action::Return(pid)),
             Life::Dead | Life::Ended => {}
         }
@@ -283,10 +280,15 @@ impl World {
         actions: &mut Vec<Action>,
     ) {
         let midway = self.files.unlinker() == Some(pid);
+        if process.children {
+            actions.push(Action::WorkEnds(pid));
+        }
         match self.call(universe, pid) {
             Some(Call::Core(effect @ Effect::Sleep { .. })) => {
                 if self.wake(process, &effect).is_some() {
                     actions.push(Action::Step(pid));
+                } else if universe.scope.restless && self.naps(universe, pid) {
+                    actions.push(Action::Wake(pid));
                 }
                 if self.budgets.cancels > 0 {
                     actions.push(Action::Cancel(pid));
@@ -301,9 +303,16 @@ impl World {
                 }
             }
             None => match &process.actor {
-                Actor::Ours(ours) if ours.is_stepping() => actions.push(Action::Step(pid)),
+                Actor::Ours(ours) if ours.is_stepping() => {
+                    actions.push(Action::Step(pid));
+                    if self.budgets.orphans > 0 && !process.children {
+                        actions.push(Action::Outlive(pid));
+                    }
+                }
                 Actor::Ours(ours) => {
-                    actions.extend(ours.deeds().into_iter().map(|deed| Action::Deed(pid, deed)));
+                    let deeds = ours.deeds().into_iter();
+                    let deeds = deeds.filter(|deed| process.may(*deed));
+                    actions.extend(deeds.map(|deed| Action::Deed(pid, deed)));
                 }
                 Actor::Peer(_) => actions.push(Action::Deed(pid, Deed::Release)),
                 Actor::Gone(_) => {}
@@ -311,6 +320,9 @@ impl World {
         }
         if self.budgets.crashes > 0 && !midway {
             actions.push(Action::Crash(pid));
+        }
+        if self.budgets.orphans > 0 && !midway && self.leaves_work(universe, pid, process) {
+            actions.push(Action::Orphan(pid));
         }
     }
 }

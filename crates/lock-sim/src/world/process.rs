@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use lock_core::effect::{Slot, Wake};
 
-use super::actor::Actor;
+use super::actor::{Actor, Deed};
 use super::files::{Ino, Maker, Pid};
 use crate::sketch::Sketch;
+use crate::zoo::Peer;
 
 /// A process, shared between the worlds in which it is the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub struct Process {
     pub unreleased: u8,
     /// How often its wall clock was set forward, less how often back.
     pub wall: i8,
+    /// How many ticks its boot clock is off.
+    pub offset: i8,
+    /// What it has started outlives its step, or has outlived it, with its ticket inherited.
+    pub children: bool,
     /// What the ledger knows of it.
     pub truth: Truth,
 }
@@ -53,6 +58,8 @@ pub enum Life {
     Running,
     /// It was killed, its files are being closed, its kernel locks still stand.
     Dying,
+    /// It has come to an end; its children still have its ticket open, kernel lock and all.
+    Orphaned,
     /// It was killed.
     Dead,
     /// It did what it was for, or gave up.
@@ -103,6 +110,10 @@ pub struct Truth {
     pub in_mutex: bool,
     /// It is in the middle of a fenced step.
     pub stepping: bool,
+    /// How its work stands.
+    pub work: Work,
+    /// Which owner it last saw, and since when; only followed where an owner may be ended.
+    pub saw: Option<Sight>,
     /// What was true of the living owner that it has just taken the lock from.
     pub broke: Option<Facts>,
     /// It has seen the end of the one before it, whose ticket may still be open.
@@ -113,6 +124,29 @@ pub struct Truth {
     pub stand: Stand,
     /// Behind whom it came: they had a place in the queue before it began.
     pub behind: Those,
+}
+
+/// How the work of an owner stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Work {
+    /// It has not been told that it is owner, or has begun to release.
+    #[default]
+    None,
+    /// It is still to begin: what the owner before left behind goes on.
+    Settling,
+    /// It goes on as long as the owner does.
+    Underway,
+    /// A person has ordered that it does not count any more.
+    Overruled,
+}
+
+/// An ownership as a waiter has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// Whose.
+    pub owner: Maker,
+    /// When it was first seen, in ticks.
+    pub since: u8,
 }
 
 /// How far a contender is with queueing in this try.
@@ -143,6 +177,8 @@ impl Hash for Those {
 pub struct Reign {
     /// Another has taken over from it.
     pub broken: bool,
+    /// That was a person's order.
+    pub overruled: bool,
     /// When it last renewed.
     pub renewed: u8,
     /// When it last got on, or began.
@@ -172,9 +208,9 @@ pub const SLOTS: [Slot; 9] = [
 ];
 
 impl Process {
-    /// A process that begins with this, its wall clock set so.
+    /// A process that begins with this, its clocks set so.
     #[must_use]
-    pub fn new(actor: Actor, wall: i8) -> Self {
+    pub fn new(actor: Actor, wall: i8, offset: i8) -> Self {
         Self {
             actor,
             life: Life::Running,
@@ -185,6 +221,8 @@ impl Process {
             round: 0,
             unreleased: 0,
             wall,
+            offset,
+            children: false,
             truth: Truth::default(),
         }
     }
@@ -230,6 +268,23 @@ impl Process {
     #[must_use]
     pub fn watches(&self, slot: Slot) -> bool {
         self.watch.is_some_and(|watch| self.fd(slot).is_some_and(|fd| fd.ino == watch.ino))
+    }
+
+    /// Whether an owner may do this yet: its first step waits for what the owner before has left,
+    /// its release for its own tools.
+    #[must_use]
+    pub fn may(&self, deed: Deed) -> bool {
+        match deed {
+            Deed::Renew => true,
+            Deed::Step => self.truth.work != Work::Settling,
+            Deed::Release => !self.children,
+        }
+    }
+
+    /// Whether it is `flock(1)`: no watcher is told of anything that it does.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self.actor, Actor::Peer(Peer::Foreign(_)))
     }
 
     /// Owner, and nobody has taken over.

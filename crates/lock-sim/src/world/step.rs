@@ -4,9 +4,10 @@ use lock_core::effect::{Effect, Event, Name, Signal, Slot, Wake};
 use lock_core::time::Now;
 
 use super::actor::{Actor, Deed, Fate, Note};
-use super::files::{Inode, Notice, Pid};
+use super::death::Heirs;
+use super::files::{Notice, Pid};
 use super::kernel::{Call, Caller};
-use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch};
+use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch, Work};
 use super::{Action, World, begin};
 use crate::scope::Universe;
 use crate::zoo::{Around, Said};
@@ -46,6 +47,7 @@ impl World {
                 world.budgets.wall_steps = world.budgets.wall_steps.checked_sub(1)?;
                 world.set_wall(whose, if forward { 1 } else { -1 })?;
             }
+            Action::Suspend => world.suspend()?,
             Action::Hand(hand) => world.lay_hand_on(universe, hand)?,
             Action::Step(pid) => return world.step(universe, pid, None),
             Action::Fault(pid, refusal) => {
@@ -66,8 +68,18 @@ impl World {
             Action::Deed(pid, deed) => world.deed(universe, pid, deed)?,
             Action::Crash(pid) => {
                 world.budgets.crashes = world.budgets.crashes.checked_sub(1)?;
-                world.kill_process(universe, pid)?;
+                world.kill_process(universe, pid, Heirs::None)?;
             }
+            Action::Orphan(pid) => {
+                world.process(pid).filter(|process| world.leaves_work(universe, pid, process))?;
+                world.budgets.orphans = world.budgets.orphans.checked_sub(1)?;
+                world.kill_process(universe, pid, Heirs::Work)?;
+            }
+            Action::Outlive(pid) => {
+                world.outlive(pid)?;
+                return world.step(universe, pid, None);
+            }
+            Action::WorkEnds(pid) => world.end_work(pid)?,
             Action::Unlock(pid) => {
                 world.unlock(pid)?;
                 world.judge(universe);
@@ -77,8 +89,8 @@ impl World {
                 let ended = world.process(pid).filter(|process| process.life == Life::Ended)?;
                 let round = ended.round + 1;
                 let actor = begin(universe, world.now(ended), pid, round)?;
-                let Process { unreleased, wall, .. } = **ended;
-                let process = Process { round, unreleased, ..Process::new(actor, wall) };
+                let Process { unreleased, wall, offset, .. } = **ended;
+                let process = Process { round, unreleased, ..Process::new(actor, wall, offset) };
                 world.put(pid, process);
             }
         }
@@ -144,6 +156,7 @@ impl World {
         match call {
             Call::Core(effect @ Effect::Sleep { .. }) => self.wake(process, effect),
             Call::Core(Effect::Signal { pid: whom, signal, .. }) => {
+                self.check_limit(universe, process, *whom);
                 Some(self.signal(universe, *whom, *signal))
             }
             call => {
@@ -164,7 +177,7 @@ impl World {
             (None, _) => Event::Absent,
             (Some(_), Signal::Term) => Event::Done,
             (Some(pid), Signal::Kill) => {
-                let _ = self.kill_process(universe, pid);
+                let _ = self.kill_process(universe, pid, Heirs::None);
                 Event::Done
             }
         }
@@ -203,7 +216,8 @@ impl World {
             }
             Actor::Peer(peer) => {
                 let living = self.living(universe);
-                let around = Around { me: context, now, living: &living };
+                let limit = universe.scope.rules.limit();
+                let around = Around { me: context, now, living: &living, limit };
                 let (peer, said) = peer.step(&around, &event);
                 process.actor = Actor::Peer(peer);
                 match said {
@@ -219,7 +233,8 @@ impl World {
     }
 
     fn deed(&mut self, universe: &Universe, pid: Pid, deed: Deed) -> Option<()> {
-        let mut process = Process::clone(self.process(pid)?);
+        let process = self.process(pid).filter(|process| process.may(deed))?;
+        let mut process = Process::clone(process);
         let context = universe.context(pid, process.round)?;
         let now = self.now(&process);
         process.actor = match process.actor {
@@ -227,12 +242,15 @@ impl World {
             Actor::Peer(peer) => Actor::Peer(peer.release()),
             Actor::Gone(_) => return None,
         };
+        if deed == Deed::Release {
+            process.truth.work = Work::None;
+        }
         self.put(pid, process);
         Some(())
     }
 
     /// The driver lets go of what a machine that is done has left open.
-    fn close_all(
+    pub(super) fn close_all(
         &mut self,
         pid: Pid,
         process: &mut Process,
@@ -248,73 +266,14 @@ impl World {
     }
 
     fn end(&mut self, pid: Pid, process: &mut Process, fate: Fate, notices: &mut Vec<Notice>) {
+        if process.children {
+            return self.end_before_children(pid, process, fate, notices);
+        }
         self.close_all(pid, process, notices, &[]);
         self.is_served(pid);
         let unreleased = process.unreleased | u8::from(fate == Fate::Unreleased) << process.round;
-        let ended = Process::new(Actor::Gone(fate), process.wall);
+        let ended = Process::new(Actor::Gone(fate), process.wall, process.offset);
         *process = Process { life: Life::Ended, round: process.round, unreleased, ..ended };
-    }
-
-    /// A process dies with all its threads.
-    fn kill_process(&mut self, universe: &Universe, pid: Pid) -> Option<()> {
-        let process = universe.process_id(pid);
-        let threads = self.everyone().map(|(other, _)| other);
-        let threads = threads.filter(|other| universe.process_id(*other) == process);
-        for thread in threads.collect::<Vec<_>>() {
-            if self.kill(thread).is_none() && thread == pid {
-                return None;
-            }
-        }
-        Some(())
-    }
-
-    /// The first moment of a death: files are closed, which watchers are told; the kernel's
-    /// locks fall a hair later.
-    fn kill(&mut self, pid: Pid) -> Option<()> {
-        // No signal comes between the two moments of a call.
-        let whole = self.files.unlinker() != Some(pid);
-        let process = self.process(pid).filter(|process| process.life == Life::Running && whole)?;
-        let written = process.fds.iter().flatten().filter(|fd| fd.write);
-        let notices: Vec<_> = written.map(|fd| Notice::Closed(fd.ino)).collect();
-        let mut dying = Process {
-            life: Life::Dying,
-            round: process.round,
-            unreleased: process.unreleased,
-            fds: process.fds,
-            ..Process::new(Actor::Gone(Fate::Killed), process.wall)
-        };
-        if dying.fds.iter().all(Option::is_none) {
-            dying.life = Life::Dead;
-        }
-        self.put(pid, dying);
-        self.is_served(pid);
-        self.notify(pid, &notices);
-        Some(())
-    }
-
-    /// The second.
-    fn unlock(&mut self, pid: Pid) -> Option<()> {
-        let process = self.process(pid).filter(|process| process.life == Life::Dying)?;
-        let mut process = Process::clone(process);
-        let mut notices = Vec::new();
-        self.leave_to_the_dead(pid, &process);
-        self.close_all(pid, &mut process, &mut notices, &[]);
-        // The watchers have been told already.
-        notices.retain(|notice| matches!(notice, Notice::Unlocked | Notice::Freed(_)));
-        process.life = Life::Dead;
-        self.put(pid, process);
-        self.notify(pid, &notices);
-        Some(())
-    }
-
-    /// An empty reclaim lock that this one had locked in order to remove it is its own litter now:
-    /// its maker, taken for dead while it was slow, has left it to this one.
-    fn leave_to_the_dead(&mut self, pid: Pid, process: &Process) {
-        let rival = process.fd(Slot::Rival).and_then(|fd| self.files.inode_mut(fd.ino));
-        let is_locked = |inode: &&mut Inode| inode.exclusive == Some((pid, Slot::Rival));
-        if let Some(inode) = rival.filter(is_locked).filter(|inode| inode.text.bytes().is_empty()) {
-            inode.maker = Some(process.maker(pid));
-        }
     }
 
     pub(super) fn put(&mut self, pid: Pid, process: Process) {

@@ -22,7 +22,7 @@ impl World {
         let Some(Call::Core(Effect::Sleep { until })) = self.call(universe, pid) else {
             return false;
         };
-        let left = until.0.saturating_sub(self.boot().0);
+        let left = self.left(process, until);
         let missed = |slot: Slot, gone: bool, dead: bool| {
             let file = process.fd(slot).filter(|_| process.waits_for(slot)).map(|fd| fd.ino);
             file.and_then(|ino| Some((ino, self.files.inode(ino)?))).is_some_and(|(ino, inode)| {
@@ -39,13 +39,16 @@ impl World {
         inode.links == 0 && self.files.unlinker().is_none()
     }
 
-    /// Whoever is awake and has the file open may still tell of it by what it does next.
+    /// Whoever is awake and has the file open may still tell of it by what it does next; but
+    /// `flock(1)` tells of nothing. A file of a peer's is not dead because it is not locked.
     fn is_dead(&self, universe: &Universe, ino: Ino, inode: &Inode) -> bool {
         let unlocked = inode.exclusive.is_none() && inode.shared.is_empty();
         let open = |process: &Process| process.fds.iter().flatten().any(|fd| fd.ino == ino);
         unlocked
             && universe.scope.abilities.locks == Flock::Works
-            && self.everyone().all(|(pid, other)| !open(other) || self.is_asleep(universe, pid))
-            && Record::parse(inode.text.bytes()).is_ok_and(|record| record.detail.is_some())
+            && self.everyone().all(|(pid, other)| {
+                !open(other) || other.is_foreign() || self.is_asleep(universe, pid)
+            })
+            && Record::parse(inode.text.bytes()).map_or(true, |record| record.detail.is_some())
     }
 }

@@ -4,14 +4,18 @@
 //! suite is red if the explorer does not find how. The rules are public; the code is ours.
 
 mod fleet;
+mod foreign;
+mod november;
 mod plain;
 
-use lock_core::effect::{Effect, Event};
+use lock_core::effect::{Effect, Event, Share};
 use lock_core::machine::{Context, Reason};
 use lock_core::time::{Boot, Now};
 use lock_core::verdict::Stale;
 
 pub use fleet::Fleet;
+pub use foreign::{Foreign, Newer};
+pub use november::{Limit, November};
 pub use plain::{Break, Gate, Judge, Plain};
 
 use crate::world::Call;
@@ -24,6 +28,12 @@ pub enum Peer {
     Fleet(Fleet),
     /// One lock file without a mutex.
     Plain(Plain),
+    /// One inode for every role.
+    November(November),
+    /// `flock(1)`.
+    Foreign(Foreign),
+    /// A newer fleet.
+    Newer(Newer),
 }
 
 /// Which control subject.
@@ -33,6 +43,12 @@ pub enum Kind {
     Fleet,
     /// One of the locks without a mutex.
     Plain(Judge, Break, Gate),
+    /// The rules of 27 November.
+    November(Limit),
+    /// `flock(1)` on the lock's path, for itself or together with others.
+    Foreign(Share),
+    /// A fleet whose format we do not know.
+    Newer,
 }
 
 /// What a subject knows beside what it sees.
@@ -44,6 +60,8 @@ pub struct Around<'a> {
     pub now: Now,
     /// Which process ids are running.
     pub living: &'a [u32],
+    /// How long it waits before it acts on a living owner, in milliseconds.
+    pub limit: u64,
 }
 
 /// What the ledger must be told of a subject's step.
@@ -53,6 +71,8 @@ pub enum Said {
     Breaks(Reason),
     /// It holds itself for the owner.
     Owns,
+    /// It has the kernel's lock on the file that it has opened, wherever that stands now.
+    Holds,
     /// It is through.
     Ends(Fate),
 }
@@ -67,6 +87,9 @@ impl Peer {
         match kind {
             Kind::Fleet => Self::Fleet(Fleet::new(now)),
             Kind::Plain(judge, breaks, gate) => Self::Plain(Plain::new(judge, breaks, gate, now)),
+            Kind::November(limit) => Self::November(November::new(limit, now)),
+            Kind::Foreign(share) => Self::Foreign(Foreign::new(share)),
+            Kind::Newer => Self::Newer(Newer::new()),
         }
     }
 
@@ -76,6 +99,9 @@ impl Peer {
         match self {
             Self::Fleet(fleet) => fleet.call(around),
             Self::Plain(plain) => plain.call(around),
+            Self::November(november) => november.call(around),
+            Self::Foreign(foreign) => foreign.call(),
+            Self::Newer(newer) => newer.call(around),
         }
     }
 
@@ -85,6 +111,9 @@ impl Peer {
         match self {
             Self::Fleet(fleet) => wrap(fleet.step(around, event), Self::Fleet),
             Self::Plain(plain) => wrap(plain.step(around, event), Self::Plain),
+            Self::November(november) => wrap(november.step(around, event), Self::November),
+            Self::Foreign(foreign) => wrap(foreign.step(event), Self::Foreign),
+            Self::Newer(newer) => wrap(newer.step(event), Self::Newer),
         }
     }
 
@@ -94,6 +123,9 @@ impl Peer {
         match self {
             Self::Fleet(fleet) => Self::Fleet(fleet.release()),
             Self::Plain(plain) => Self::Plain(plain.release()),
+            Self::November(november) => Self::November(november.release()),
+            Self::Foreign(foreign) => Self::Foreign(foreign.release()),
+            Self::Newer(newer) => Self::Newer(newer.release()),
         }
     }
 
@@ -103,6 +135,9 @@ impl Peer {
         match self {
             Self::Fleet(fleet) => fleet.releases(),
             Self::Plain(plain) => plain.releases(),
+            Self::November(november) => november.releases(),
+            Self::Foreign(_) => false,
+            Self::Newer(newer) => newer.releases(),
         }
     }
 
@@ -111,7 +146,8 @@ impl Peer {
     pub const fn leaves_mutex(&self) -> bool {
         match self {
             Self::Fleet(fleet) => fleet.leaves_mutex(),
-            Self::Plain(_) => false,
+            Self::November(november) => november.leaves_mutex(),
+            Self::Plain(_) | Self::Foreign(_) | Self::Newer(_) => false,
         }
     }
 }
@@ -153,7 +189,7 @@ fn is_old_text(around: &Around<'_>, bytes: &[u8]) -> bool {
 /// Whether the contender's whole patience is gone; `began` is when it came.
 fn is_late(around: &Around<'_>, began: u64) -> bool {
     let waited = around.now.wall.0.saturating_sub(began);
-    u128::from(waited) >= around.me.policy.max_wait.as_millis()
+    waited >= around.limit
 }
 
 fn nap(around: &Around<'_>) -> Call {

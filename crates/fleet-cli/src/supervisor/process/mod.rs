@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
@@ -52,7 +53,7 @@ impl Processes {
         self.reap();
         let record = self.home.instance(&agent.name);
         let Some(mut instance) = Instance::read(&record)? else {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         };
         // A run whose leader lives has a member, and its session is the one of this number; so
         // there is no need to look for members in the whole table.
@@ -74,11 +75,11 @@ impl Processes {
         instance.write(&record)?;
         if is_over {
             self.has_ended(instance.run);
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         }
         let asked = stop::ask_first(instance, leader)?;
-        Ok(Box::new(move |interrupt| {
-            let settled = stop::await_end_of_all(&asked, self.patience.grace, interrupt);
+        Ok(Box::new(move |until, interrupt| {
+            let settled = stop::await_end_of_all(&asked, until, interrupt);
             if settled.is_ok() {
                 self.has_ended(asked.into_run());
             }
@@ -94,7 +95,7 @@ impl Processes {
         {
             let members = instance.members()?;
             match (instance.leader(&members), instance.stopping) {
-                (Some(_), false) => return Ok(Box::new(|_| Ok(Settled::Already))),
+                (Some(_), false) => return Ok(Box::new(|_, _| Ok(Settled::Already))),
                 (Some(_), true) => {
                     let name = agent.name.clone();
                     return Err(SupervisorError::StillEnding { name, pid: instance.pid });
@@ -107,7 +108,7 @@ impl Processes {
             }
         }
         let launched = launch::launch(&self.home, agent)?;
-        Ok(Box::new(move |interrupt| self.settle(agent, launched, interrupt)))
+        Ok(Box::new(move |until, interrupt| self.settle(agent, launched, until, interrupt)))
     }
 
     /// Watches a new agent until it has lived long enough to count as started.
@@ -115,6 +116,7 @@ impl Processes {
         &self,
         agent: &Agent,
         launched: Launched,
+        until: Instant,
         interrupt: &Interrupt,
     ) -> Result<Settled, SupervisorError> {
         let Launched { mut child, log_start } = launched;
@@ -124,7 +126,8 @@ impl Processes {
         let watched: Vec<_> = watch.iter().map(AsFd::as_fd).collect();
         // Only the time matters: if a signal ends the wait, the agent has been started all
         // the same.
-        let _: Woken = interrupt.wait(&watched, self.patience.settle).map_err(|source| {
+        let left = until.saturating_duration_since(Instant::now());
+        let _: Woken = interrupt.wait(&watched, left).map_err(|source| {
             SupervisorError::System { action: "watch the new process", source }
         })?;
         let ended = child
@@ -172,6 +175,14 @@ impl Processes {
 }
 
 impl Supervisor for Processes {
+    fn limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        match step {
+            _ if targets.iter().all(|target| matches!(target, Target::Holder)) => Duration::ZERO,
+            Step::Stop => stop::limit(self.patience.grace),
+            Step::Start | Step::Restart => self.patience.settle,
+        }
+    }
+
     fn fire<'a>(
         &'a self,
         step: Step,
@@ -179,7 +190,7 @@ impl Supervisor for Processes {
         _ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
         match (target, step) {
-            (Target::Holder, _) => Ok(Box::new(|_| Ok(Settled::Already))),
+            (Target::Holder, _) => Ok(Box::new(|_, _| Ok(Settled::Already))),
             (Target::Agent(agent), Step::Stop) => self.stop(agent),
             (Target::Agent(agent), Step::Start | Step::Restart) => self.start(agent),
         }

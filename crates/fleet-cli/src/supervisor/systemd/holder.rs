@@ -18,18 +18,19 @@ impl Units<'_> {
         &self,
         old: u32,
         unit: &str,
+        until: Instant,
         interrupt: &Interrupt,
     ) -> Result<(), SupervisorError> {
         loop {
             let deadline = Instant::now() + LAST_RETRY;
-            tmux::watch(old, LAST_RETRY, interrupt)?;
+            tmux::watch(old, deadline, interrupt)?;
             while Instant::now() < deadline {
                 if self.tmux.server().is_some_and(|server| server != old) {
                     return Ok(());
                 }
                 tmux::pause(SERVER_RETRY, interrupt)?;
             }
-            if !self.manager.look(unit)?.is_at_work() {
+            if !self.manager.look(unit)?.is_at_work() || Instant::now() >= until {
                 return Ok(());
             }
         }
@@ -39,10 +40,11 @@ impl Units<'_> {
     pub(super) fn settle_holder(
         &self,
         unit: &Unit,
+        until: Instant,
         interrupt: &Interrupt,
     ) -> Result<u32, SupervisorError> {
-        let patience = tmux::HOLDER_PATIENCE;
-        tmux::await_answer(&self.tmux, &self.holder_session, patience, interrupt)?;
+        let until = until.min(Instant::now() + tmux::HOLDER_PATIENCE);
+        tmux::await_answer(&self.tmux, &self.holder_session, until, interrupt)?;
         Ok(unit.main_pid.or_else(|| self.tmux.server()).unwrap_or_default())
     }
 }

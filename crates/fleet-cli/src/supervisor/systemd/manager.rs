@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::greeting;
+use super::limits::{self, Limits};
 use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
 
@@ -120,6 +121,12 @@ impl Unit {
         self.has_job || is_between
     }
 
+    /// The manager has been at work on it for too long.
+    pub(super) fn still_at_work(&self, waited: Duration) -> SupervisorError {
+        let state = if self.sub.is_empty() { "at work".to_owned() } else { self.sub.clone() };
+        SupervisorError::StillAtWork { unit: self.name.clone(), state, waited }
+    }
+
     /// For how long it has been active. The manager's clock is the monotonic one.
     pub(super) fn active_for(&self) -> Duration {
         let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
@@ -193,6 +200,17 @@ impl Manager {
         let show = ["--user", "show", PROPERTIES, "--"];
         let said = self.call(&[&show, units].concat(), None)?.success(PROGRAM, &show)?;
         Ok(parse(&said.out))
+    }
+
+    /// How long units may take to start and to stop, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked.
+    pub(super) fn limits(&self, units: &[&str]) -> Result<Vec<Limits>, SupervisorError> {
+        let show = ["--user", "show", limits::PROPERTIES, "--"];
+        let said = self.call(&[&show, units].concat(), None)?.success(PROGRAM, &show)?;
+        Ok(limits::parse(&said.out))
     }
 
     /// Looks at one unit.

@@ -8,28 +8,33 @@
 //! "active (exited)" whatever becomes of the agent, so then the pane of the session with the
 //! agent's name tells.
 //!
-//! How long a unit may take to stop, and whether it is killed then, its own settings say.
+//! How long a unit may take to start and to stop, and whether it is killed then, its own settings
+//! say (`limits`); as long we wait for it.
 
 mod before;
 mod greeting;
 mod holder;
+mod jobs;
+mod limits;
 mod log;
 mod look;
 mod manager;
 mod together;
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use self::before::Before;
+use self::limits::Limits;
 pub(crate) use self::manager::Manager;
 use self::manager::{Phase, Unit};
 use super::tmux::client::{self, Pane, Tmux, session_name};
 use super::{
-    Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target, Wait,
-    WaitTogether, tmux, tool,
+    InFlight, Patience, Settled, Step, Supervisor, SupervisorError, SupervisorMissing, Target,
+    Wait, WaitTogether, tmux, tool,
 };
 use crate::error;
 use crate::home::Home;
@@ -59,6 +64,8 @@ pub(crate) struct Units<'r> {
     holder_restarted: AtomicBool,
     /// When the holder that we have restarted was ready for agents, in the manager's microseconds.
     holder_ready: OnceLock<u64>,
+    /// What has been asked already.
+    limits: Mutex<BTreeMap<String, Limits>>,
 }
 
 impl<'r> Units<'r> {
@@ -96,6 +103,7 @@ impl<'r> Units<'r> {
             patience,
             holder_restarted: AtomicBool::new(false),
             holder_ready: OnceLock::new(),
+            limits: Mutex::default(),
         })
     }
 
@@ -128,25 +136,30 @@ impl<'r> Units<'r> {
         before.refuse_if_inside()?;
         let unit = before.unit;
         if matches!(unit.phase, Phase::Inactive | Phase::Failed) && !unit.has_job {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         }
         self.manager.order("stop", &[&unit.name], ticket)?;
         let pane = before.pane.filter(|pane| pane.dead.is_none());
-        Ok(Box::new(move |interrupt| {
-            let after = self.await_job(&unit.name, interrupt)?;
+        let after_job = self.after_job(Step::Stop, before.target);
+        Ok(Box::new(move |until, interrupt| {
+            let after = self.await_job(&unit.name, earlier(until, after_job), interrupt)?;
             if !matches!(after.phase, Phase::Inactive | Phase::Failed) {
                 return Err(SupervisorError::RunsAgain { unit: after.name });
             }
             if let Some(pane) = pane {
-                self.await_pane_end(&pane, interrupt)?;
+                Self::await_pane_end(&pane, until, interrupt)?;
             }
             Ok(Settled::Stopped { killed: after.result == "timeout" })
         }))
     }
 
     /// A unit can be stopped and its session go on: then the agent was not stopped.
-    fn await_pane_end(&self, pane: &Pane, interrupt: &Interrupt) -> Result<(), SupervisorError> {
-        tmux::watch(pane.pid, self.patience.grace, interrupt)?;
+    fn await_pane_end(
+        pane: &Pane,
+        until: Instant,
+        interrupt: &Interrupt,
+    ) -> Result<(), SupervisorError> {
+        tmux::watch(pane.pid, until, interrupt)?;
         match Process::find(pane.pid).filter(|process| process.session == pane.pid) {
             Some(process) if !process.is_zombie() => {
                 Err(SupervisorError::Outlives { session: pane.session.clone(), pid: pane.pid })
@@ -161,11 +174,11 @@ impl<'r> Units<'r> {
         ticket: BorrowedFd<'_>,
     ) -> Result<Wait<'a>, SupervisorError> {
         let verb = match (before.runs(), before.target) {
-            (true, Target::Agent(_)) => return Ok(Box::new(|_| Ok(Settled::Already))),
+            (true, Target::Agent(_)) => return Ok(Box::new(|_, _| Ok(Settled::Already))),
             (true, Target::Holder) => {
                 // A new one would tear the agents down, which nobody asked for.
-                let now = Duration::ZERO;
-                return Ok(Box::new(move |interrupt| {
+                return Ok(Box::new(move |_, interrupt| {
+                    let now = Instant::now();
                     tmux::await_answer(&self.tmux, &self.holder_session, now, interrupt)?;
                     Ok(Settled::Already)
                 }));
@@ -193,11 +206,11 @@ impl<'r> Units<'r> {
             self.holder_restarted.store(true, Ordering::SeqCst);
         }
         let (name, up) = (before.unit.name.clone(), self.await_up(before, ran));
-        Ok(Box::new(move |interrupt| {
+        Ok(Box::new(move |until, interrupt| {
             if let Some(old) = old {
-                self.await_new_server(old, &name, interrupt)?;
+                self.await_new_server(old, &name, until, interrupt)?;
             }
-            up(interrupt)
+            up(until, interrupt)
         }))
     }
 
@@ -235,20 +248,21 @@ impl<'r> Units<'r> {
     /// Waits until what a unit is for runs; `ran` says whether it has before.
     fn await_up<'a>(&'a self, before: &Before<'a>, ran: bool) -> Wait<'a> {
         let (target, name) = (before.target, before.unit.name.clone());
-        Box::new(move |interrupt| {
-            let unit = self.await_job(&name, interrupt)?;
+        let after_job = self.after_job(Step::Start, target);
+        Box::new(move |until, interrupt| {
+            let unit = self.await_job(&name, earlier(until, after_job), interrupt)?;
             if unit.phase != Phase::Active {
                 return Err(self.not_up(&unit));
             }
             let pid = match target {
                 Target::Holder => {
-                    let pid = self.settle_holder(&unit, interrupt)?;
+                    let pid = self.settle_holder(&unit, until, interrupt)?;
                     if let Some(ready) = unit.ready().filter(|_| self.has_restarted_the_holder()) {
                         self.holder_ready.get_or_init(|| ready);
                     }
                     pid
                 }
-                Target::Agent(agent) => self.settle(&unit, agent, interrupt)?,
+                Target::Agent(agent) => self.settle(&unit, agent, until, interrupt)?,
             };
             Ok(if ran { Settled::Restarted { pid } } else { Settled::Started { pid } })
         })
@@ -256,21 +270,31 @@ impl<'r> Units<'r> {
 
     /// Waits until an agent that runs anew has lived long enough.
     fn await_settled<'a>(&'a self, unit: Unit, agent: &'a Agent) -> Wait<'a> {
-        Box::new(move |interrupt| {
-            let pid = self.settle(&unit, agent, interrupt)?;
+        Box::new(move |until, interrupt| {
+            let pid = self.settle(&unit, agent, until, interrupt)?;
             Ok(Settled::Restarted { pid })
         })
     }
 
     /// Waits until the manager has no job for the unit any more.
-    fn await_job(&self, name: &str, interrupt: &Interrupt) -> Result<Unit, SupervisorError> {
+    fn await_job(
+        &self,
+        name: &str,
+        until: Instant,
+        interrupt: &Interrupt,
+    ) -> Result<Unit, SupervisorError> {
+        let begun = Instant::now();
         let mut retry = FIRST_RETRY;
         loop {
             let unit = self.manager.look(name)?;
             if !unit.is_at_work() {
                 return Ok(unit);
             }
-            tmux::pause(retry, interrupt)?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(unit.still_at_work(begun.elapsed()));
+            }
+            tmux::pause(retry.min(left), interrupt)?;
             retry = LAST_RETRY.min(retry * 2);
         }
     }
@@ -280,13 +304,15 @@ impl<'r> Units<'r> {
         &self,
         unit: &Unit,
         agent: &Agent,
+        until: Instant,
         interrupt: &Interrupt,
     ) -> Result<u32, SupervisorError> {
+        let settled = |pid| until.min(Instant::now() + self.left_to_settle(unit, pid));
         if let Some(pid) = unit.main_pid {
-            let left = self.left_to_settle(unit, pid);
+            let settled = settled(pid);
             // Otherwise it is enough that it was up when we looked.
-            if !left.is_zero() {
-                tmux::watch(pid, left, interrupt)?;
+            if Instant::now() < settled {
+                tmux::watch(pid, settled, interrupt)?;
                 let after = self.manager.look(&unit.name)?;
                 let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
                 if !goes_on {
@@ -303,7 +329,7 @@ impl<'r> Units<'r> {
             session: session.clone(),
         };
         let pane = self.pane(agent)?.ok_or_else(nothing)?;
-        tmux::watch(pane.pid, self.left_to_settle(unit, pane.pid), interrupt)?;
+        tmux::watch(pane.pid, settled(pane.pid), interrupt)?;
         match self.tmux.after(pane.pid)?.panes.into_iter().find(|now| now.id == pane.id) {
             Some(Pane { dead: None, .. }) => Ok(pane.pid),
             Some(pane) => Err(tmux::ended_at_once(&self.tmux, &pane)),
@@ -318,6 +344,69 @@ impl<'r> Units<'r> {
         let process = Process::find(pid).filter(|process| !process.is_zombie());
         let lived = process.map_or(Duration::ZERO, |process| process.uptime());
         self.patience.settle.saturating_sub(lived.min(unit.active_for()))
+    }
+
+    /// How long the manager may be at work on `targets`, all at once.
+    fn jobs_limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        let holder = std::slice::from_ref(&self.names.holder);
+        let names = |target: &Target<'_>| match target {
+            Target::Holder => [self.agent_units(), holder.to_vec()].concat(),
+            Target::Agent(agent) if step == Step::Stop => vec![self.names.agent(&agent.name)],
+            Target::Agent(agent) => [&[self.names.agent(&agent.name)], holder].concat(),
+        };
+        self.learn_limits(&targets.iter().flat_map(names).collect::<Vec<_>>());
+        let limit = |target: &Target<'_>| {
+            let own = self.longest(&[self.unit_name(*target)]);
+            let before = match (target, step) {
+                // The agents are stopped first: they are part of it.
+                (Target::Holder, _) => self.longest(&self.agent_units()).stop,
+                (Target::Agent(_), Step::Stop) => Duration::ZERO,
+                // It is started first, if it does not run.
+                (Target::Agent(_), _) => self.longest(holder).start,
+            };
+            let start = if step == Step::Stop { Duration::ZERO } else { own.start };
+            before.saturating_add(own.stop).saturating_add(start)
+        };
+        targets.iter().map(limit).max().unwrap_or_default()
+    }
+
+    fn agent_units(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| self.names.agent(&agent.name)).collect()
+    }
+
+    /// Asks for the limits of units that are not known yet. Whatever is wrong with the manager, the
+    /// step itself will say.
+    fn learn_limits(&self, names: &[String]) {
+        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = names.iter().filter(|name| !known.contains_key(*name));
+        let unknown: Vec<_> = unknown.map(String::as_str).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let found = self.manager.limits(&unknown).unwrap_or_default();
+        if found.len() == unknown.len() {
+            known.extend(unknown.iter().map(|name| (*name).to_owned()).zip(found));
+        }
+    }
+
+    /// The longest that any of these units may take.
+    fn longest(&self, names: &[String]) -> Limits {
+        let known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = || names.iter().map(|name| known.get(name).copied().unwrap_or_default());
+        Limits {
+            start: limits().map(|limits| limits.start).max().unwrap_or_default(),
+            stop: limits().map(|limits| limits.stop).max().unwrap_or_default(),
+        }
+    }
+
+    /// How much of the wait for a step comes after the manager's job.
+    fn after_job(&self, step: Step, target: Target<'_>) -> Duration {
+        match (step, target) {
+            (Step::Stop, Target::Holder) => Duration::ZERO,
+            (Step::Stop, Target::Agent(_)) => self.patience.grace,
+            (Step::Start | Step::Restart, Target::Holder) => tmux::HOLDER_PATIENCE,
+            (Step::Start | Step::Restart, Target::Agent(_)) => self.patience.settle,
+        }
     }
 
     /// A unit was to run, and does not.
@@ -346,6 +435,20 @@ impl Supervisor for Units<'_> {
             Verb::Start => &[Step::Start],
             Verb::Stop => &[Step::Stop],
         }
+    }
+
+    fn limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        let after = targets.iter().map(|target| self.after_job(step, *target)).max();
+        self.jobs_limit(step, targets).saturating_add(after.unwrap_or_default())
+    }
+
+    fn in_flight(&self, agents: &[String]) -> Result<Vec<InFlight>, SupervisorError> {
+        let units = agents.iter().map(|agent| self.names.agent(agent));
+        self.manager.jobs(&units.chain([self.names.holder.clone()]).collect::<Vec<_>>())
+    }
+
+    fn cancel(&self, in_flight: &[InFlight]) -> Result<(), SupervisorError> {
+        self.manager.cancel(in_flight)
     }
 
     fn fire<'a>(
@@ -383,4 +486,9 @@ impl Supervisor for Units<'_> {
     ) -> WaitTogether<'a> {
         self.restart_together(agents, ticket)
     }
+}
+
+/// So much before an instant.
+fn earlier(until: Instant, by: Duration) -> Instant {
+    until.checked_sub(by).unwrap_or(until)
 }

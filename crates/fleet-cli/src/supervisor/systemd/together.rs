@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::manager::{Phase, Unit};
-use super::{Before, FIRST_RETRY, LAST_RETRY, RESTART, Units, look};
+use super::{Before, FIRST_RETRY, LAST_RETRY, RESTART, Units, earlier, look};
 use crate::interrupt::{Interrupt, Woken};
 use crate::processes::Process;
 use crate::roster::Agent;
@@ -26,7 +26,8 @@ struct Pending<'a> {
     place: usize,
     agent: &'a Agent,
     name: String,
-    /// What it looked like when the step was fired: with a job, if that was ordered.
+    /// What it looked like last while the manager was at work on it; when the step was fired, it
+    /// had a job if that was ordered.
     seen: Unit,
     /// Whether what it is for ran before.
     ran: bool,
@@ -59,11 +60,11 @@ impl Units<'_> {
         let Some((pending, refused)) = self.order_together(agents, ticket) else {
             return self.fire_each(Step::Restart, agents, ticket);
         };
-        Box::new(move |interrupt, ended| {
+        Box::new(move |until, interrupt, ended| {
             if !refused.is_empty() {
                 ended(refused);
             }
-            self.await_all(pending, interrupt, ended);
+            self.await_all(pending, until, interrupt, ended);
         })
     }
 
@@ -127,8 +128,14 @@ impl Units<'_> {
         }
         let all: Vec<_> = names.iter().map(String::as_str).collect();
         self.manager.forgive(&all)?;
-        if self.manager.order(RESTART, &all, ticket).is_ok() {
-            return Ok(Vec::new());
+        match self.manager.order(RESTART, &all, ticket) {
+            Ok(()) => return Ok(Vec::new()),
+            // So it would for each, and all the while others wait for the mutex.
+            Err(SupervisorError::ToolHangs { command, waited }) => {
+                let hangs = || SupervisorError::ToolHangs { command: command.clone(), waited };
+                return Ok(names.iter().map(|name| (name.clone(), hangs())).collect());
+            }
+            Err(_) => {}
         }
         let refusal = |name: &String| {
             let ordered = self.manager.order(RESTART, &[name], ticket);
@@ -137,15 +144,18 @@ impl Units<'_> {
         Ok(names.iter().filter_map(refusal).collect())
     }
 
-    /// Looks until all are up and have lived long enough, or are not going to. After a signal
+    /// Looks until all are up and have lived long enough, or are not going to; those that the
+    /// manager is still at work on when only the time to settle is left are given up. After a signal
     /// there is one look more: what is up has been restarted all the same.
     fn await_all(
         &self,
         mut pending: Vec<Pending<'_>>,
+        until: Instant,
         interrupt: &Interrupt,
         ended: &mut Ended<'_>,
     ) {
         let begun = Instant::now();
+        let jobs_until = earlier(until, self.patience.settle);
         let mut woken = Woken::Ready;
         // A look right after the order would only show that there is a job, and those without an
         // order were looked at just now.
@@ -153,7 +163,10 @@ impl Units<'_> {
         let mut look = Some((begun, seen));
         loop {
             let judged = look.and_then(|(looked, units)| self.judge(&mut pending, units, looked));
-            let done = judged.unwrap_or_else(|| self.await_each(&pending, interrupt));
+            let mut done = judged.unwrap_or_else(|| self.await_each(&pending, until, interrupt));
+            if Instant::now() >= jobs_until {
+                done.extend(given_up(&pending, &done, begun.elapsed()));
+            }
             pending.retain(|one| done.iter().all(|(place, _)| *place != one.place));
             if !done.is_empty() {
                 ended(done);
@@ -165,7 +178,7 @@ impl Units<'_> {
                 let cut = |one: &Pending<'_>| (one.place, Err(SupervisorError::Interrupted));
                 return ended(pending.iter().map(cut).collect());
             }
-            woken = self.rest(&pending, begun, interrupt);
+            woken = self.rest(&pending, begun, jobs_until, interrupt);
             if woken == Woken::Interrupted {
                 let now = Instant::now();
                 pending.iter_mut().filter_map(|one| one.up.as_mut()).for_each(|up| up.until = now);
@@ -214,6 +227,7 @@ impl Units<'_> {
         let pane = || panes.of(&session_name(&one.agent.name)).next().cloned();
         if one.up.is_none() {
             if unit.is_at_work() {
+                one.seen = unit;
                 return Ok(None);
             }
             if unit.phase != Phase::Active {
@@ -254,7 +268,13 @@ impl Units<'_> {
     }
 
     /// Waits until there may be something new to see.
-    fn rest(&self, pending: &[Pending<'_>], begun: Instant, interrupt: &Interrupt) -> Woken {
+    fn rest(
+        &self,
+        pending: &[Pending<'_>],
+        begun: Instant,
+        jobs_until: Instant,
+        interrupt: &Interrupt,
+    ) -> Woken {
         let ups: Vec<&Up> = pending.iter().filter_map(|one| one.up.as_ref()).collect();
         let watch = |up: &&Up| Process::find(up.pid()?)?.watch();
         let watches: Vec<OwnedFd> = ups.iter().filter_map(watch).collect();
@@ -265,6 +285,8 @@ impl Units<'_> {
         // With nothing else to look for, the next moment of interest is known.
         if ups.len() == pending.len() {
             pause = settled.max().unwrap_or(pause);
+        } else {
+            pause = pause.min(jobs_until.saturating_duration_since(now));
         }
         // Without a wait we would only look more often.
         interrupt.wait(&watched, pause.max(Duration::from_millis(1))).unwrap_or(Woken::TimedOut)
@@ -277,14 +299,26 @@ impl Units<'_> {
     }
 
     /// They cannot be looked at together: so one by one, for each to have its own problem.
-    fn await_each(&self, pending: &[Pending<'_>], interrupt: &Interrupt) -> Vec<End> {
+    fn await_each(
+        &self,
+        pending: &[Pending<'_>],
+        until: Instant,
+        interrupt: &Interrupt,
+    ) -> Vec<End> {
         let end = |one: &Pending<'_>| {
             let unit = Unit { name: one.name.clone(), ..Unit::default() };
             let before = Before { target: Target::Agent(one.agent), unit, pane: None };
-            (one.place, self.await_up(&before, one.ran)(interrupt))
+            (one.place, self.await_up(&before, one.ran)(until, interrupt))
         };
         pending.iter().map(end).collect()
     }
+}
+
+/// Those that are not up, and for which no more time is left.
+fn given_up(pending: &[Pending<'_>], done: &[End], waited: Duration) -> Vec<End> {
+    let is_done = |place| done.iter().any(|(other, _)| *other == place);
+    let left = pending.iter().filter(|one| one.up.is_none() && !is_done(one.place));
+    left.map(|one| (one.place, Err(one.seen.still_at_work(waited)))).collect()
 }
 
 fn has_ended(up: &Up) -> bool {

@@ -93,7 +93,7 @@ impl Sessions {
             false => found.of(&self.holder).collect(),
         };
         if panes.is_empty() {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         }
         if panes.iter().any(|pane| is_our_session(pane)) {
             return Err(SupervisorError::Inside { instead: "setsid fleet restart".to_owned() });
@@ -107,15 +107,18 @@ impl Sessions {
         }
         let living = panes.iter().filter(|pane| pane.dead.is_none());
         self.torn_down().extend(living.map(|pane| pane.session.clone()));
-        Ok(self.await_end(runs.into_iter().flatten().collect()))
+        Ok(await_end(runs.into_iter().flatten().collect()))
     }
 
     /// Ends a server that does not answer. The kernel hangs up on what it had.
     fn kill_server(&self) -> Result<Wait<'_>, SupervisorError> {
         let Some(server) = self.tmux.server().map(Instance::of).transpose()?.flatten() else {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         };
-        Ok(Box::new(move |interrupt| stop::await_end(&[server], Duration::ZERO, interrupt)))
+        Ok(Box::new(move |until, interrupt| {
+            let soon = Instant::now() + stop::KILL_PATIENCE;
+            stop::kill(&[server], until.min(soon), interrupt)
+        }))
     }
 
     /// The sessions that ended with the holder.
@@ -125,13 +128,13 @@ impl Sessions {
 
     fn start_holder(&self, ticket: BorrowedFd<'_>) -> Result<Wait<'_>, SupervisorError> {
         if self.tmux.panes()?.has(&self.holder) {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         }
         let [program, argument] = HOLDER_COMMAND;
         let new = ["new-session", "-d", "-s", &self.holder, program, argument];
         self.tmux.run(&new, Some(ticket))?;
-        Ok(Box::new(|interrupt| {
-            await_answer(&self.tmux, &self.holder, HOLDER_PATIENCE, interrupt)?;
+        Ok(Box::new(|until, interrupt| {
+            await_answer(&self.tmux, &self.holder, until, interrupt)?;
             let pid = self.tmux.panes()?.of(&self.holder).next().map(|pane| pane.pid);
             Ok(Settled::Started { pid: pid.unwrap_or_default() })
         }))
@@ -169,13 +172,13 @@ impl Sessions {
             self.tmux.run(&["kill-session", "-t", &exactly(&session)], Some(ticket))?;
         }
         if !runs.is_empty() {
-            return Ok(self.await_end(runs));
+            return Ok(await_end(runs));
         }
         let settled = match self.torn_down().remove(&session) {
             true => Settled::Stopped { killed: false },
             false => Settled::Already,
         };
-        Ok(Box::new(move |_| Ok(settled)))
+        Ok(Box::new(move |_, _| Ok(settled)))
     }
 
     fn start<'a>(
@@ -190,7 +193,7 @@ impl Sessions {
         }
         let pane = found.of(&session).next();
         if pane.is_some_and(|pane| pane.dead.is_none()) {
-            return Ok(Box::new(|_| Ok(Settled::Already)));
+            return Ok(Box::new(|_, _| Ok(Settled::Already)));
         }
         let path = self.home.instance(&agent.name);
         if let Some(record) = Instance::read(&path)? {
@@ -205,7 +208,7 @@ impl Sessions {
             self.tmux.run(&["kill-session", "-t", &exactly(&session)], Some(ticket))?;
         }
         let pid = pane::make(&self.tmux, &self.home, agent, &session, ticket)?;
-        Ok(Box::new(move |interrupt| self.settle(&session, pid, interrupt)))
+        Ok(Box::new(move |until, interrupt| self.settle(&session, pid, until, interrupt)))
     }
 
     /// Watches a new agent until it has lived long enough to count as started.
@@ -213,9 +216,10 @@ impl Sessions {
         &self,
         session: &str,
         pid: u32,
+        until: Instant,
         interrupt: &Interrupt,
     ) -> Result<Settled, SupervisorError> {
-        watch(pid, self.patience.settle, interrupt)?;
+        watch(pid, until, interrupt)?;
         let found = self.tmux.after(pid)?;
         match found.of(session).find(|pane| pane.pid == pid) {
             Some(Pane { dead: None, .. }) => Ok(Settled::Started { pid }),
@@ -226,14 +230,18 @@ impl Sessions {
             }),
         }
     }
-
-    fn await_end(&self, runs: Vec<Instance>) -> Wait<'static> {
-        let grace = self.patience.grace;
-        Box::new(move |interrupt| stop::await_end_after_hangup(&runs, grace, interrupt))
-    }
 }
 
 impl Supervisor for Sessions {
+    fn limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        let limit = |target: &Target<'_>| match (target, step) {
+            (_, Step::Stop) => stop::limit(self.patience.grace),
+            (Target::Holder, Step::Start | Step::Restart) => HOLDER_PATIENCE,
+            (Target::Agent(_), Step::Start | Step::Restart) => self.patience.settle,
+        };
+        targets.iter().map(limit).max().unwrap_or_default()
+    }
+
     fn fire<'a>(
         &'a self,
         step: Step,
@@ -249,7 +257,12 @@ impl Supervisor for Sessions {
     }
 }
 
-/// Waits until the server answers for the holder's session, at most for `patience`.
+/// Waits until no process of the runs is alive, whose terminals were hung up.
+fn await_end(runs: Vec<Instance>) -> Wait<'static> {
+    Box::new(move |until, interrupt| stop::await_end_after_hangup(&runs, until, interrupt))
+}
+
+/// Waits until the server answers for the holder's session, at most `until` then.
 ///
 /// # Errors
 ///
@@ -257,20 +270,21 @@ impl Supervisor for Sessions {
 pub(super) fn await_answer(
     tmux: &Tmux,
     holder: &str,
-    patience: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<(), SupervisorError> {
-    let deadline = Instant::now() + patience;
+    let begun = Instant::now();
     loop {
         let Err(said) = tmux.has_session(holder)? else { return Ok(()) };
-        if Instant::now() >= deadline {
-            return Err(SupervisorError::HolderSilent { said, waited: patience });
+        if Instant::now() >= until {
+            let waited = until.saturating_duration_since(begun);
+            return Err(SupervisorError::HolderSilent { said, waited });
         }
         pause(HOLDER_RETRY, interrupt)?;
     }
 }
 
-/// Waits until the process `pid` has ended, for at most `patience`. A signal ends the wait
+/// Waits until the process `pid` has ended, at most `until` then. A signal ends the wait
 /// and is no failure: what was started has been started all the same.
 ///
 /// # Errors
@@ -278,14 +292,15 @@ pub(super) fn await_answer(
 /// When the process cannot be watched.
 pub(super) fn watch(
     pid: u32,
-    patience: Duration,
+    until: Instant,
     interrupt: &Interrupt,
 ) -> Result<(), SupervisorError> {
     let watch = Process::find(pid).filter(|process| !process.is_zombie());
     let watch = watch.and_then(|process| process.watch());
     let Some(watch) = watch else { return Ok(()) };
     let problem = |source| SupervisorError::System { action: "watch the new process", source };
-    let _: Woken = interrupt.wait(&[watch.as_fd()], patience).map_err(problem)?;
+    let left = until.saturating_duration_since(Instant::now());
+    let _: Woken = interrupt.wait(&[watch.as_fd()], left).map_err(problem)?;
     Ok(())
 }
 
