@@ -36,7 +36,7 @@ fn what_needs_no_home_works_without_one(#[case] args: &[&str], #[case] says: &st
 #[case::fraction(&["restart", "--grace", "1.5s"], "1s500ms")]
 #[case::no_unit(&["restart", "--max-wait", "30"], "30s")]
 #[case::unknown_unit(&["restart", "--max-wait", "3w"], "unknown unit `w`")]
-#[case::no_such_policy(&["lock", "run", "--on-timeout", "wait", "--", "true"], "[possible values: break, stop, fail]")]
+#[case::no_such_policy(&["lock", "run", "--on-timeout", "wait", "--", "true"], "[possible values: fail, stop]")]
 #[case::no_time(&["lock", "run", "--stale-after", "0s", "--", "true"], ": --stale-after must be at least 1 ms")]
 #[case::no_third(&["restart", "--stale-after", "2ms"], ": a third of --stale-after, how often an owner renews, must be at least 1 ms")]
 #[case::no_wait(&["restart", "--max-wait", "0s"], ": --max-wait must be at least 1 ms")]

@@ -10,7 +10,7 @@ use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::kit::{Fakes, IDLE, LOCK, SOCKET, Sandbox, until};
+use crate::kit::{Fakes, IDLE, SOCKET, Sandbox, until};
 
 const AGENTS: [(&str, &str); 2] = [("a", IDLE), ("b.2", IDLE)];
 
@@ -146,11 +146,11 @@ fn no_command_is_issued_before_a_foreign_lock_clears(
     assert_ne!(fakes.calls(), asked);
 }
 
-/// What was sent on its way before a restart was killed must not arrive under another's lock.
+/// What was sent on its way before a restart was killed must not arrive under another's work.
 #[rstest]
 #[case::systemd("systemd", "systemctl", "*--no-block*")]
 #[case::tmux("tmux", "tmux", "*new-session*")]
-fn the_lock_is_held_until_a_killed_restarts_last_command_is_through(
+fn nothing_begins_until_a_killed_restarts_last_command_is_through(
     #[case] supervisor: &str,
     #[case] program: &str,
     #[case] last: &str,
@@ -168,10 +168,9 @@ fn the_lock_is_held_until_a_killed_restarts_last_command_is_through(
     until("the command to be under way", || home.has("fake/under-way"));
     restart.signal(Signal::KILL);
     assert_eq!(restart.wait().code(), -9);
-    let out = home.under_lock(&["--no-wait"], "true").wait();
-    assert_eq!(out.code(), 75, "it is still held: {out}");
-    assert!(home.has(LOCK));
-    let next = home.under_lock(&[], "test -s fake/calls");
+    let mut next = home.under_lock(&["--no-wait"], ": > begun");
+    next.await_stderr("settling");
+    assert!(next.is_running() && !home.has("begun"), "{}", next.stderr());
     gate.open();
     let out = next.wait();
     assert_eq!(out.code(), 0, "{out}");
@@ -199,4 +198,34 @@ fn a_failing_units_last_words_are_in_the_journal() {
     let call = "journalctl --no-pager --output=cat --lines=5 _SYSTEMD_INVOCATION_ID=abc + \
                 USER_INVOCATION_ID=abc\n";
     assert!(fakes.calls().contains(call));
+}
+
+/// Where a unit's own settings end the manager's work on it, that is how long it is waited for.
+#[rstest]
+#[case::one(&["stop", "a", "--grace", "0ms"], "stop", &["a"])]
+#[case::several_at_once(&["restart", "a", "b.2", "--jobs", "2", "--settle", "0ms"], "restart", &["a", "b.2"])]
+fn a_manager_that_takes_longer_than_the_unit_allows_is_not_waited_for(
+    #[case] args: &[&str],
+    #[case] verb: &str,
+    #[case] agents: &[&str],
+) {
+    let home = fleet("systemd", Some(SOCKET));
+    let fakes = Fakes::new(&home);
+    let script = home.read("bin/systemctl");
+    let at_work = "case $* in
+        *Timeout*) shift 4; for unit; do printf 'TimeoutStartUSec=1ms\\nTimeoutStopUSec=1ms\\n\\n'; done; exit ;;
+        *property=Id*) shift 4
+            for unit; do printf 'Id=%s\\nLoadState=loaded\\nJob=7\\n' \"$unit\"
+                printf 'ActiveState=deactivating\\nSubState=stop-sigterm\\n\\n'; done; exit ;;
+    esac\n";
+    fakes.install("systemctl", &format!("{at_work}{script}"));
+    let out = fakes.fleet(args).run();
+    assert_eq!(out.code(), 1, "{out}");
+    for agent in agents {
+        let says = format!(
+            "cannot {verb} {agent}: its unit mosaic-agent@{agent}.service is still stop-sigterm after "
+        );
+        assert!(out.stderr.contains(&says), "{says:?} in {out}");
+    }
+    assert!(out.stderr.contains("longer than its settings allow"), "{out}");
 }

@@ -39,7 +39,10 @@ fn eventful(home: &Sandbox) {
     assert_eq!(home.under_lock(&["--no-wait"], "exit 9").wait().code(), 75);
     let mut third = home.under_lock(&[], "exit 5");
     third.await_stderr("waiting for");
-    assert_eq!(home.fleet(&["lock", "break"]).run().code(), 0);
+    let status = home.fleet(&["lock", "status", "--json"]).run().json();
+    let generation = status["owner"]["generation"].to_string();
+    let break_it = ["lock", "break", "--generation", &generation];
+    assert_eq!(home.fleet(&break_it).run().code(), 0);
     second_gate.open();
     assert_eq!(second.wait().code(), 76);
     assert_eq!(third.wait().code(), 5);

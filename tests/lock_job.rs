@@ -216,7 +216,7 @@ fn an_owner_that_will_not_end_is_killed() {
     assert_eq!(out.code(), 5, "{out}");
     assert!(begun.elapsed() >= Duration::from_secs(5), "it was given its time");
     for signal in ["SIGTERM", "SIGKILL"] {
-        let says = format!("sent {signal} to pid {} on ", first.pid());
+        let says = format!("sent {signal} to pids {}, {command}, which hold ", first.pid());
         assert_eq!(out.stderr.matches(&says).count(), 1, "{out}");
     }
     assert_eq!(first.wait().code(), -9);
@@ -229,7 +229,8 @@ fn a_loss_can_end_all_that_the_command_started() {
     let script = "sleep 1000 & echo $! > child; wait";
     let first = home.under_lock(&["--kill-on-loss", "KILL"], script);
     let child = home.await_pid("child");
-    assert_eq!(home.fleet(&["lock", "break"]).run().code(), 0);
+    let out = home.fleet(&["lock", "break", "--generation", "1"]).run();
+    assert_eq!(out.code(), 0, "{out}");
     let out = first.wait();
     assert_eq!(out.code(), 76, "{out}");
     assert!(!is_alive(child), "{out}");

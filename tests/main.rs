@@ -13,6 +13,7 @@ mod completions;
 mod conformance;
 mod denied;
 mod fleet;
+mod handover;
 mod kit;
 mod lock_doctor;
 mod lock_explain;

@@ -68,12 +68,16 @@ fn a_stale_foreign_lock_is_broken_in_one_line() {
 
 /// A restart that waits for its first, stubborn, agent to end; and the second agent's pid.
 fn restart_in_the_middle() -> (Sandbox, Running, u32, u32) {
+    restart_in_the_middle_with(&[])
+}
+
+fn restart_in_the_middle_with(options: &[&str]) -> (Sandbox, Running, u32, u32) {
     let home = Sandbox::with_agents(&[("a", STUBBORN), ("b", IDLE)]);
     let out = home.fleet(&["start"]).run();
     assert_eq!(out.code(), 0, "{out}");
     until("the trap to be set", || home.has("work/ready"));
     let (a, b) = (home.pid("a"), home.pid("b"));
-    let restart = home.fleet(&["restart", "--grace", "10m"]).spawn();
+    let restart = home.fleet(&[&["restart", "--grace", "10m"], options].concat()).spawn();
     until("the first agent to be asked", || home.has("work/asked"));
     (home, restart, a, b)
 }
@@ -125,15 +129,17 @@ fn a_restart_that_lost_its_lock_stops_there_and_says_so() {
 
 #[test]
 fn a_restart_that_was_taken_over_says_by_whom() {
-    let (home, restart, _, b) = restart_in_the_middle();
+    let silence = ["--stale-after", "300ms"];
+    let (home, restart, _, b) = restart_in_the_middle_with(&silence);
+    home.stop(&restart);
     let gate = home.gate("gate");
     let script = format!("read x < {}", gate.path().display());
-    let mut taker =
-        home.fleet(&["lock", "run", "--max-wait", "50ms", "--", "/bin/sh", "-c", &script]).spawn();
-    taker.await_stderr("timed out");
+    let mut taker = home.under_lock(&silence, &script);
+    taker.await_stderr("over from");
     let pid = taker.pid();
     until("the taker to own the lock", || home.read(LOCK).starts_with(&format!("{pid}\n")));
     let lock = home.read(LOCK);
+    restart.signal(Signal::CONT);
     home.kill_agent("a");
     let out = restart.wait();
     assert_eq!(out.code(), 76, "{out}");

@@ -45,6 +45,7 @@ impl<'h> Fakes<'h> {
         let log = log.replace(home.trim_end_matches('/'), "HOME");
         let log = log.replace(env!("CARGO_BIN_EXE_fleet"), "FLEET");
         let log = log.replace(PANES, "PANES").replace(PROPERTIES, "PROPERTIES");
+        let log = log.replace(LIMITS, "LIMITS");
         let words = log.split(' ').map(|word| match word.split_once('=') {
             Some(("FLEET_RUN", _)) => "FLEET_RUN=RUN",
             _ => word,
@@ -63,6 +64,10 @@ pub(crate) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubStat
                                      NeedDaemonReload,WorkingDirectory,Type,\
                                      InactiveExitTimestampMonotonic,\
                                      ActiveEnterTimestampMonotonic";
+
+/// What is asked about how long units may take.
+const LIMITS: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,ExecCondition,ExecStartPre,\
+                      ExecStart,ExecStartPost,ExecStop,ExecStopPost";
 
 /// No process has this number, so none is waited for or ended.
 const SYSTEMCTL: &str = r#"

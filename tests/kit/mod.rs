@@ -183,6 +183,20 @@ impl Sandbox {
         (holder, gate)
     }
 
+    /// Stops a `fleet` that has the restart lock, as Ctrl-Z does; not while it is in the mutex,
+    /// where no other may take anything from it.
+    pub(crate) fn stop(&self, owner: &Running) {
+        until("the owner to be stopped outside the mutex", || {
+            owner.signal(Signal::STOP);
+            until("it to be stopped", || state_of(owner.pid()) == Some('T'));
+            let is_inside = self.mutex_is(owner.pid());
+            if is_inside {
+                owner.signal(Signal::CONT);
+            }
+            !is_inside
+        });
+    }
+
     /// Whether a process is in the mutex of one of the home's locks.
     fn mutex_is(&self, pid: u32) -> bool {
         self.read(&format!("{LOCK}.mutex")).starts_with(&format!("{pid}\n"))
@@ -253,6 +267,13 @@ impl Sandbox {
         for pid in self.agent_processes(agent) {
             kill(pid, Signal::KILL);
         }
+    }
+
+    /// Every live process of the sandbox but one.
+    pub(crate) fn processes_beside(&self, pid: u32) -> Vec<u32> {
+        let mut processes = self.processes();
+        processes.retain(|other| *other != pid);
+        processes
     }
 
     /// Every live process of the sandbox.

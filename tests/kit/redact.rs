@@ -6,6 +6,8 @@ use super::Sandbox;
 const VARYING: &[(&str, &str)] = &[
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{3})?", "[time]"),
+    (r"\bpids \d+(, \d+)*", "[pids]"),
+    (r#""holders": \[[^\]]*\]"#, r#""holders": "[pids]""#),
     (r"\bpid \d+ +", "[pid] "),
     (r"\bpid \d+", "[pid]"),
     (r"\bkill (-[A-Z]+ )?\d+", "kill $1[pid]"),

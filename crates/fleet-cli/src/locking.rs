@@ -1,6 +1,7 @@
 //! The lock as the commands use it: opened from options, waited for in the open, and as the
 //! fence of a restart.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use lock_fs::{
-    Clock, Generation, Guard, Lock, Options, Policy, Record, Settings, Status, Takeover, Tracer,
-    Verdict,
+    Clock, Generation, Guard, Lock, Notice, Options, Policy, Record, Settings, Status, Takeover,
+    Tracer, Verdict,
 };
 
 use crate::args::{LockOptions, OnTimeout};
@@ -133,12 +134,13 @@ pub(crate) fn acquire(
     interrupt: &Interrupt,
     screen: &mut Screen,
 ) -> Result<Acquired, Error> {
-    if !policy.no_wait {
-        nested::refuse(lock, path)?;
-    }
     let mut entrance = Entrance::new(Journal::new(path, lock.host(), command));
-    let acquired = wait(lock, path, policy, interrupt, screen, &mut entrance);
+    let nested = OnceCell::new();
+    let acquired = wait(lock, path, policy, interrupt, screen, &mut entrance, &nested);
     screen.end_waiting();
+    if let (Err(_), Some(pid)) = (&acquired, nested.get()) {
+        return Err(Error::Nested { path: path.to_owned(), pid: *pid });
+    }
     match (acquired, interrupt.signal()) {
         (Ok(guard), None) => {
             let acquired = entrance.succeeded(guard);
@@ -196,6 +198,7 @@ fn wait(
     interrupt: &Interrupt,
     screen: &mut Screen,
     entrance: &mut Entrance,
+    nested: &OnceCell<u32>,
 ) -> Result<Guard, lock_fs::Error> {
     let live = screen.is_live();
     let teller = Mutex::new(Teller::new(screen, lock, path, policy));
@@ -215,6 +218,14 @@ fn wait(
             // What is told may be read by nobody for long, and the lock be ours by then. Where
             // no thread is to be had, whoever wanted the lock kept later tries again.
             let _ = lock.keep();
+            // Asked only here: a lock that is free waits for no process.
+            if let Notice::Waiting { owner: Some(owner), .. } = &notice
+                && nested::waits_for_us(lock, owner)
+            {
+                let _ = nested.set(owner.pid);
+                interrupt.lock_wait().cancel();
+                return;
+            }
             entrance.note(&notice);
             tell().tell(notice, clock.now());
         });

@@ -1,29 +1,16 @@
 //! A process that wants the lock that it runs under itself.
 
-use camino::Utf8Path;
-use lock_fs::{Life, Lock};
+use lock_fs::{Life, Lock, Record};
 
-use crate::error::Error;
 use crate::processes::Process;
 
 /// Tells the command of a `lock run`, and whatever that starts, which ownership it runs under.
 pub(crate) const TOKEN: &str = "FLEET_LOCK_TOKEN";
 
-/// Refuses to wait for `lock` where its owner waits for us: that would be to wait for our own end.
-///
-/// # Errors
-///
-/// When it is so.
-pub(crate) fn refuse(lock: &Lock, path: &Utf8Path) -> Result<(), Error> {
-    // What is wrong with the lock, the attempt itself will say.
-    let Ok(status) = lock.status() else { return Ok(()) };
-    let Some(owner) = status.owner().filter(|_| status.is_held()) else { return Ok(()) };
+/// Whether the owner of `lock` waits for us: to wait for it would be to wait for our own end.
+pub(crate) fn waits_for_us(lock: &Lock, owner: &Record) -> bool {
     let is_named = std::env::var_os(TOKEN).is_some_and(|token| *token == *owner.token.as_str());
-    let is_visible = lock.process_of(owner) == Life::Running;
-    if is_visible && is_waited_for_by(owner.pid, is_named) {
-        return Err(Error::Nested { path: path.to_owned(), pid: owner.pid });
-    }
-    Ok(())
+    lock.process_of(owner) == Life::Running && is_waited_for_by(owner.pid, is_named)
 }
 
 /// Whether the owner that is this process waits for us. It is our ancestor, in our session or

@@ -17,15 +17,17 @@
 
 use alloc::boxed::Box;
 use core::mem;
+use core::time::Duration;
 
 use crate::attempt::{Attempt, Attempted};
 use crate::chores::Chores;
-use crate::decide::{Mind, Sentence, Waiting};
+use crate::decide::{Mind, Resume, Sentence, Waiting};
 use crate::effect::{Effect, Event, Name, Slot};
+use crate::entry::{Entry, Holder};
 use crate::inside::Inside;
 use crate::line::{Line, Stood};
-use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
-use crate::mutex::{Enter, Entry};
+use crate::machine::{Acquired, Context, Failure, Flow, Machine, Medium};
+use crate::mutex::Enter;
 use crate::own::Own;
 use crate::past::Past;
 use crate::queue::Place;
@@ -58,15 +60,6 @@ enum Queue {
     At(Place),
 }
 
-/// The lock is ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Acquired {
-    /// What it takes to renew and release it.
-    pub ownership: Ownership,
-    /// From whom it was taken, if it was not free.
-    pub takeover: Option<Takeover>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Line(Line),
@@ -82,7 +75,7 @@ enum Then {
     Restart,
     Anew,
     Join,
-    Enter(Own),
+    Enter(Own, Patience),
     Wait(FileId),
     Signal {
         sentence: Sentence,
@@ -94,25 +87,6 @@ enum Then {
         acquired: Acquired,
     },
     Done(Result<Acquired, Failure>),
-}
-
-/// Where to go on after a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Resume {
-    /// The lock file's owner is being ended: wait for that.
-    Wait { seen: FileId },
-    /// The mutex's holder is being ended: try to enter again, with the same ticket.
-    Enter(Own),
-}
-
-impl Resume {
-    /// Where the file is open whose holders are signalled.
-    const fn slot(&self) -> Slot {
-        match self {
-            Self::Wait { .. } => Slot::Judged,
-            Self::Enter(_) => Slot::Guard,
-        }
-    }
 }
 
 type Outcome = Flow<Acquire, Result<Acquired, Failure>>;
@@ -157,15 +131,21 @@ impl Acquire {
             }
             // Contenders own nothing that they could lose, but their place in the queue.
             Ok(Entry::Lost) => self.anew(),
-            Ok(Entry::Stuck { own, holder }) => {
+            Ok(Entry::Stuck { own, holder: Holder { slot, record }, waited }) => {
                 self.medium = own.medium;
-                match self.mind.sentence_for(context, now, &holder) {
-                    Ok(sentence) => self.go(At::Signal { sentence, then: Resume::Enter(own) }),
+                // The grace that the one before was given is not the patience that this deserves.
+                let limit = context.policy.wait_limit.unwrap_or(Duration::MAX);
+                if waited < limit && !self.mind.is_ending(&record) {
+                    let patience = self.mind.mutex_patience(context);
+                    return self.leave(Chores::new().close(slot), Then::Enter(own, patience));
+                }
+                match self.mind.sentence_for(context, now, &record) {
+                    Ok(sentence) => {
+                        self.go(At::Signal { sentence, then: Resume::Enter(own, slot) })
+                    }
                     Err(signalled) => {
-                        let mut own = own;
-                        let chores = Chores::new().close(Slot::Guard).then(own.drop());
-                        let owner = Some(holder);
-                        self.leave(chores, Then::Done(Err(Failure::Survived { owner, signalled })))
+                        let owner = Some(record);
+                        self.drop(own, slot, Failure::Survived { owner, signalled })
                     }
                 }
             }
@@ -220,14 +200,27 @@ impl Acquire {
         then: &Resume,
         event: &Event,
     ) -> Outcome {
-        match sentence.sent(then.slot(), event) {
-            Ok(signalled) => self.mind.signalled(context, now, sentence, &signalled),
-            Err(failure) => return self.quit(failure),
+        let sent = sentence.sent(then.slot(), event);
+        match (sent, then) {
+            (Ok(signalled), Resume::Wait { seen }) => {
+                self.mind.signalled(context, now, sentence, &signalled);
+                self.wait(*seen)
+            }
+            // A holder that is being ended has been waited for long enough.
+            (Ok(signalled), Resume::Enter(own, slot)) => {
+                self.mind.signalled(context, now, sentence, &signalled);
+                let grace = Patience::PerHolder(context.policy.grace);
+                self.leave(Chores::new().close(*slot), Then::Enter(*own, grace))
+            }
+            (Err(failure), Resume::Wait { .. }) => self.quit(failure),
+            (Err(failure), Resume::Enter(own, slot)) => self.drop(*own, *slot, failure),
         }
-        match then {
-            Resume::Enter(own) => self.leave(Chores::new().close(Slot::Guard), Then::Enter(*own)),
-            Resume::Wait { seen } => self.wait(*seen),
-        }
+    }
+
+    /// Ends outside the mutex, with the file of its holder open: our ticket goes.
+    fn drop(self, mut own: Own, slot: Slot, failure: Failure) -> Outcome {
+        let chores = Chores::new().close(slot).then(own.drop());
+        self.leave(chores, Then::Done(Err(failure)))
     }
 
     /// Ends outside the mutex: the place in the queue goes.
@@ -279,10 +272,8 @@ impl Acquire {
             }
             (Ok(()), Then::Restart) => self.restart(context, now),
             (Ok(()), Then::Anew) => self.anew(),
-            // A holder that is being ended has been waited for long enough.
-            (Ok(()), Then::Enter(own)) => {
-                let grace = Patience::PerHolder(context.policy.grace);
-                self.go(At::Enter(Enter::with(own, context, now, grace)))
+            (Ok(()), Then::Enter(own, patience)) => {
+                self.go(At::Enter(Enter::with(own, context, now, patience)))
             }
             (Ok(()), Then::Join) => {
                 let line = Line::joining(self.medium);
@@ -309,6 +300,7 @@ impl Acquire {
             // Whoever owns the lock now is waited for outside the mutex, too.
             Ok(Stood::Ours(place)) => {
                 self.queue = Queue::At(place);
+                self.mind.stands_behind(0);
                 let vigil = Vigil::beginning(self.medium);
                 self.go(At::Vigil(vigil))
             }

@@ -6,9 +6,10 @@ use core::time::Duration;
 
 use crate::effect::{Effect, Event, Signal, Slot};
 use crate::machine::{Context, Failure, Reason, Takeover};
+use crate::own::Own;
 use crate::policy::{HURRIED_MUTEX_PATIENCE, OnTimeout};
-use crate::record::{Record, Token};
-use crate::snapshot::{KernelLock, Seen, Snapshot};
+use crate::record::{Inode, Record, Token};
+use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
 use crate::stall::Patience;
 use crate::time::{Mono, Now};
 use crate::verdict::{Counts, Limit, Observer, Verdict, judge, longest_sleep};
@@ -33,7 +34,7 @@ pub struct Waiting {
     pub since: Mono,
     /// When the contender's own wait limit is over, if it has one.
     pub until: Option<Mono>,
-    /// How many others wait before this one.
+    /// How many others wait before this one; fewer, if some have left since it counted them.
     pub before: u32,
 }
 
@@ -47,6 +48,26 @@ pub(crate) struct Sentence {
     pub(crate) until: Mono,
     /// Which processes were sent one.
     pub(crate) signalled: Vec<u32>,
+}
+
+/// Where to go on after a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Resume {
+    /// The lock file's owner is being ended: wait for that.
+    Wait { seen: FileId },
+    /// The mutex's holder, whose file is open there, is being ended: try to enter again, with the
+    /// same ticket.
+    Enter(Own, Slot),
+}
+
+impl Resume {
+    /// Where the file is open whose holders are signalled.
+    pub(crate) const fn slot(&self) -> Slot {
+        match self {
+            Self::Wait { .. } => Slot::Judged,
+            Self::Enter(_, slot) => *slot,
+        }
+    }
 }
 
 /// What to do about a snapshot.
@@ -98,6 +119,11 @@ impl Mind {
         }
         sentence.signalled.extend(signalled);
         self.sentence = Some(Box::new(sentence));
+    }
+
+    /// Whether this owner, or mutex's holder, is being ended.
+    pub(crate) fn is_ending(&self, record: &Record) -> bool {
+        self.sentence.as_ref().is_some_and(|sentence| sentence.token == record.token)
     }
 
     /// How long this contender waits for the mutex: its own limit ends that wait too.
@@ -216,8 +242,13 @@ fn takeover(reason: Reason, snapshot: &Snapshot, counts: &Counts) -> Takeover {
         Reason::Stale(_) => quiet.saturating_sub(counts.idle.passed()),
         Reason::TimedOut => Duration::ZERO,
     };
-    let is_held = matches!(snapshot, Snapshot::Present(Seen { kernel: KernelLock::Held, .. }));
-    Takeover { reason, from, in_flight, is_held }
+    let held = match snapshot {
+        Snapshot::Present(Seen { kernel: KernelLock::Held, id, .. }) => Some(*id),
+        _ => None,
+    };
+    let inherited = from.as_ref().and_then(|record| record.detail.as_ref()?.after);
+    let own = held.map(|FileId { device, inode }| Inode { device, number: inode });
+    Takeover { reason, from, in_flight, is_held: held.is_some(), after: inherited.or(own) }
 }
 
 impl Sentence {
@@ -235,3 +266,7 @@ impl Sentence {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stop_tests.rs"]
+mod stop_tests;

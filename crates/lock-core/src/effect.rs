@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::record::Birth;
+use crate::record::{Birth, Inode};
 use crate::snapshot::{FileId, Stat};
 use crate::time::Mono;
 
@@ -160,6 +160,8 @@ pub enum Effect {
     /// Lists the processes that have an open file's inode kernel-locked. Having it open is not
     /// enough: waiters have, and `tail -f`.
     ListHolders(Slot),
+    /// The same of an inode that is not open here. Its number may be another file's by now.
+    ListHoldersOf(Inode),
     /// Sends a signal to the processes that have an open file's inode kernel-locked, through
     /// pidfds, and to no others: each must be in our pid namespace and belong to the inode's owner.
     /// [`Event::Holders`] says which processes the signal was sent to.
@@ -257,7 +259,7 @@ impl Effect {
             Self::Sleep { .. } => "sleep",
             Self::AskProcess { .. } => "look for the process of",
             Self::AskCgroup(_) => "look for the cgroup of",
-            Self::ListHolders(_) => "list the holders of",
+            Self::ListHolders(_) | Self::ListHoldersOf(_) => "list the holders of",
             Self::Signal { .. } => "signal the holders of",
         }
     }
@@ -290,6 +292,7 @@ impl Effect {
             | Self::SyncDirectory
             | Self::AskProcess { .. }
             | Self::AskCgroup(_)
+            | Self::ListHoldersOf(_)
             | Self::Sleep { .. } => None,
         }
     }
@@ -319,6 +322,7 @@ impl fmt::Display for Effect {
             Self::Signal { slot, signal, .. } => write!(f, "Signal({slot:?}, {signal:?})"),
             Self::AskProcess { .. } => f.write_str("AskProcess"),
             Self::AskCgroup(_) => f.write_str("AskCgroup"),
+            Self::ListHoldersOf(_) => f.write_str("ListHoldersOf"),
             other => write!(f, "{other:?}"),
         }
     }

@@ -75,7 +75,9 @@ impl Draw {
         event: &Event,
     ) -> Flow<Self, Result<Generation, Failure>> {
         let at = match (self.at, event) {
-            (At::Open, Event::Absent) => At::CreateDraft(Counter::first(context, self.floor)),
+            (At::Open, Event::Absent) => {
+                return reserve(self.floor, Counter::first(context, self.floor));
+            }
             (At::Open, Event::Done) => At::Stat,
             (At::Stat, Event::Stat(stat)) => match Refusal::of(stat.kind, stat.foreign) {
                 None => At::Read,
@@ -89,7 +91,7 @@ impl Draw {
                 None => return Flow::Done(Err(Failure::GenerationDamaged)),
             },
             (At::Write(counter) | At::Commit(counter), Event::Done) => At::Close(counter),
-            (At::CloseOld(counter), _) => At::CreateDraft(counter),
+            (At::CloseOld(counter), _) => return reserve(self.floor, counter),
             (At::CreateDraft(counter), Event::Done) => At::WriteDraft(counter),
             (At::CreateDraft(counter), Event::Exists) => At::RemoveDraft(counter),
             (At::RemoveDraft(counter), Event::Done | Event::Absent) => At::CreateDraft(counter),
@@ -110,6 +112,14 @@ impl Draw {
         };
         Flow::Go(Self { at, ..self })
     }
+}
+
+/// Numbers so large are damage, and would be to those who read them next.
+fn reserve(floor: Generation, counter: Counter) -> Flow<Draw, Result<Generation, Failure>> {
+    if counter.reserved >= TOO_LARGE {
+        return Flow::Done(Err(Failure::GenerationDamaged));
+    }
+    Flow::Go(Draw { floor, at: At::CreateDraft(counter) })
 }
 
 impl At {
@@ -136,7 +146,11 @@ impl At {
 
 impl Counter {
     fn first(context: &Context, floor: Generation) -> Self {
-        Self { last: floor.0 + 1, reserved: floor.0 + BLOCK, boot: context.here.boot.clone() }
+        Self {
+            last: floor.0.saturating_add(1),
+            reserved: floor.0.saturating_add(BLOCK),
+            boot: context.here.boot.clone(),
+        }
     }
 
     /// Fixed width, so that a number is overwritten in place within one sector.
@@ -180,9 +194,13 @@ impl Counter {
             self.last = last + 1;
             return At::Write(self);
         }
-        let last = self.reserved.max(floor.0) + 1;
+        let last = self.reserved.max(floor.0);
         let boot = context.here.boot.clone();
-        At::CloseOld(Self { last, reserved: last - 1 + BLOCK, boot })
+        At::CloseOld(Self {
+            last: last.saturating_add(1),
+            reserved: last.saturating_add(BLOCK),
+            boot,
+        })
     }
 }
 
@@ -226,6 +244,29 @@ mod tests {
         let found = counter(2, 9, "boot-1");
         assert_eq!(found.draw(&context(), Generation(floor)), next);
         assert_eq!(Counter::first(&context(), Generation(floor)).last, floor + 1);
+    }
+
+    /// The next to read the file would refuse it.
+    #[rstest]
+    #[case::the_last_block(TOO_LARGE - BLOCK - 1, true)]
+    #[case::beyond_it(TOO_LARGE - BLOCK, false)]
+    #[case::the_largest(TOO_LARGE - 1, false)]
+    #[case::any(u64::MAX, false)]
+    fn no_block_is_reserved_that_would_be_damage(#[case] floor: u64, #[case] is_sound: bool) {
+        let (context, floor) = (context(), Generation(floor));
+        let first = reserve(floor, Counter::first(&context, floor));
+        let At::CloseOld(next) = counter(1, 2, "boot-1").draw(&context, floor) else {
+            panic!("it is within the block");
+        };
+        for draw in [first, reserve(floor, next)] {
+            match draw {
+                Flow::Go(Draw { at: At::CreateDraft(counter), .. }) if is_sound => {
+                    assert!(Counter::parse(counter.encode().as_bytes()).is_some());
+                }
+                Flow::Done(Err(Failure::GenerationDamaged)) if !is_sound => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

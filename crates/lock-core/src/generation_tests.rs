@@ -137,3 +137,51 @@ fn a_reservation_that_failed_leaves_no_draft() {
     assert_eq!(disk.names(), [""; 0]);
     assert_eq!(disk.open_slots(process("a").pid), [Slot::Generation; 0]);
 }
+
+/// The file went with a restored backup, say, or was removed by hand.
+#[test]
+fn the_number_of_the_record_that_is_replaced_is_a_floor() {
+    for file in [None, Some("00000000000000000003 00000000000000004096 boot-1\n")] {
+        let mut disk = Disk::new();
+        put(&mut disk, "00000000000000006000 00000000000000008192 boot-1\n");
+        let (dead, ownership) = owner(&mut disk, "dead");
+        assert_eq!(ownership.generation().0, 6_001);
+        disk.end(dead.pid);
+        disk.remove(Name::Generation);
+        if let Some(text) = file {
+            put(&mut disk, text);
+        }
+        assert_eq!(generation(acquire(&mut disk)), 6_002, "{file:?}");
+        assert_eq!(generation(acquire(&mut disk)), 6_003, "{file:?}");
+    }
+}
+
+/// Nothing that anybody wrote brings the numbers to their end: it is damage, and a person who
+/// breaks the lock can go on.
+#[test]
+fn a_record_with_the_largest_number_is_damage() {
+    let mut disk = Disk::new();
+    let (dead, _) = owner(&mut disk, "dead");
+    let text = disk.text(Name::Lock).expect("because it is owned");
+    let lock = disk.at(Name::Lock).expect("because it is owned");
+    lock.content =
+        Ok(text.replace("generation=1\n", "generation=9223372036854775807\n").into_bytes());
+    disk.end(dead.pid);
+    assert_eq!(acquire(&mut disk), Err(Failure::GenerationDamaged));
+    assert!(!disk.names().contains(&"Mutex"), "{:?}", disk.names());
+    disk.remove(Name::Lock);
+    assert_eq!(generation(acquire(&mut disk)), 2);
+}
+
+/// Such a number is no number at all, and no floor.
+#[test]
+fn a_number_of_2_to_the_63_is_no_floor() {
+    let mut disk = Disk::new();
+    let (dead, _) = owner(&mut disk, "dead");
+    let text = disk.text(Name::Lock).expect("because it is owned");
+    let lock = disk.at(Name::Lock).expect("because it is owned");
+    lock.content =
+        Ok(text.replace("generation=1\n", "generation=9223372036854775808\n").into_bytes());
+    disk.end(dead.pid);
+    assert_eq!(generation(acquire(&mut disk)), 2);
+}

@@ -20,7 +20,7 @@ use core::time::Duration;
 
 use crate::effect::{Effect, Errno, Event, Name};
 use crate::policy::Policy;
-use crate::record::{Arbitration, Birth, Generation, Host, Record, Terms, Token};
+use crate::record::{Arbitration, Birth, Generation, Host, Inode, Record, Terms, Token};
 use crate::snapshot::{FileId, Kind};
 use crate::time::{Now, whole_millis};
 use crate::verdict::Stale;
@@ -100,6 +100,15 @@ pub struct Ownership {
     pub shared: bool,
 }
 
+/// What a contender has become owner of, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acquired {
+    /// What it takes to renew and release it.
+    pub ownership: Ownership,
+    /// From whom it was taken, if it was not free.
+    pub takeover: Option<Takeover>,
+}
+
 /// Whom an ownership was taken from, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Takeover {
@@ -112,6 +121,9 @@ pub struct Takeover {
     pub in_flight: Duration,
     /// Whether some process still has the old inode kernel-locked.
     pub is_held: bool,
+    /// The inode that whatever may still be in flight has kernel-locked: the old one, or if the old
+    /// owner was still waiting for what the owner before it had started, that one's.
+    pub after: Option<Inode>,
 }
 
 /// Why a lock was taken over.
@@ -281,6 +293,13 @@ impl Medium {
 }
 
 impl Ownership {
+    /// Nothing of the owner before is in flight any more. The next renewal writes that down.
+    pub fn settled(&mut self) {
+        if let Some(detail) = &mut self.record.detail {
+            detail.after = None;
+        }
+    }
+
     /// The ownership's fencing token.
     #[must_use]
     pub fn generation(&self) -> Generation {

@@ -20,6 +20,7 @@ use core::time::Duration;
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
 use crate::effect::{Effect, Event, Slot, Wake};
+use crate::entry::{Entry, Holder};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
@@ -70,20 +71,6 @@ enum Then {
     Enter(Inside),
     Fail(Failure),
     Crowded,
-    Lost,
-}
-
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Entry {
-    /// We are in the mutex.
-    Entered(Inside),
-    /// Another is there; we have a ticket to stand in the queue with.
-    Crowded(Own),
-    /// Another is there that does not let go, and our policy is to end it. Its file is open in
-    /// [`Slot::Guard`].
-    Stuck { own: Own, holder: Box<Record> },
-    /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
     Lost,
 }
 
@@ -258,15 +245,7 @@ impl Enter {
                 self.tidy(guard, Then::Enter(inside))
             }
             Ok(Examined::Alive(stat, holder)) if self.stall.is_over(now, stat) => {
-                let Context { policy, .. } = context;
-                match holder {
-                    Some(holder)
-                        if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
-                    {
-                        Flow::Done(Ok(Entry::Stuck { own: self.own, holder }))
-                    }
-                    holder => self.fail(guard, Failure::MutexHeld { holder }),
-                }
+                self.stuck(context, now, Slot::Guard, holder)
             }
             Ok(Examined::Alive(..)) if self.queues && self.own.is_ready() => {
                 self.tidy(guard, Then::Crowded)
@@ -307,9 +286,10 @@ impl Enter {
             }
             Ok(Reaped::Outrun | Reaped::Again) => self.restart(),
             Ok(Reaped::Rest(Some(Rival { stat, record }))) if self.stall.is_over(now, stat) => {
-                self.fail(nothing, Failure::MutexHeld { holder: record })
+                self.stuck(context, now, Slot::Rival, record)
             }
-            Ok(Reaped::Rest(_)) => self.rest(context, now, nothing),
+            Ok(Reaped::Rest(Some(_))) => self.rest(context, now, nothing.close(Slot::Rival)),
+            Ok(Reaped::Rest(None)) => self.rest(context, now, nothing),
             Ok(Reaped::Unlinkable) => self.unlinkable(nothing),
             Ok(Reaped::Unsupported(medium)) => self.downgrade(context, medium, nothing),
             Err(failure) => self.fail(nothing, failure),
@@ -329,10 +309,8 @@ impl Enter {
     }
 
     fn woken(mut self, guard_is_open: bool, touch: bool, event: &Event) -> Outcome {
-        let guard = match guard_is_open {
-            true => Chores::new().close(Slot::Guard),
-            false => Chores::new(),
-        };
+        let nothing = Chores::new();
+        let guard = if guard_is_open { nothing.close(Slot::Guard) } else { nothing };
         match event {
             Event::Woken(Wake::Cancelled) => self.fail(guard, Failure::Cancelled),
             Event::Woken(_) => {
@@ -343,6 +321,26 @@ impl Enter {
                 let failure = Failure::of(&Effect::Sleep { until: Mono(0) }, event);
                 self.fail(guard, failure)
             }
+        }
+    }
+
+    /// Our patience with this holder, whose file is open there, is at an end.
+    fn stuck(
+        self,
+        context: &Context,
+        now: Now,
+        slot: Slot,
+        holder: Option<Box<Record>>,
+    ) -> Outcome {
+        let Context { policy, .. } = context;
+        let ends = self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait;
+        match holder {
+            Some(record) if ends => {
+                let waited = self.stall.waited(now);
+                let holder = Holder { slot, record };
+                Flow::Done(Ok(Entry::Stuck { own: self.own, holder, waited }))
+            }
+            holder => self.fail(Chores::new().close(slot), Failure::MutexHeld { holder }),
         }
     }
 

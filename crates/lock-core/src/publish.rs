@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Share, Slot};
 use crate::inside::Inside;
-use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership};
+use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
 use crate::record::{Generation, Record};
 use crate::snapshot::FileId;
 use crate::time::Now;
@@ -61,9 +61,12 @@ impl Publish {
         now: Now,
         inside: &Inside,
         generation: Generation,
-        replaces: bool,
+        replaced: Option<&Takeover>,
     ) -> Self {
-        let record = Box::new(context.record_on(inside.medium, now).owning(generation, now));
+        let replaces = replaced.is_some();
+        let after = replaced.and_then(|takeover| takeover.after);
+        let record = context.record_on(inside.medium, now).owning(generation, now);
+        let record = Box::new(record.replacing(after));
         let text = record.encode(0);
         let at = match inside.ticket {
             Some(ticket) if inside.medium.has_links() => At::Write(ticket),

@@ -52,7 +52,8 @@ pub(crate) enum Reaped {
     Entered(Inside),
     /// The dead mutex was another's to reap. Our ticket has had a name and lost it.
     Outrun,
-    /// A living reaper is at it, or one too young to be taken for dead.
+    /// A living reaper is at it, or one too young to be taken for dead: its file is left open in
+    /// [`Slot::Rival`]. Or names keep changing.
     Rest(Option<Rival>),
     /// Names changed under us; from the start.
     Again,
@@ -157,7 +158,7 @@ impl Reap {
 
     /// Another's reclaim lock is in the way.
     fn examined(self, outcome: Result<Examined, Failure>) -> Outcome {
-        let rival = Chores::new().close(Slot::Rival);
+        let nothing = Chores::new();
         match outcome {
             Ok(Examined::Gone) => self.try_again(),
             // A dead reclaim lock needs no fourth file: whoever holds its inode's kernel
@@ -168,14 +169,14 @@ impl Reap {
                 self.go(At::ClearRival(chores))
             }
             Ok(Examined::Alive(stat, record)) => {
-                self.let_go(rival, Ok(Reaped::Rest(Some(Rival { stat, record }))))
+                self.let_go(nothing, Ok(Reaped::Rest(Some(Rival { stat, record }))))
             }
             Ok(Examined::Young { stat, .. }) => {
-                self.let_go(rival, Ok(Reaped::Rest(Some(Rival { stat, record: None }))))
+                self.let_go(nothing, Ok(Reaped::Rest(Some(Rival { stat, record: None }))))
             }
             // Not asked about, and a reaper's ticket has no such name yet.
-            Ok(Examined::Ours(_)) => self.let_go(rival, Ok(Reaped::Again)),
-            Err(failure) => self.let_go(Chores::new(), Err(failure)),
+            Ok(Examined::Ours(_)) => self.let_go(nothing.close(Slot::Rival), Ok(Reaped::Again)),
+            Err(failure) => self.let_go(nothing, Err(failure)),
         }
     }
 

@@ -19,6 +19,8 @@
 //! stale_after=30000                      ms without a renewal after which it counts as hung
 //! hang_after=120000                      ms past its quiet after which it counts as hung
 //! cgroup=user.slice/work.scope           where its work runs, below the cgroup mount
+//! after=64768:4711                       device and inode of the owner before, as long as what that
+//!                                        one had started may still run
 //! progress=3 3/60 restarting coder-3     a counter that grows, and words for people
 //! command=fleet restart
 //! ```
@@ -32,13 +34,14 @@ use alloc::string::String;
 use core::fmt;
 use core::time::Duration;
 
+use crate::lines::Draft;
 use crate::time::{Boot, Now, Wall, whole_millis};
 
 /// What we write; a larger number is a newer fleet's.
 pub const FORMAT: u32 = 2;
 
 /// No announced quiet counts for longer.
-const LONGEST_QUIET: Duration = Duration::from_secs(86_400);
+pub(crate) const LONGEST_QUIET: Duration = Duration::from_secs(86_400);
 
 /// A generation of this size or more is damage.
 pub(crate) const TOO_LARGE: u64 = 1 << 63;
@@ -110,10 +113,23 @@ pub struct Detail {
     pub terms: Terms,
     /// The cgroup of its work, below the cgroup mount, if one was made.
     pub cgroup: Option<String>,
+    /// The ticket of the owner that this one replaced, as long as what that one had started may still
+    /// run: those processes have it kernel-locked. Should this owner end before that, the next
+    /// one has to wait for them.
+    pub after: Option<Inode>,
     /// How far the owner has come.
     pub progress: Progress,
     /// What the owner is, as a person would type it.
     pub command: String,
+}
+
+/// An inode as a record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Inode {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub number: u64,
 }
 
 /// What decides whether an owner lives.
@@ -227,6 +243,7 @@ impl Record {
                 renewed: now.boot,
                 terms: Terms::default(),
                 cgroup: None,
+                after: None,
                 progress: Progress::default(),
                 command: one_line(command),
             }),
@@ -304,6 +321,16 @@ impl Record {
         self.renewed(now)
     }
 
+    /// The same ownership, which has replaced another whose inode this is; what that one had started
+    /// may still run.
+    #[must_use]
+    pub fn replacing(mut self, after: Option<Inode>) -> Self {
+        if let Some(detail) = &mut self.detail {
+            detail.after = after;
+        }
+        self
+    }
+
     /// The same ownership, one step further, which may be followed by so long a quiet.
     #[must_use]
     pub fn advanced(mut self, phrase: &str, quiet: Duration, now: Now) -> Self {
@@ -337,147 +364,6 @@ impl Record {
     }
 }
 
-impl Detail {
-    fn write(&self, text: &mut String) {
-        let mut digits = itoa::Buffer::new();
-        match self.arbitration {
-            Arbitration::Kernel(format) => {
-                line(text, "format=", digits.format(format));
-                line(text, "arbitration=", "kernel");
-            }
-            // Without `format=`, so that the original and older fleets judge it by its stamp.
-            Arbitration::Timed => line(text, "arbitration=", "timed"),
-        }
-        line(text, "generation=", digits.format(self.generation.0));
-        line(text, "host=", &self.host.name);
-        line(text, "boot=", &self.host.boot);
-        line(text, "pidns=", digits.format(self.process.pidns));
-        line(text, "start=", digits.format(self.process.start));
-        line(text, "since=", digits.format(self.since.0));
-        line(text, "renewed=", digits.format(self.renewed.0));
-        let Terms { preemptible, quiet, renew, stale_after, hang_after } = self.terms;
-        if preemptible {
-            line(text, "preemptible=", "1");
-        }
-        let durations = [
-            ("quiet=", quiet),
-            ("renew=", renew),
-            ("stale_after=", stale_after),
-            ("hang_after=", hang_after),
-        ];
-        for (key, duration) in durations {
-            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            line(text, key, digits.format(millis));
-        }
-        if let Some(cgroup) = &self.cgroup {
-            line(text, "cgroup=", cgroup);
-        }
-        text.push_str("progress=");
-        text.push_str(digits.format(self.progress.count));
-        line(text, " ", &self.progress.phrase);
-        line(text, "command=", &self.command);
-    }
-}
-
-/// The keys of a record as far as they have been read.
-#[derive(Default)]
-struct Draft {
-    format: Option<u32>,
-    timed: bool,
-    generation: u64,
-    host: String,
-    boot: String,
-    process: Birth,
-    since: u64,
-    renewed: u64,
-    terms: Terms,
-    cgroup: Option<String>,
-    progress: Progress,
-    command: String,
-    /// The first key whose value is not what it should be.
-    malformed: Option<RecordError>,
-}
-
-impl Draft {
-    fn read<'a>(lines: impl Iterator<Item = (&'a str, usize)>) -> Self {
-        let mut draft = Self::default();
-        for (text, line) in lines {
-            if let Some((key, value)) = text.trim_end().split_once('=')
-                && let Err(what) = draft.set(key, value)
-            {
-                draft.malformed.get_or_insert_with(|| malformed(line, what));
-            }
-        }
-        draft
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
-        let number = || value.parse::<u64>().map_err(|_| "number");
-        let millis = || number().map(Duration::from_millis);
-        let terms = &mut self.terms;
-        match key {
-            "format" => self.format = value.parse().ok(),
-            "arbitration" => self.timed = value == "timed",
-            "generation" => {
-                self.generation = number()?;
-                if self.generation >= TOO_LARGE {
-                    self.generation = 0;
-                    return Err("generation below 2^63");
-                }
-            }
-            "host" => self.host = value.to_owned(),
-            "boot" => self.boot = value.to_owned(),
-            "pidns" => self.process.pidns = number()?,
-            "start" => self.process.start = number()?,
-            "since" => self.since = number()?,
-            "renewed" => self.renewed = number()?,
-            "preemptible" => terms.preemptible = value == "1",
-            "quiet" => terms.quiet = millis()?.min(LONGEST_QUIET),
-            "renew" => terms.renew = millis()?,
-            "stale_after" => terms.stale_after = millis()?,
-            "hang_after" => terms.hang_after = millis()?,
-            "cgroup" => self.cgroup = Some(value.to_owned()),
-            "progress" => self.progress = Progress::parse(value).ok_or("progress")?,
-            "command" => self.command = value.to_owned(),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// What a peer's file says below its three lines means nothing, and what a newer fleet's says
-    /// may mean something else than we know.
-    fn finish(self) -> Result<Option<Detail>, RecordError> {
-        let arbitration = match self.format {
-            Some(format) if format >= FORMAT => Arbitration::Kernel(format),
-            _ if self.timed => Arbitration::Timed,
-            _ => return Ok(None),
-        };
-        let is_newer = matches!(arbitration, Arbitration::Kernel(format) if format > FORMAT);
-        if let Some(malformed) = self.malformed.filter(|_| !is_newer) {
-            return Err(malformed);
-        }
-        Ok(Some(Detail {
-            arbitration,
-            generation: Generation(self.generation),
-            host: Host { name: self.host, boot: self.boot },
-            process: self.process,
-            since: Boot(self.since),
-            renewed: Boot(self.renewed),
-            terms: self.terms,
-            cgroup: self.cgroup,
-            progress: self.progress,
-            command: self.command,
-        }))
-    }
-}
-
-impl Progress {
-    fn parse(value: &str) -> Option<Self> {
-        let (count, phrase) = value.split_once(' ').unwrap_or((value, ""));
-        Some(Self { count: count.parse().ok()?, phrase: phrase.to_owned() })
-    }
-}
-
 impl From<uuid::Uuid> for Token {
     fn from(uuid: uuid::Uuid) -> Self {
         Self(format!("{}", uuid.hyphenated()))
@@ -496,7 +382,7 @@ impl fmt::Display for Generation {
     }
 }
 
-fn malformed(line: usize, what: &'static str) -> RecordError {
+pub(crate) fn malformed(line: usize, what: &'static str) -> RecordError {
     RecordError::Malformed { line, what }
 }
 
@@ -506,7 +392,7 @@ fn count_newlines(bytes: &[u8]) -> usize {
 
 /// Put together by hand: a format string costs three times as much, and each cycle writes two
 /// records.
-fn line(text: &mut String, key: &str, value: &str) {
+pub(crate) fn line(text: &mut String, key: &str, value: &str) {
     text.push_str(key);
     text.push_str(value);
     text.push('\n');

@@ -1,5 +1,6 @@
 //! Every way a record can be read, refused and rewritten.
 
+use alloc::format;
 use alloc::vec;
 
 use rstest::rstest;
@@ -92,4 +93,147 @@ fn each_step_counts() {
 #[test]
 fn a_record_is_readable_with_cat() {
     insta::assert_snapshot!(ours().owning(Generation(17), at(9)).encode(0));
+}
+
+fn parsed(below: &str) -> Result<Record, RecordError> {
+    Record::parse(format!("7\n5\nt\n{below}").as_bytes())
+}
+
+fn detail(below: &str) -> Option<Detail> {
+    parsed(below).expect("because it is a record").detail
+}
+
+const fn malformed_key(line: usize, what: &'static str) -> RecordError {
+    RecordError::Malformed { line, what }
+}
+
+/// The kernel lock decides, whatever a record of a newer fleet says or lacks.
+#[rstest]
+#[case::nothing_else("format=3\n", 3)]
+#[case::unknown_keys("format=3\ncolour=red\nheart=beats\n", 3)]
+#[case::known_keys_of_another_kind("format=4\nsince=dawn\nprogress=half\nquiet=long\n", 4)]
+#[case::a_number_that_is_damage("format=3\ngeneration=9223372036854775808\n", 3)]
+#[case::timed_as_well("format=3\narbitration=timed\n", 3)]
+#[case::the_largest("format=4294967295\n", u32::MAX)]
+#[case::larger_than_we_can_count("format=99999999999999999999\n", u32::MAX)]
+fn a_newer_format_is_ours(#[case] below: &str, #[case] format: u32) {
+    let record = parsed(below).expect("because it is a record");
+    assert_eq!(record.newer_format(), Some(format));
+    let detail = record.detail.expect("because it is ours");
+    assert_eq!(detail.arbitration, Arbitration::Kernel(format));
+    assert_eq!(detail.generation, Generation(0));
+    assert!(!detail.terms.preemptible);
+}
+
+#[test]
+fn what_a_newer_format_says_as_we_do_is_read() {
+    let detail = detail("format=3\ngeneration=17\npreemptible=1\nhost=h\ncolour=red\n");
+    let detail = detail.expect("because it is ours");
+    assert_eq!(detail.generation, Generation(17));
+    assert!(detail.terms.preemptible);
+    assert_eq!(detail.host.name, "h");
+}
+
+#[test]
+fn our_format_needs_no_other_key() {
+    let detail = detail("format=2\n").expect("because it is ours");
+    assert_eq!(detail.arbitration, Arbitration::Kernel(2));
+    assert_eq!((detail.generation, detail.terms), (Generation(0), Terms::default()));
+    assert_eq!(ours().newer_format(), None);
+}
+
+/// As the original would: by its stamp.
+#[rstest]
+#[case::none("generation=9\n")]
+#[case::an_older("format=1\ngeneration=9\n")]
+#[case::no_number("format=x\ngeneration=9\n")]
+#[case::nothing("format=\n")]
+#[case::negative("format=-2\n")]
+#[case::a_fraction("format=2.0\n")]
+#[case::damaged_keys_do_not_matter("since=dawn\n")]
+#[case::arbitration_of_another_kind("arbitration=kernel\n")]
+fn what_has_no_format_of_ours_is_a_peers(#[case] below: &str) {
+    assert_eq!(detail(below), None);
+}
+
+/// So that the original and older fleets judge it by its stamp.
+#[test]
+fn a_timed_record_has_no_format_and_its_keys_are_read() {
+    let timed = |mut record: Record| {
+        record.detail.as_mut().expect("because it is ours").arbitration = Arbitration::Timed;
+        record
+    };
+    let record = timed(ours().owning(Generation(3), at(9)));
+    let text = record.encode(0);
+    assert!(!text.contains("format="), "{text}");
+    assert!(text.contains("arbitration=timed\n"), "{text}");
+    assert_eq!(Record::parse(text.as_bytes()), Ok(record));
+    let damaged = parsed("arbitration=timed\nsince=dawn\n");
+    assert_eq!(damaged, Err(malformed_key(5, "number")));
+}
+
+#[rstest]
+#[case::the_largest("9223372036854775807", Ok(Generation((1 << 63) - 1)))]
+#[case::too_large("9223372036854775808", Err(malformed_key(5, "generation below 2^63")))]
+#[case::the_largest_of_all("18446744073709551615", Err(malformed_key(5, "generation below 2^63")))]
+#[case::beyond_that("18446744073709551616", Err(malformed_key(5, "number")))]
+fn a_generation_of_2_to_the_63_is_damage(
+    #[case] value: &str,
+    #[case] expected: Result<Generation, RecordError>,
+) {
+    let record = parsed(&format!("format=2\ngeneration={value}\n"));
+    assert_eq!(record.map(|record| record.generation().unwrap_or_default()), expected);
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[rstest]
+#[case::shorter(DAY - MS, DAY - MS)]
+#[case::a_day(DAY, DAY)]
+#[case::longer(DAY + MS, DAY)]
+#[case::for_ever(Duration::MAX, DAY)]
+fn no_quiet_is_longer_than_a_day(#[case] quiet: Duration, #[case] expected: Duration) {
+    let written = ours().advanced("x", quiet, at(6));
+    let text = written.encode(0);
+    let millis = u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX);
+    let announced =
+        text.replace(&format!("quiet={}", expected.as_millis()), &format!("quiet={millis}"));
+    let read = Record::parse(announced.as_bytes()).expect("because it is a record");
+    for record in [written, read] {
+        let detail = record.detail.expect("because it is ours");
+        assert_eq!(detail.terms.quiet, expected);
+    }
+}
+
+/// A file holds no parts of a millisecond; each step says its own quiet, and a renewal none.
+#[test]
+fn a_quiet_is_written_in_whole_milliseconds_and_lasts_to_the_next_step() {
+    let record = ours().advanced("x", Duration::from_micros(1_999), at(6)).renewed(at(7));
+    assert!(record.encode(0).contains("\nquiet=1\n"));
+    assert_eq!(Record::parse(record.encode(0).as_bytes()), Ok(record.clone()));
+    let quiet = record.advanced("y", Duration::ZERO, at(8)).detail.map(|detail| detail.terms.quiet);
+    assert_eq!(quiet, Some(Duration::ZERO));
+}
+
+#[rstest]
+#[case::said("preemptible=1\n", true)]
+#[case::denied("preemptible=0\n", false)]
+#[case::unclear("preemptible=yes\n", false)]
+#[case::absent("", false)]
+fn only_a_clear_word_is_consent(#[case] key: &str, #[case] expected: bool) {
+    let record = parsed(&format!("format=2\n{key}")).expect("because it is a record");
+    assert_eq!(record.is_preemptible(), expected);
+}
+
+#[test]
+fn all_that_an_owner_may_say_reads_back() {
+    let mut record = ours().owning(Generation(3), at(9)).advanced("1/3 a", MS * 15, at(11));
+    let detail = record.detail.as_mut().expect("because it is ours");
+    detail.process = Birth { pidns: 4_026_531_836, start: 81_170 };
+    let (renew, stale_after, hang_after) = (MS * 10, MS * 30, MS * 120);
+    detail.terms = Terms { preemptible: true, quiet: MS * 15, renew, stale_after, hang_after };
+    detail.cgroup = Some("user.slice/work.scope".into());
+    let text = record.encode(0);
+    assert_eq!(Record::parse(text.as_bytes()), Ok(record));
+    insta::assert_snapshot!(text);
 }

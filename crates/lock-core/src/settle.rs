@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::effect::{Effect, Event, Share, Signal, Slot, Wake};
 use crate::machine::{Context, Failure, Flow, Machine, Takeover};
+use crate::record::Inode;
 use crate::time::{Mono, Now};
 
 /// Waits for the tools of the owner that was taken over from, and ends them when what was left of
@@ -16,6 +17,7 @@ use crate::time::{Mono, Now};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settle {
     owner: Owner,
+    is_open: bool,
     deadline: Mono,
     sent: Option<Signal>,
     holders: Vec<u32>,
@@ -26,10 +28,15 @@ pub struct Settle {
 /// What became of the old owner's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
-    /// It lives, and has its inode locked itself. Its steps are fenced, so it is left alone.
+    /// It lives, and has its inode locked itself. What it changes it changes in steps, which now
+    /// refuse; so it is left alone. Where it cannot be seen its tools cannot either, and all that
+    /// can be done is to wait for as long as it announced.
     Lives(u32),
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
+    /// It was waiting for the tools of the owner before it, which have this inode locked. It is not
+    /// open here, and its number may be another file's by now, so what holds it is not ended.
+    Waited(Inode),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,15 +66,24 @@ pub enum Settled {
 impl Settle {
     /// What has to be waited for after this takeover, if anything may have to be.
     #[must_use]
-    pub fn after(takeover: &Takeover, now: Now) -> Option<Self> {
-        let from = takeover.from.as_ref().filter(|_| takeover.is_held)?;
-        let owner = match takeover.reason.owner_lives() {
-            true => Owner::Lives(from.pid),
-            false => Owner::Dead(from.pid),
+    pub fn after(context: &Context, takeover: &Takeover, now: Now) -> Option<Self> {
+        let from = takeover.from.as_ref()?;
+        let waited = from.detail.as_ref().and_then(|detail| detail.after);
+        let owner = match waited {
+            Some(inode) => Owner::Waited(inode),
+            None if !takeover.is_held => return None,
+            None if takeover.reason.owner_lives() => Owner::Lives(from.pid),
+            None => Owner::Dead(from.pid),
+        };
+        // What the owner before announced is not known any more.
+        let patience = match waited {
+            Some(_) => takeover.in_flight.max(context.policy.grace * 2),
+            None => takeover.in_flight,
         };
         let mut settle = Self {
             owner,
-            deadline: now.mono.after(takeover.in_flight),
+            is_open: takeover.is_held,
+            deadline: now.mono.after(patience),
             sent: None,
             holders: Vec::new(),
             signalled: Vec::new(),
@@ -85,26 +101,39 @@ impl Settle {
 
     const fn look(&self) -> At {
         match self.owner {
-            Owner::Lives(_) => At::List,
+            Owner::Lives(_) | Owner::Waited(_) => At::List,
             Owner::Dead(_) => At::Ask,
         }
+    }
+
+    /// It is over: the old owner's file is closed, if it is open.
+    fn close(mut self, outcome: Result<Settled, Failure>) -> Flow<Self, Result<Settled, Failure>> {
+        if !self.is_open {
+            return Flow::Done(outcome);
+        }
+        self.at = At::Close(outcome);
+        Flow::Go(self)
+    }
+
+    /// Not past the deadline.
+    fn sleep(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
+        let left = self.deadline.since(now.mono);
+        self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
+        Flow::Go(self)
     }
 
     /// Some tool of the old owner runs.
     fn runs(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
         if now.mono < self.deadline {
-            let left = self.deadline.since(now.mono);
-            self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
-            return Flow::Go(self);
+            return self.sleep(context, now);
         }
-        self.at = match self.sent {
-            None => At::Signal(Signal::Term),
-            Some(Signal::Term) => At::Signal(Signal::Kill),
-            Some(Signal::Kill) => {
-                let Self { holders, signalled, .. } = &self;
-                let (holders, signalled) = (holders.clone(), signalled.clone());
-                At::Close(Ok(Settled::Running { holders, signalled }))
+        self.at = match (self.owner, self.sent) {
+            (Owner::Waited(_), _) | (_, Some(Signal::Kill)) => {
+                let (holders, signalled) = (self.holders.clone(), self.signalled.clone());
+                return self.close(Ok(Settled::Running { holders, signalled }));
             }
+            (_, None) => At::Signal(Signal::Term),
+            (_, Some(Signal::Term)) => At::Signal(Signal::Kill),
         };
         Flow::Go(self)
     }
@@ -118,12 +147,16 @@ impl Machine for Settle {
         match &self.at {
             At::Ask => Effect::Lock(slot, Share::Shared),
             At::Unlock => Effect::Unlock(slot),
-            At::List => Effect::ListHolders(slot),
+            At::List => match self.owner {
+                Owner::Waited(inode) => Effect::ListHoldersOf(inode),
+                Owner::Lives(_) | Owner::Dead(_) => Effect::ListHolders(slot),
+            },
             At::Sleep(until) => Effect::Sleep { until: *until },
             At::Signal(signal) => {
                 let (first, spared) = match self.owner {
                     Owner::Lives(pid) => (pid, true),
                     Owner::Dead(pid) => (pid, false),
+                    Owner::Waited(_) => (0, true),
                 };
                 Effect::Signal { slot, first, spared, signal: *signal }
             }
@@ -135,21 +168,29 @@ impl Machine for Settle {
         let failed = Failure::of(&self.effect(context), &event);
         match (self.at.clone(), event) {
             (At::Ask, Event::Done) => self.at = At::Unlock,
-            (At::Ask, Event::Busy) => self.at = At::List,
-            (At::Unlock, _) => self.at = At::Close(Ok(Settled::Quiet)),
+            (At::Ask, Event::Busy) => match self.owner {
+                Owner::Dead(_) | Owner::Waited(_) => self.at = At::List,
+                Owner::Lives(_) if now.mono < self.deadline => return self.sleep(context, now),
+                Owner::Lives(_) => return self.close(Ok(Settled::Quiet)),
+            },
+            (At::Unlock, _) => return self.close(Ok(Settled::Quiet)),
             (At::List, Event::Holders(mut holders)) => {
                 if let Owner::Lives(pid) = self.owner {
+                    let is_seen = holders.contains(&pid);
                     holders.retain(|holder| *holder != pid);
-                    if holders.is_empty() {
-                        self.at = At::Close(Ok(Settled::Quiet));
+                    if holders.is_empty() && !is_seen {
+                        self.at = At::Ask;
                         return Flow::Go(self);
                     }
+                }
+                if holders.is_empty() && !matches!(self.owner, Owner::Dead(_)) {
+                    return self.close(Ok(Settled::Quiet));
                 }
                 self.holders = holders;
                 return self.runs(context, now);
             }
             (At::Sleep(_), Event::Woken(Wake::Cancelled)) => {
-                self.at = At::Close(Err(Failure::Cancelled));
+                return self.close(Err(Failure::Cancelled));
             }
             (At::Sleep(_), Event::Woken(_)) => self.at = self.look(),
             (At::Signal(signal), Event::Holders(pids)) => {
@@ -159,8 +200,12 @@ impl Machine for Settle {
                 self.at = self.look();
             }
             (At::Close(outcome), _) => return Flow::Done(outcome),
-            _ => self.at = At::Close(Err(failed)),
+            _ => return self.close(Err(failed)),
         }
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -62,13 +62,19 @@ impl Stall {
         now.mono.after(nap.max(SHORTEST_NAP))
     }
 
+    /// How long the one that is in the way has been waited for.
+    pub(crate) fn waited(&self, now: Now) -> Duration {
+        self.holder.map_or(Duration::ZERO, |one| now.mono.since(one.since))
+    }
+
     fn left(&self, now: Now) -> Duration {
         match self.patience {
-            Patience::PerHolder(patience) => {
-                let waited = self.holder.map_or(Duration::ZERO, |one| now.mono.since(one.since));
-                patience.saturating_sub(waited)
-            }
+            Patience::PerHolder(patience) => patience.saturating_sub(self.waited(now)),
             Patience::Until { began, limit } => limit.saturating_sub(now.mono.since(began)),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "mutex_limit_tests.rs"]
+mod tests;

@@ -110,6 +110,11 @@ impl Prepare {
                 self.go(At::Write(stat.id, text))
             }
             (At::Write(id, _), Event::Done) => done(Prepared::Ready(*id)),
+            // A full disk must not keep an owner from its release. The kernel lock says all that
+            // counts; the record in a mutex only tells people who is in it.
+            (At::Write(id, _), Event::Failed(_)) if self.slot == Slot::Mutex => {
+                done(Prepared::Ready(*id))
+            }
             (At::Stat | At::Write(..), event) => {
                 let chores = self.forget_name().let_go(self.slot, self.medium);
                 let failure = failed(event);

@@ -6,12 +6,12 @@ use rstest::rstest;
 
 use super::*;
 use crate::effect::Errno;
-use crate::machine::Reason;
+use crate::machine::{Context, Reason};
 use crate::policy::Settings;
 use crate::testing::disk::Disk;
 use crate::testing::line::{acquired, contender, line, release};
 use crate::testing::worker::Worker;
-use crate::testing::{owner, preemptible_owner, process, process_with, settings};
+use crate::testing::{owner, owner_with, preemptible_owner, process, process_with, settings};
 
 #[test]
 fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
@@ -212,4 +212,46 @@ fn a_waiter_that_is_told_of_nothing_passes_a_stopped_first_as_well() {
     let start = disk.now.mono;
     acquired(b.run(&mut disk));
     assert!(disk.now.mono.since(start) <= 12 * poll);
+}
+
+fn before(worker: &Worker<crate::Acquire>) -> Option<u32> {
+    worker.machine().waiting().map(|waiting| waiting.before)
+}
+
+/// A person who waits is told how many others come first.
+#[test]
+fn a_waiter_knows_how_many_are_before_it() {
+    let mut disk = Disk::new();
+    let (context, ownership) = owner(&mut disk, "o");
+    let [a, b, c] = line(&mut disk, ["a", "b", "c"]);
+    let c = c.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    assert_eq!((before(&a), before(&b), before(&c)), (Some(0), Some(1), Some(2)));
+    release(&mut disk, &context, ownership);
+    acquired(a.run(&mut disk));
+    let b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    assert_eq!(before(&b), Some(0));
+}
+
+/// What is counted is counted in looks, by those behind as well.
+#[rstest]
+#[case::preemptible(true, 167)]
+#[case::not_preemptible(false, 1_000)]
+fn beside_a_preemptible_owner_those_behind_look_often_too(
+    #[case] preemptible: bool,
+    #[case] longest: u64,
+) {
+    let mut disk = Disk::new();
+    let context = Context { preemptible, ..process("o") };
+    let renews = Settings { stale_after: Duration::from_secs(60), ..settings() };
+    let context = Context { policy: process_with("o", renews).policy, ..context };
+    owner_with(&mut disk, context);
+    let [_a, b] = line(&mut disk, ["a", "b"]);
+    let mut b = b;
+    for _ in 0..6 {
+        b = b.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
+    }
+    let start = disk.now.mono;
+    b.after(&mut disk, "Sleep");
+    assert_eq!(disk.now.mono.since(start), Duration::from_millis(longest));
 }

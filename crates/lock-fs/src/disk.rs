@@ -186,6 +186,7 @@ impl Disk {
             | Effect::AskProcess { .. }
             | Effect::AskCgroup(_)
             | Effect::ListHolders(_)
+            | Effect::ListHoldersOf(_)
             | Effect::Signal { .. } => return Err(Os::INVAL),
         }
         Ok(Event::Done)
@@ -253,6 +254,12 @@ impl Disk {
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(Open { fd, locked: false });
         }
+    }
+
+    /// Leaves the kernel lock of a slot to others that have the descriptor: it is closed, and not
+    /// unlocked first.
+    pub(crate) fn leave_lock_to_heirs(&mut self, slot: Slot) {
+        self.mark(slot, false);
     }
 
     fn mark(&mut self, slot: Slot, locked: bool) {

@@ -77,6 +77,7 @@ impl Driver<'_> {
                 Effect::AskProcess { pid, birth } => process::ask(pid, birth),
                 Effect::AskCgroup(ref name) => cgroup::ask(name),
                 Effect::ListHolders(slot) => holders::list(disk.file(slot)),
+                Effect::ListHoldersOf(inode) => holders::list_of(inode),
                 Effect::Signal { slot, first, spared, signal } => {
                     let directory_owner = disk.directory_owner();
                     let target = Target { first, spared, directory_owner };

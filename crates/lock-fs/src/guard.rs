@@ -216,13 +216,18 @@ impl Guard {
             driver.let_go_but(&[], context, &mut disk);
             settled
         });
-        match settled {
-            Ok(Settled::Quiet) => Ok(()),
-            Ok(Settled::Running { signalled, .. }) => {
-                Err(Error::Survived { path: self.path.clone(), owner: from, signalled })
+        let error = match settled {
+            Ok(Settled::Quiet) => {
+                self.shared.settled();
+                return Ok(());
             }
-            Err(failure) => Err(inner.error(failure, &disk, begun)),
-        }
+            Ok(Settled::Running { signalled, .. }) => {
+                Error::Survived { path: self.path.clone(), owner: from, signalled }
+            }
+            Err(failure) => inner.error(failure, &disk, begun),
+        };
+        self.shared.abandon();
+        Err(error)
     }
 
     /// Whether the lock is known to be lost.
@@ -378,6 +383,26 @@ impl Shared {
         }
     }
 
+    /// Nothing of the owner before is in flight any more: the record need not say so.
+    fn settled(&self) {
+        if let Some(ownership) = &mut self.state().ownership {
+            ownership.settled();
+        }
+        self.renew();
+    }
+
+    /// Ends the ownership and leaves the lock's file as a dead owner's: it tells the next owner what
+    /// of the one before is still to be waited for. A released lock would not.
+    fn abandon(&self) {
+        let mut state = self.state();
+        state.ownership = None;
+        self.inner.with_driver(&Cancel::never(), |driver| {
+            driver.let_go_but(&[], &self.context, &mut state.disk);
+        });
+        drop(state);
+        self.decide(Fate::Released);
+    }
+
     /// Whether it is neither lost nor released, as far as known.
     pub(crate) fn is_owning(&self) -> bool {
         matches!(*self.fate(), Fate::Owning)
@@ -473,7 +498,13 @@ impl Shared {
     /// it the owner.
     fn act(&self, disk: &mut Disk, hold: Hold, cancel: &Cancel) -> Result<Held, Failure> {
         self.inner.with_driver(cancel, |driver| {
+            let shared = hold.is_shared();
             let held = driver.finish(hold, &self.context, disk);
+            if shared && matches!(held, Ok(Held::Lost { .. })) {
+                // The next owner waits for the tools of our steps by their kernel lock, which is the
+                // one that we would drop.
+                disk.leave_lock_to_heirs(Slot::Ticket);
+            }
             let kept = match &held {
                 Ok(Held::Renewed(_)) | Err(_) => OWNERS,
                 Ok(Held::Stepping { .. }) => STEPPERS,

@@ -42,6 +42,13 @@ pub(crate) fn list(file: Option<BorrowedFd<'_>>) -> Event {
     }
 }
 
+/// Answers [`lock_core::effect::Effect::ListHoldersOf`].
+pub(crate) fn list_of(inode: lock_core::record::Inode) -> Event {
+    // Whose it is matters only to a signal.
+    let inode = Inode { device: inode.device, number: inode.number, owner: 0 };
+    Event::Holders(holding(inode))
+}
+
 /// The same for people, with what is known where nothing can be seen.
 pub(crate) fn find(file: &impl AsFd) -> io::Result<Holders> {
     let inode = Inode::of(file.as_fd())?;

@@ -90,7 +90,8 @@ pub use lock_core::effect::{Effect, Name, Signal, Slot};
 pub use lock_core::machine::{Medium, Reason, Refusal, Takeover};
 pub use lock_core::policy::{OnTimeout, Policy, PolicyError, Settings};
 pub use lock_core::record::{
-    Arbitration, Birth, Detail, Generation, Host, Progress, Record, RecordError, Terms, Token,
+    Arbitration, Birth, Detail, Generation, Host, Inode, Progress, Record, RecordError, Terms,
+    Token,
 };
 pub use lock_core::snapshot::{Defect, KernelLock, Life, Seen, Snapshot};
 pub use lock_core::time::{Boot, Mono, Now, Wall};

@@ -217,7 +217,7 @@ impl Lock {
         let medium = acquired.ownership.medium;
         let ownership = acquired.ownership;
         let after = acquired.takeover.as_ref();
-        let settle = after.and_then(|takeover| Settle::after(takeover, clock.now()));
+        let settle = after.and_then(|takeover| Settle::after(&context, takeover, clock.now()));
         let settle = settle.map(|settle| (settle, disk.split_off(Slot::Judged)));
         let guard = Guard::new(Arc::clone(inner), context, disk, ownership, cancel.clone())?;
         let from = acquired.takeover.as_ref().and_then(|takeover| takeover.from.clone());

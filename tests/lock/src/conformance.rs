@@ -88,6 +88,8 @@ pub enum Act {
     Holders,
     /// Look who stands in its mutex.
     Peek,
+    /// The same, and which processes have that kernel-locked.
+    MutexHolders,
     /// Look who stands in its queue.
     Waiters,
     /// Take it away; with a number, if it is still that ownership.
@@ -104,6 +106,7 @@ impl fmt::Display for Act {
             Self::Inspect => f.write_str("inspect"),
             Self::Holders => f.write_str("holders"),
             Self::Peek => f.write_str("peek"),
+            Self::MutexHolders => f.write_str("mutex holders"),
             Self::Waiters => f.write_str("waiters"),
             Self::Evict(_) => f.write_str("evict"),
         }

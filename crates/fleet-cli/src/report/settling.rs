@@ -21,7 +21,7 @@ impl Screen {
                  ordered"
             )
         };
-        self.waiting(&line, what);
+        self.waiting(&line, "settling".to_owned());
     }
 
     /// What the last owner had ordered took too long.
@@ -35,11 +35,11 @@ impl Screen {
     }
 }
 
-/// `the restart of a.service and 3 more`.
+/// `the restart of a.service and 3 more jobs`.
 fn all(in_flight: &[InFlight]) -> String {
     match in_flight {
         [] => "nothing".to_owned(),
         [one] => one.to_string(),
-        [first, others @ ..] => format!("{first} and {} more", others.len()),
+        [first, others @ ..] => format!("{first} and {} more jobs", others.len()),
     }
 }

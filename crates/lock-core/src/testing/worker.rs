@@ -53,6 +53,14 @@ where
         }
     }
 
+    /// Its outcome, once it has one.
+    pub(crate) fn outcome(&self) -> Option<&M::Output> {
+        match &self.flow {
+            Flow::Go(_) => None,
+            Flow::Done(outcome) => Some(outcome),
+        }
+    }
+
     /// What it asks for, unless it is done.
     pub(crate) fn effect(&self) -> Option<Effect> {
         match &self.flow {

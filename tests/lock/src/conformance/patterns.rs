@@ -96,8 +96,7 @@ impl<'a> Replay<'_, 'a> {
     /// Whether a call before a sleep is not yet the sleep.
     pub(super) fn is_callers(&self, call: &Call) -> bool {
         let is_waiters = call.arguments.contains("<anon_inode:inotify>")
-            || (call.name == "ppoll" && Polled::by(call).is_some())
-            || call.name == "pidfd_open";
+            || (call.name == "ppoll" && Polled::by(call).is_some());
         match self.tape.concerns(call) {
             true => setup::is_callers(&self.seen(call)),
             false => !is_waiters,

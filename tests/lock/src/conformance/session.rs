@@ -150,7 +150,8 @@ impl<'a> Session<'a> {
             Some(Act::Acquire) => self.acquire(thread),
             Some(Act::Inspect) => self.inspect(thread, false),
             Some(Act::Holders) => self.inspect(thread, true),
-            Some(Act::Peek) => self.peek(thread),
+            Some(Act::Peek) => self.peek(thread, false),
+            Some(Act::MutexHolders) => self.peek(thread, true),
             Some(Act::Waiters) => self.waiters(thread),
             Some(Act::Evict(only)) => self.evict(thread, only),
             Some(Act::Step(label)) => self.step(thread, &label, Duration::ZERO),
@@ -221,16 +222,17 @@ impl<'a> Session<'a> {
         let takeover = outcome.as_ref().ok().and_then(|acquired| acquired.takeover.clone());
         self.report.ends.push(End::Acquired(outcome));
         match takeover {
-            Some(takeover) if takeover.is_held => self.settle(thread, &takeover),
-            _ => Ok(()),
+            Some(takeover) => self.settle(thread, &takeover),
+            None => Ok(()),
         }
     }
 
-    /// Whoever takes over from a preemptible owner waits for what that one has started, and says so
-    /// in a step if it is preemptible itself. Else it gives the lock up again.
+    /// An owner that has replaced a preemptible one waits for what that one has started, and says so
+    /// in a step if it is preemptible itself. Else it leaves the lock as a dead owner's.
     fn settle(&mut self, thread: u32, takeover: &Takeover) -> Result<(), Mismatch> {
         let begins = self.tape.now(self.tape.window(thread).from);
-        let Some(settle) = Settle::after(takeover, begins) else { return Ok(()) };
+        let settle = Settle::after(&self.context, takeover, begins);
+        let Some(settle) = settle else { return Ok(()) };
         if self.context.preemptible {
             self.wind_on(thread);
             let quiet = takeover.in_flight + self.context.policy.grace * 2 + MARGIN;
@@ -243,11 +245,17 @@ impl<'a> Session<'a> {
         }
         self.wind_on(thread);
         let settled = self.replay("settle", thread, |_| settle.clone())?;
-        if settled != Ok(Settled::Quiet) {
-            self.acts.push_front(Act::Release);
-        }
+        let is_quiet = settled == Ok(Settled::Quiet);
         self.report.ends.push(End::Settled(settled));
-        Ok(())
+        self.wind_on(thread);
+        if is_quiet {
+            if let Some(ownership) = &mut self.ownership {
+                ownership.settled();
+            }
+            return self.hold("renew", thread, Hold::renew);
+        }
+        self.ownership = None;
+        self.let_go_but(&[], thread)
     }
 
     /// To the thread's next call on the lock.
@@ -263,21 +271,33 @@ impl<'a> Session<'a> {
         let context = self.context.clone();
         let outcome = self.replay("inspect", thread, |_| Inspect::new(&context))?;
         self.report.ends.push(End::Inspected(outcome));
-        if holders && self.files.has(Slot::Judged) {
-            let effect = Effect::ListHolders(Slot::Judged);
-            let (trust, context) = self.replayable()?;
-            let found = self.replay_in("holders", thread, trust, &context).list_holders(&effect)?;
-            if let Event::Holders(pids) = found {
-                self.report.ends.push(End::Holders(pids.len()));
-            }
+        if holders {
+            self.list_holders(Slot::Judged, thread)?;
         }
         self.let_go_but(&[], thread)
     }
 
-    fn peek(&mut self, thread: u32) -> Result<(), Mismatch> {
+    fn peek(&mut self, thread: u32, holders: bool) -> Result<(), Mismatch> {
         let seen = self.replay("peek", thread, |_| Peek::new())?;
         self.report.ends.push(End::Peeked(seen));
+        if holders {
+            self.list_holders(Slot::Guard, thread)?;
+        }
         self.let_go_but(&[], thread)
+    }
+
+    /// The processes that have this file locked, if it is open.
+    fn list_holders(&mut self, slot: Slot, thread: u32) -> Result<(), Mismatch> {
+        if !self.files.has(slot) {
+            return Ok(());
+        }
+        let effect = Effect::ListHolders(slot);
+        let (trust, context) = self.replayable()?;
+        let found = self.replay_in("holders", thread, trust, &context).list_holders(&effect)?;
+        if let Event::Holders(pids) = found {
+            self.report.ends.push(End::Holders(pids.len()));
+        }
+        Ok(())
     }
 
     fn waiters(&mut self, thread: u32) -> Result<(), Mismatch> {
@@ -321,8 +341,12 @@ impl<'a> Session<'a> {
                 self.leave = Some((thread, leave.clone()));
                 STEPPERS
             }
-            Ok(Held::Released | Held::Lost { .. }) => {
-                self.ownership = None;
+            Ok(held @ (Held::Released | Held::Lost { .. })) => {
+                let is_shared = self.ownership.take().is_some_and(|ownership| ownership.shared);
+                if is_shared && matches!(held, Held::Lost { .. }) {
+                    // Its kernel lock is left to those who have inherited it.
+                    self.files.unlock(Slot::Ticket);
+                }
                 &[]
             }
             Err(_) if what == "release" => {

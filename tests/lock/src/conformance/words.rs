@@ -72,6 +72,7 @@ pub(crate) fn wanted(effect: &Effect, place: &Place, token: &Token) -> String {
         Effect::AskCgroup(_) => {
             "openat(AT_FDCWD, \"/proc/self/mountinfo\", O_RDONLY|O_CLOEXEC)".to_owned()
         }
+        Effect::ListHoldersOf(_) => "readlink(\"/proc/self\")".to_owned(),
         // Which inode it is; the rest is in `/proc`.
         Effect::ListHolders(slot) | Effect::Signal { slot, .. } => {
             format!("fstat({})", role(*slot))

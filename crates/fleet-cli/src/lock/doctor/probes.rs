@@ -220,7 +220,9 @@ pub(super) fn durable(place: &Utf8Path, file_system: &str) -> Shown {
 
 /// A lock of this place's own, from the beginning to the end; tells how it took its roles.
 pub(super) fn lock(place: &Utf8Path) -> Result<Medium, Lack> {
-    let options = Options { command: "fleet lock doctor".to_owned(), ..Options::default() };
+    // Whether the kernel arbitrates is another finding: this lock is taken either way.
+    let command = "fleet lock doctor".to_owned();
+    let options = Options { command, preemptible: true, ..Options::default() };
     let lock = Lock::open(place.join("lock/doctor.lock"), options)?;
     let mut medium = Medium::Anonymous;
     let guard = lock.acquire(&Cancel::never(), &mut |notice| {

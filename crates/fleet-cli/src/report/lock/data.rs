@@ -1,7 +1,7 @@
 //! The shape of `lock status --json` and `lock explain --json`.
 
 use camino::Utf8Path;
-use lock_fs::{KernelLock, OnTimeout, Policy, Snapshot, Status, Verdict};
+use lock_fs::{KernelLock, Mono, OnTimeout, Policy, Snapshot, Status, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -141,7 +141,8 @@ impl<'a> ExplainData<'a> {
             Verdict::Stale(why) => ("stale", Some(owner::stale(why)), None),
             Verdict::TimedOut(_) => ("timed_out", None, None),
             Verdict::Wait { until } => {
-                ("wait", None, look.map(|look| millis(until.since(look.now.mono))))
+                let ends = look.filter(|_| until != Mono(u64::MAX));
+                ("wait", None, ends.map(|look| millis(until.since(look.now.mono))))
             }
         };
         let owner = look.and_then(|look| Some((look.owner()?, look.now)));

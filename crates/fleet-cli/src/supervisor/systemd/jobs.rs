@@ -41,7 +41,9 @@ fn parse(text: &str, units: &[String]) -> Vec<InFlight> {
         let unit = words.next().filter(|unit| units.iter().any(|other| other == unit))?;
         Some(InFlight { number, unit: unit.to_owned(), verb: words.next()?.to_owned() })
     };
-    text.lines().filter_map(job).collect()
+    let mut jobs: Vec<_> = text.lines().filter_map(job).collect();
+    jobs.sort_by_key(|job| job.number);
+    jobs
 }
 
 #[cfg(test)]

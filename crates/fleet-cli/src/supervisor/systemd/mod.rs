@@ -348,22 +348,24 @@ impl<'r> Units<'r> {
 
     /// How long the manager may be at work on `targets`, all at once.
     fn jobs_limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        let holder = std::slice::from_ref(&self.names.holder);
+        let names = |target: &Target<'_>| match target {
+            Target::Holder => [self.agent_units(), holder.to_vec()].concat(),
+            Target::Agent(agent) if step == Step::Stop => vec![self.names.agent(&agent.name)],
+            Target::Agent(agent) => [&[self.names.agent(&agent.name)], holder].concat(),
+        };
+        self.learn_limits(&targets.iter().flat_map(names).collect::<Vec<_>>());
         let limit = |target: &Target<'_>| {
-            let holder = self.limits_of(std::slice::from_ref(&self.names.holder)).1;
-            let (name, before) = match target {
+            let own = self.longest(&[self.unit_name(*target)]);
+            let before = match (target, step) {
                 // The agents are stopped first: they are part of it.
-                Target::Holder => {
-                    (self.names.holder.clone(), self.limits_of(&self.agent_units()).0)
-                }
+                (Target::Holder, _) => self.longest(&self.agent_units()).stop,
+                (Target::Agent(_), Step::Stop) => Duration::ZERO,
                 // It is started first, if it does not run.
-                Target::Agent(agent) => (self.names.agent(&agent.name), holder),
+                (Target::Agent(_), _) => self.longest(holder).start,
             };
-            let (stop, start) = self.limits_of(&[name]);
-            match (step, target) {
-                (Step::Stop, Target::Holder) => before + stop,
-                (Step::Stop, Target::Agent(_)) => stop,
-                (Step::Start | Step::Restart, _) => before + stop + start,
-            }
+            let start = if step == Step::Stop { Duration::ZERO } else { own.start };
+            before.saturating_add(own.stop).saturating_add(start)
         };
         targets.iter().map(limit).max().unwrap_or_default()
     }
@@ -372,22 +374,29 @@ impl<'r> Units<'r> {
         self.agents.iter().map(|agent| self.names.agent(&agent.name)).collect()
     }
 
-    /// The longest that any of these units may take to stop, and to start.
-    fn limits_of(&self, names: &[String]) -> (Duration, Duration) {
+    /// Asks for the limits of units that are not known yet. Whatever is wrong with the manager, the
+    /// step itself will say.
+    fn learn_limits(&self, names: &[String]) {
         let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown = names.iter().filter(|name| !known.contains_key(*name));
         let unknown: Vec<_> = unknown.map(String::as_str).collect();
-        if !unknown.is_empty() {
-            // Whatever is wrong with the manager, the step itself will say.
-            let found = self.manager.limits(&unknown).unwrap_or_default();
-            let named = unknown.iter().map(|name| (*name).to_owned());
-            if found.len() == unknown.len() {
-                known.extend(named.zip(found));
-            }
+        if unknown.is_empty() {
+            return;
         }
+        let found = self.manager.limits(&unknown).unwrap_or_default();
+        if found.len() == unknown.len() {
+            known.extend(unknown.iter().map(|name| (*name).to_owned()).zip(found));
+        }
+    }
+
+    /// The longest that any of these units may take.
+    fn longest(&self, names: &[String]) -> Limits {
+        let known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = || names.iter().map(|name| known.get(name).copied().unwrap_or_default());
-        let longest = |of: fn(Limits) -> Duration| limits().map(of).max().unwrap_or_default();
-        (longest(|limits| limits.stop), longest(|limits| limits.start))
+        Limits {
+            start: limits().map(|limits| limits.start).max().unwrap_or_default(),
+            stop: limits().map(|limits| limits.stop).max().unwrap_or_default(),
+        }
     }
 
     /// How much of the wait for a step comes after the manager's job.

@@ -64,7 +64,7 @@ pub(crate) struct HoldArgs {
 pub(crate) enum Role {
     /// A living owner.
     Owner,
-    /// One that has not renewed for an hour.
+    /// A preemptible one, which does not renew.
     Silent,
     /// A living process in the mutex.
     Holder,

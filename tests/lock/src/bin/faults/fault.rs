@@ -20,8 +20,8 @@ pub(crate) enum Fault {
     Error(Errno),
     /// SIGKILL on the way into the call, which is not made.
     Kill,
-    /// SIGSTOP on the way out of the call; another comes, who takes over from the stopped
-    /// one; then SIGCONT.
+    /// SIGSTOP on the way out of the call; another comes, who waits for a moment and takes over
+    /// from the stopped one if that is preemptible; then SIGCONT.
     Stop,
     /// SIGSTOP likewise; another comes, who ends whoever is in the way.
     End,

@@ -7,7 +7,7 @@ use crate::fault::{Errno, Fault};
 use crate::outcome::{End, Outcome, Rescue};
 use crate::rules::{Rule, Then, code};
 use crate::scenario::Subject;
-use crate::site::{Phase, Site};
+use crate::site::{Phase, Roles, Site};
 use crate::what::{Object, Verb};
 
 /// What the next contender may take, with two processes to start on a loaded machine.
@@ -18,6 +18,8 @@ pub(crate) struct Case<'a> {
     pub(crate) site: &'a Site,
     pub(crate) fault: Fault,
     pub(crate) subject: Subject,
+    /// Whether somebody else has the lock for as long as the subject has not.
+    pub(crate) is_anothers: bool,
     /// Where the lock is: every path in a sentence begins so.
     pub(crate) run: &'a str,
 }
@@ -45,6 +47,8 @@ pub(crate) enum Cell {
     Free,
     /// While it was stopped, another took its lock; it was told, and did nothing more.
     Told,
+    /// While it was stopped, another waited for its lock and gave up; then it went on.
+    Waited,
     /// It was stopped in the mutex: another named it and gave up; then it went on.
     Held,
     /// Likewise, but a dead one was named.
@@ -167,7 +171,8 @@ impl Case<'_> {
 
     /// What it complained of; whom it waits for, ends and takes over from is no complaint.
     fn complaints_in<'o>(&self, outcome: &'o Outcome) -> Vec<&'o String> {
-        let remarks = ["fleet: waiting for ", "fleet: sent SIG", "fleet: took "];
+        let remarks =
+            ["fleet: waiting for ", "fleet: sent SIG", "fleet: took ", "fleet: what it started "];
         let is_remark = |line: &String| remarks.iter().any(|remark| line.starts_with(remark));
         outcome.said.iter().filter(|line| !is_remark(line)).collect()
     }
@@ -219,10 +224,22 @@ impl Case<'_> {
         let (expected, cell) = match (roles.mutex || roles.reclaim, roles.lock) {
             _ if roles.clearing => (Rescue::HeldByAnother, Cell::HeldUnnamed),
             (true, _) => (Rescue::Held, Cell::Held),
-            (false, true) => (Rescue::TookOver, Cell::Told),
+            (false, true) if self.subject.is_preemptible() => (Rescue::TookOver, Cell::Told),
+            (false, true) => (Rescue::Waited, Cell::Waited),
             (false, false) => (Rescue::Free, Cell::Free),
         };
-        rescued(expected, outcome, complaints);
+        // Whoever owns the lock is named as its owner, even if it is in the mutex as well. And who
+        // waits for the lock learns first that another has it.
+        let also = match roles {
+            Roles { lock: true, mutex: true, .. } => Some(Rescue::Waited),
+            Roles { lock: false, .. } if self.is_anothers => Some(Rescue::WaitedForAnother),
+            _ => None,
+        };
+        rescued(&[Some(expected), also], outcome, complaints);
+        if cell == Cell::Free && self.subject == Subject::Break {
+            self.may_be_outrun(outcome, complaints);
+            return cell;
+        }
         if cell != Cell::Told {
             self.undisturbed(outcome, complaints);
             return cell;
@@ -245,20 +262,48 @@ impl Case<'_> {
             true => (Rescue::Ended, Cell::Ended),
             false => (Rescue::Free, Cell::Free),
         };
-        rescued(expected, outcome, complaints);
+        // One that was asked to end may have let go before it has ended.
+        let also = in_the_way.then_some(Rescue::Free);
+        rescued(&[Some(expected), also], outcome, complaints);
         match in_the_way {
-            true => complaints.unless(outcome.end == End::Signal(9), || {
-                format!("{:?} instead of a death by SIGKILL", outcome.end)
-            }),
+            true => self.ended(outcome, complaints),
+            false if self.subject == Subject::Break => self.may_be_outrun(outcome, complaints),
             false => self.undisturbed(outcome, complaints),
         }
         cell
     }
+
+    /// It was asked to end and to go on, and killed if it did not. What it had done by then is done.
+    fn ended(&self, outcome: &Outcome, complaints: &mut Complaints) {
+        const BY_SIGTERM: i32 = 128 + 15;
+        let done = !self.site.phase.is_before_work();
+        let fine = match outcome.end {
+            End::Signal(signal) => [9, 15].contains(&signal),
+            End::Code(BY_SIGTERM) => true,
+            End::Code(code) => done && (code == self.subject.usual_code() || code == 76),
+            End::Hangs => false,
+        };
+        complaints.unless(fine, || format!("it was to end, and did with {:?}", outcome.end));
+    }
+
+    /// Whoever comes in between may have the lock by the time that it is to be taken away; and is
+    /// left alone.
+    fn may_be_outrun(&self, outcome: &Outcome, complaints: &mut Complaints) {
+        match outcome.end {
+            End::Code(75) => {
+                let says_so = outcome.said.iter().any(|line| line.contains(" alone: "));
+                complaints.unless(says_so, || format!("75, and it said {:?}", outcome.said));
+            }
+            _ => self.undisturbed(outcome, complaints),
+        }
+    }
 }
 
 /// What came of the other that came meanwhile.
-fn rescued(expected: Rescue, outcome: &Outcome, complaints: &mut Complaints) {
-    complaints.unless(outcome.rescue.as_ref() == Some(&expected), || {
+fn rescued(expected: &[Option<Rescue>], outcome: &Outcome, complaints: &mut Complaints) {
+    let fine = outcome.rescue.is_some() && expected.contains(&outcome.rescue);
+    complaints.unless(fine, || {
+        let expected: Vec<_> = expected.iter().flatten().collect();
         format!("{:?} came instead of {expected:?}", outcome.rescue)
     });
 }
@@ -276,6 +321,7 @@ impl fmt::Display for Cell {
             Self::Next => f.write_str("next"),
             Self::Free => f.write_str("free"),
             Self::Told => f.write_str("told"),
+            Self::Waited => f.write_str("waited"),
             Self::Held => f.write_str("held"),
             Self::HeldUnnamed => f.write_str("held, unnamed"),
             Self::Ended => f.write_str("ended"),

@@ -74,7 +74,7 @@ impl<'a> Life<'a> {
         let other = match scenario.other {
             Other::Nobody => None,
             Other::Silent => start(&stage.arena, "silent")?,
-            Other::Owner | Other::OwnerAndWaiter => start(&stage.arena, "owner")?,
+            Other::Ended | Other::Owner | Other::OwnerAndWaiter => start(&stage.arena, "owner")?,
             Other::Holder => start(&stage.arena, "holder")?,
             Other::Successor => start(&stage.beside()?, "owner")?,
         };
@@ -171,7 +171,7 @@ impl<'a> Life<'a> {
                 let count = log().matches(" EEXIST ").count();
                 count >= 3 || (count == 2 && self.waits_for_long())
             }
-            Other::Nobody | Other::Silent | Other::Successor => false,
+            Other::Nobody | Other::Silent | Other::Ended | Other::Successor => false,
         }
     }
 
@@ -199,7 +199,7 @@ impl<'a> Life<'a> {
         let _ = match self.scenario.other {
             Other::Owner | Other::OwnerAndWaiter => fs::remove_file(arena.lock()),
             Other::Holder => fs::remove_file(arena.beside(".mutex")),
-            Other::Nobody | Other::Silent | Other::Successor => Ok(()),
+            Other::Nobody | Other::Silent | Other::Ended | Other::Successor => Ok(()),
         };
         self.loosened = true;
     }
@@ -249,7 +249,9 @@ impl<'a> Life<'a> {
             _ => OnTimeout::Fail,
         };
         let arena = self.stage.arena.clone();
-        let (rescue, guard) = rescue::come(&arena, self.subject.pid(), on_timeout)?;
+        let owns = site.after.lock && !site.after.mutex;
+        let may_replace = owns && fault == Fault::Stop && self.scenario.subject.is_preemptible();
+        let (rescue, guard) = rescue::come(&arena, self.subject.pid(), on_timeout, may_replace)?;
         self.rescue = Some(rescue.clone());
         let Some(guard) = guard else {
             self.subject.signal(Signal::CONT);

@@ -30,8 +30,8 @@ use crate::trace::Call;
 const HEAD: &str = "# Faults at every call\n";
 
 /// How often to try again when a call was not where it had been: other threads and other
-/// processes may come in between, seldom.
-const ATTEMPTS: usize = 5;
+/// processes may come in between; and a search through `/proc` is as long as there are processes.
+const ATTEMPTS: usize = 12;
 
 /// A life whose calls are known.
 pub(crate) struct Recorded {
@@ -116,7 +116,7 @@ impl Stages<'_> {
                 return Err(Error::Part { what: scenario.name, how });
             }
             words.push(shown(&sites));
-            if last.as_ref() == Some(&sites) {
+            if last.as_ref().is_some_and(|last| are_alike(last, &sites)) {
                 return Ok(Recorded { scenario, sites, usual: calls });
             }
             last = Some(sites);
@@ -124,6 +124,20 @@ impl Stages<'_> {
         let mut words = words.into_iter().rev();
         let (one, other) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         Err(Error::Unsteady { scenario: scenario.name, one, other })
+    }
+
+    /// Where the same calls are by now.
+    fn record_anew(
+        &self,
+        scenario: &Scenario,
+        name: &str,
+        sites: Vec<Site>,
+        usual: Vec<Call>,
+    ) -> Result<(Vec<Site>, Vec<Call>), Error> {
+        let (_, calls) = self.live(scenario, name, None)?;
+        let _ = fs::remove_dir_all(self.root.join(name));
+        let found = crate::site::sites(&calls, scenario.window, scenario.work());
+        Ok(if are_alike(&found, &sites) { (found, calls) } else { (sites, usual) })
     }
 
     /// Every cell, several at a time: they wait more than they work.
@@ -165,20 +179,31 @@ impl Stages<'_> {
         fault: Fault,
     ) -> Result<Run, Error> {
         let Recorded { scenario, sites, usual } = recorded;
-        let Some(at) = sites.get(site) else {
-            return Err(Error::Part { what: scenario.name, how: "it has no such call".to_owned() });
-        };
+        let (mut sites, mut usual) = (sites.clone(), usual.clone());
         let mut attempt = 0;
         loop {
+            let Some(at) = sites.get(site) else {
+                let how = "it has no such call".to_owned();
+                return Err(Error::Part { what: scenario.name, how });
+            };
             attempt += 1;
             let name = format!("{}-{}-{fault}-{attempt}", scenario.directory(), site + 1);
             let (outcome, _) =
-                self.live(scenario, &name, Some(Tampering { site: at, fault, usual }))?;
+                self.live(scenario, &name, Some(Tampering { site: at, fault, usual: &usual }))?;
             if !outcome.hit && attempt < ATTEMPTS {
+                let _ = fs::remove_dir_all(self.root.join(&name));
+                (sites, usual) =
+                    self.record_anew(scenario, &format!("{name}-anew"), sites, usual)?;
                 continue;
             }
             let run = self.root.to_string_lossy();
-            let case = Case { site: at, fault, subject: scenario.subject, run: &run };
+            let case = Case {
+                site: at,
+                fault,
+                subject: scenario.subject,
+                is_anothers: scenario.other.keeps_the_lock(),
+                run: &run,
+            };
             let verdict = judge(&case, &outcome);
             let recovery = outcome.next.took;
             if let Err(complaints) = &verdict {
@@ -211,6 +236,13 @@ impl Stages<'_> {
         let life = Life::begin(scenario, self.programs, self.root.join(name), before, tampering)?;
         life.live()
     }
+}
+
+/// Whether these are the same calls in the same order. How many of their names came before may be
+/// another's business.
+fn are_alike(some: &[Site], others: &[Site]) -> bool {
+    let alike = |(one, other): (&Site, &Site)| *one == Site { nth: one.nth, ..other.clone() };
+    some.len() == others.len() && some.iter().zip(others).all(alike)
 }
 
 fn shown(sites: &[Site]) -> String {

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use lock_fs::{Cancel, Clock, Guard, Lock, Options, Released};
+use lock_fs::{Cancel, Guard, Lock, Options, Policy, Released, Settings};
 use lock_tests::Arena;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
@@ -13,25 +14,26 @@ use crate::args::{HoldArgs, Role};
 use crate::error::Error;
 use crate::report::say;
 
-/// An hour ago is longer than any threshold.
-const SILENCE_MS: i64 = -3_600_000;
+/// An owner that is silent for so long may be replaced, by its own setting. Whoever waits for that
+/// sleeps six short naps (63 ms), four of half a renewal each (200 ms), and the rest (37 ms): not so
+/// little that it would be a matter of chance how often it looks.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Has it until standard input ends, then says how the release went.
 pub(crate) fn hold(args: &HoldArgs) -> Result<(), Error> {
     let arena = Arena::new(&args.arena);
-    let clock = Clock::movable();
+    let preemptible = args.role == Role::Silent;
+    let policy = match preemptible {
+        true => Policy::new(Settings::with_stale_after(SILENCE))?,
+        false => Policy::default(),
+    };
     let options =
-        Options { clock: clock.clone(), command: "other".to_owned(), ..Options::default() };
+        Options { policy, preemptible, command: "other".to_owned(), ..Options::default() };
     let lock = Lock::open(arena.lock(), options)?;
     if args.role == Role::Waiter {
         return wait(&lock);
     }
     let guard = lock.acquire_quietly()?;
-    if args.role == Role::Silent {
-        // Its ownership began when it says; only its last sign of life is an old one.
-        clock.advance(SILENCE_MS);
-        guard.step("long ago", || {})?;
-    }
     if args.role == Role::Holder {
         // The owner's inode is locked, and so is whatever name it has.
         let (lock, mutex) = (arena.lock(), arena.beside(".mutex"));
@@ -39,10 +41,8 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<(), Error> {
         fs::remove_file(&lock).map_err(Error::system("remove", &lock))?;
     }
     say("ready")?;
-    if args.role != Role::Silent {
-        // Or it would see its lock go, and make calls of its own while others are counted.
-        kill_process(getpid(), Signal::STOP).map_err(Error::system("stop", "this program"))?;
-    }
+    // Or it would renew, or see its lock go, and make calls of its own while others are counted.
+    kill_process(getpid(), Signal::STOP).map_err(Error::system("stop", "this program"))?;
     let mut rest = Vec::new();
     io::stdin().read_to_end(&mut rest).map_err(Error::system("read", "standard input"))?;
     release(guard)

@@ -41,8 +41,12 @@ pub(crate) enum End {
 pub(crate) enum Rescue {
     /// The lock was free, or another's that is dead or silent.
     Free,
-    /// It took the lock from the stopped one, while that lived.
+    /// It took the lock from the stopped one, which lived and had agreed to that.
     TookOver,
+    /// It waited for the stopped one, which has the lock, and gave up.
+    Waited,
+    /// It waited for somebody else who has the lock, and gave up.
+    WaitedForAnother,
     /// The stopped one is in the mutex, and was named.
     Held,
     /// Somebody is in the mutex, but another was named.

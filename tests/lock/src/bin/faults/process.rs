@@ -117,25 +117,34 @@ impl Tampering<'_> {
 /// strace of a program's main thread; the tracer is the program's grandchild, so that the
 /// process we start is the program itself.
 pub(crate) fn traced(program: &Path, log: &Path, tampering: Option<&Tampering<'_>>) -> Command {
-    let mut command = strace(log, tampering);
-    command.arg("-D").arg(program);
+    let mut tracer = Command::new("strace");
+    strace(&mut tracer, log, tampering);
+    let mut command = apart("strace");
+    command.args(tracer.get_args()).arg("-D").arg(program);
+    command
+}
+
+/// A program in a session of its own: whoever comes to its rescue is its ancestor, and must not look
+/// like one that waits for it.
+pub(crate) fn apart(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("setsid");
+    command.arg(program).stdin(Stdio::null());
     command
 }
 
 /// strace of one thread of a process that runs already.
 pub(crate) fn attached(thread: i32, log: &Path, tampering: Option<&Tampering<'_>>) -> Command {
-    let mut command = strace(log, tampering);
+    let mut command = Command::new("strace");
+    strace(&mut command, log, tampering);
     command.args(["-p", &thread.to_string()]);
     command
 }
 
-fn strace(log: &Path, tampering: Option<&Tampering<'_>>) -> Command {
-    let mut command = Command::new("strace");
+fn strace(command: &mut Command, log: &Path, tampering: Option<&Tampering<'_>>) {
     command.args(OPTIONS).arg("-o").arg(log).stdin(Stdio::null());
     if let Some(tampering) = tampering {
         command.args(["-e", &tampering.option()]);
     }
-    command
 }
 
 /// A process's thread with this name.

@@ -15,16 +15,22 @@ use crate::outcome::Rescue;
 /// How long to watch one that was killed and is still there.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How long it waits: for an owner that it may replace, until that has been silent for long enough
+/// by that owner's own setting.
+const LIMIT: Duration = Duration::from_millis(40);
+const LIMIT_TO_REPLACE: Duration = Duration::from_secs(5);
+
 /// Comes, and gets the lock or says why not. Its thresholds are such that a stopped process
 /// is past them as soon as it has stopped.
 pub(crate) fn come(
     arena: &Arena,
     subject: u32,
     on_timeout: OnTimeout,
+    may_replace: bool,
 ) -> Result<(Rescue, Option<Guard>), Error> {
     let settings = Settings {
         renew_every: Duration::from_millis(5),
-        wait_limit: Some(Duration::from_millis(40)),
+        wait_limit: Some(if may_replace { LIMIT_TO_REPLACE } else { LIMIT }),
         poll: Duration::from_millis(10),
         grace: Duration::from_millis(50),
         on_timeout,
@@ -59,9 +65,13 @@ pub(crate) fn come(
             let named = holder.is_some_and(|holder| holder.pid == subject);
             (if named { Rescue::Held } else { Rescue::HeldByAnother }, None)
         }
+        Err(LockError::TimedOut { owner: Some(owner), .. }) if owner.pid == subject => {
+            (Rescue::Waited, None)
+        }
+        Err(LockError::TimedOut { .. }) => (Rescue::WaitedForAnother, None),
         // The kernel, and the tracer, may take a moment longer than the grace.
         Err(LockError::Survived { .. }) if dies_late(subject) => {
-            return come(arena, subject, on_timeout);
+            return come(arena, subject, on_timeout, may_replace);
         }
         Err(LockError::Survived { .. }) => (Rescue::Survived, None),
         Err(error) => (Rescue::Failed(error.to_string()), None),

@@ -55,7 +55,7 @@ const ANY: Rule = Rule {
 };
 
 /// The table.
-pub(crate) static RULES: [Rule; 22] = [
+pub(crate) static RULES: [Rule; 24] = [
     Rule {
         verbs: &[Verb::Close],
         then: Then::On,
@@ -94,6 +94,23 @@ pub(crate) static RULES: [Rule; 22] = [
         phases: &[Starting, Releasing],
         then: Then::Remark,
         why: "whose it is decides whether the journal there is trusted",
+        ..ANY
+    },
+    Rule {
+        objects: &[Directory],
+        phases: &[Acquiring],
+        subjects: &[Subject::RunAndStop],
+        then: Then::Remark,
+        why: "likewise: that an owner was ended stands in the journal",
+        ..ANY
+    },
+    Rule {
+        verbs: &[Verb::Open, Verb::Read],
+        objects: &[Process],
+        phases: &[Acquiring],
+        subjects: &[Subject::Run, Subject::RunUntilLost],
+        then: Then::On,
+        why: "when it started itself is left out of its record, which the kernel lock vouches for",
         ..ANY
     },
     Rule {
@@ -175,6 +192,7 @@ pub(crate) static RULES: [Rule; 22] = [
     },
     Rule {
         verbs: &[Verb::Open, Verb::Stat, Verb::Ask, Verb::Read, Verb::Unlock],
+        objects: &[Lock],
         phases: &[Releasing],
         subjects: &[Subject::RunUntilLost],
         then: Then::On,

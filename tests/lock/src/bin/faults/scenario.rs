@@ -54,8 +54,10 @@ pub(crate) enum Before {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Other {
     Nobody,
-    /// A living owner whose record says that it has not renewed for an hour.
+    /// A preemptible owner that is stopped.
     Silent,
+    /// A living owner that is stopped.
+    Ended,
     /// A living owner, whose lock goes when the subject has begun to wait.
     Owner,
     /// Likewise, and another that waits for it: that one gets the lock first.
@@ -105,18 +107,19 @@ impl Scenario {
         },
         Self {
             name: "Silent owner",
-            about: "`fleet lock run` takes over from an owner that lives and has not renewed.",
+            about: "`fleet lock run` takes over from a preemptible owner that lives, is stopped and so \
+                    does not renew: until it leaves the mutex as its successor.",
             subject: Subject::Run,
             before: Before::Used,
             other: Other::Silent,
-            window: Window::Ticket(1),
+            window: Window::UntilSearch,
         },
         Self {
-            name: "Silent owner, ended first",
-            about: "`fleet lock run --on-timeout stop` ends that owner: to the signal.",
+            name: "Owner, ended first",
+            about: "`fleet lock run --on-timeout stop` ends a living owner: to the signal.",
             subject: Subject::RunAndStop,
             before: Before::Used,
-            other: Other::Silent,
+            other: Other::Ended,
             window: Window::UntilSignal,
         },
         Self {
@@ -174,7 +177,7 @@ impl Scenario {
         },
         Self {
             name: "Taking a lock away",
-            about: "`fleet lock break` of a living owner's lock.",
+            about: "`fleet lock break` of a living preemptible owner's lock.",
             subject: Subject::Break,
             before: Before::Used,
             other: Other::Silent,
@@ -208,6 +211,14 @@ impl Scenario {
     }
 }
 
+impl Other {
+    /// Whether it has the lock until the subject takes or takes it away, or from when the subject
+    /// loses it.
+    pub(crate) const fn keeps_the_lock(self) -> bool {
+        matches!(self, Self::Silent | Self::Ended | Self::Successor)
+    }
+}
+
 impl Subject {
     /// The code that it ends with when nothing happens.
     pub(crate) const fn usual_code(self) -> i32 {
@@ -220,6 +231,11 @@ impl Subject {
     /// Whether errors are exit codes to it.
     pub(crate) const fn has_codes(self) -> bool {
         !matches!(self, Self::Library)
+    }
+
+    /// Whether it agrees to be replaced while it owns the lock.
+    pub(crate) const fn is_preemptible(self) -> bool {
+        matches!(self, Self::Restart)
     }
 
     /// Whether it does any work under the lock.

@@ -56,6 +56,9 @@ pub(crate) enum Window {
     OneTicket(usize),
     /// From the first ticket on to the signal to an owner.
     UntilSignal,
+    /// From the first ticket on until the mutex is left after a takeover: then comes a search for
+    /// what the old owner has left, as long as there are processes.
+    UntilSearch,
     /// One renewal of an owner's: to the first time that the mutex is left.
     Renewal,
 }
@@ -66,8 +69,8 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
     let mut inside = (0..calls.len()).rev().filter(|index| window.covers(calls, *index));
     let enters =
         |index: &usize| calls.get(*index).is_some_and(|call| call.is(Verb::Link, Object::Mutex));
-    // Nothing comes after the release.
-    let last_entry = inside.find(enters);
+    // Nothing comes after the release. It begins with a file of its own, where the ticket is shared.
+    let last_entry = inside.find(enters).map(|link| entry(calls, link));
     let mut phase = if window == Window::Renewal { Phase::Renewing } else { Phase::Acquiring };
     let mut roles = Roles { lock: phase == Phase::Renewing, ..Roles::default() };
     let mut sites: Vec<Site> = Vec::new();
@@ -80,6 +83,9 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
             roles.lock &= work != Work::Loses;
         }
         let Some(what) = call.what.filter(|what| window.shows(*what)) else { continue };
+        if window == Window::UntilSignal && is_search(calls, index) {
+            continue;
+        }
         let again = sites.last().is_some_and(|last| last.what == what);
         if again && what.is_beside() && what.verb == Verb::Read {
             // How many reads it takes is the kernel's business.
@@ -104,6 +110,31 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
         }
     }
     sites
+}
+
+/// Where whoever links the mutex there has begun to make what it links.
+fn entry(calls: &[Call], link: usize) -> usize {
+    let before = calls.iter().enumerate().take(link).rev();
+    let since_a_name = before.take_while(|(_, call)| {
+        let names = [Verb::Link, Verb::Rename, Verb::Remove];
+        call.what.is_none_or(|what| !names.contains(&what.verb))
+    });
+    let mut made = since_a_name.filter(|(_, call)| call.is(Verb::Create, Object::Ticket));
+    made.next().map_or(link, |(index, _)| index)
+}
+
+/// Whether a call looks for the holders of a lock: how many there are of it depends on who else runs.
+fn is_search(calls: &[Call], index: usize) -> bool {
+    let (before, rest) = calls.split_at(index);
+    let is_of_pidfd = |call: &Call| call.name.starts_with("pidfd_");
+    let is_beside = rest.first().is_some_and(|call| {
+        let objects = [Object::Process, Object::Signals];
+        call.what.is_some_and(|what| objects.contains(&what.object)) && !is_of_pidfd(call)
+    });
+    // Of several processes that are asked about, the last is the one that is signalled.
+    let asks = rest.first().is_some_and(|call| call.name == "pidfd_open")
+        && rest.iter().skip(1).any(|call| call.name == "pidfd_open");
+    (is_beside && before.iter().any(is_of_pidfd)) || asks
 }
 
 /// Whether a call is one of those that make a ticket whose first name is a number.
@@ -188,6 +219,15 @@ impl Window {
             Self::UntilSignal => {
                 let signal = first(Verb::Signal, Object::Process);
                 from(ticket(1)) && signal.is_some_and(|signal| index <= signal)
+            }
+            Self::UntilSearch => {
+                let over = first(Verb::Rename, Object::Lock);
+                let left = |over: usize| {
+                    let mut rest = calls.iter().enumerate().skip(over);
+                    rest.find(|(_, call)| call.is(Verb::Remove, Object::Mutex))
+                };
+                let left = over.and_then(left).map(|(left, _)| left);
+                from(ticket(1)) && left.is_some_and(|left| index <= left)
             }
             Self::Renewal => {
                 let left = first(Verb::Remove, Object::Mutex);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::outcome::End;
-use crate::process::{Process, Tampering, traced};
+use crate::process::{Process, Tampering, apart, traced};
 use crate::scenario::Subject;
 use crate::stage::{Programs, Stage};
 
@@ -21,6 +21,13 @@ pub(crate) const TRACE: &str = "trace";
 /// So often does an owner renew whose renewal is to be seen, as a command line says it: a
 /// third of this, and not at the same time as its keeper's first round (100 ms).
 const STALE_AFTER: &str = "600ms";
+
+/// With a wait limit, as `--on-timeout stop` wants one.
+const MAX_WAIT: &str = "100ms";
+
+/// Of a contender that finds a silent owner, and of a restart that is to be found silent.
+const IMPATIENT: &str = "300ms";
+const RESTARTS: &str = "600ms";
 
 /// What a process that lives on does: it warms up, is seen, and shows that it can still do it.
 const LIFE: &str = "cycle 0\ndescriptors\nacquire\nstep on 0\nrelease\n";
@@ -48,7 +55,7 @@ impl Subject {
             _ => &programs.fleet,
         };
         let mut command = match self {
-            Self::Renewal => std::process::Command::new(program),
+            Self::Renewal => apart(program),
             _ => traced(program, &stage.file(TRACE), tampering),
         };
         command.args(self.args(stage, programs)?).env_clear();
@@ -71,11 +78,14 @@ impl Subject {
         match self {
             Self::Restart => {
                 args.extend(["--home".into(), stage.home().to_string_lossy().into_owned()]);
+                args.extend(["--stale-after".into(), RESTARTS.into()]);
             }
             Self::RunAndStop => {
+                args.extend(["--max-wait".into(), MAX_WAIT.into()]);
                 args.extend(["--on-timeout".into(), "stop".into()]);
             }
             Self::Renewal => args.extend(["--stale-after".into(), STALE_AFTER.into()]),
+            Self::Run => args.extend(["--stale-after".into(), IMPATIENT.into()]),
             _ => {}
         }
         if matches!(self, Self::Restart | Self::Break) {
