@@ -159,6 +159,7 @@ pub(crate) fn call_words(call: &Call) -> String {
         Effect::AskProcess { .. } => "asks whether the owner's process runs".to_owned(),
         Effect::AskCgroup(_) => "asks whether the cgroup is populated".to_owned(),
         Effect::ListHolders(slot) => format!("lists who has {} locked", file(*slot)),
+        Effect::ListHoldersOf(inode) => format!("lists who has file {} locked", inode.number),
         Effect::Signal { slot, signal, .. } => match signal {
             Signal::Term => format!("asks those to end that have {} locked", file(*slot)),
             Signal::Kill => format!("kills those that have {} locked", file(*slot)),

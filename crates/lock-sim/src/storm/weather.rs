@@ -16,6 +16,8 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
     let all = Abilities { locks: flock, ..Abilities::ALL };
     let linked = Abilities { anonymous: false, ..all };
     let separate = Abilities { links: false, ..linked };
+    let wait_limit = dice.one_of(&[None, Some(1), Some(3), Some(9)], None);
+    let ends_owners = wait_limit.is_some() && dice.once_in(2);
     Scope {
         name: format!("storm of {size}"),
         crew: (0..size).map(|_| member(dice)).collect(),
@@ -38,8 +40,8 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
             stale_after: 1 + u8::try_from(dice.below(3)).unwrap_or_default(),
             hang_after: 1 + u8::try_from(dice.below(6)).unwrap_or_default(),
             quiet: u8::try_from(dice.below(3)).unwrap_or_default(),
-            wait_limit: dice.one_of(&[None, Some(1), Some(3), Some(9)], None),
-            on_timeout: OnTimeout::Fail,
+            wait_limit,
+            on_timeout: if ends_owners { OnTimeout::Stop } else { OnTimeout::Fail },
             ..Rules::default()
         },
         merged: false,

@@ -196,17 +196,4 @@ impl Case {
         self.scope.properties = properties.to_vec();
         self
     }
-
-    /// Without one of the properties, which these machines do not keep yet.
-    pub(super) fn without(mut self, property: Property) -> Self {
-        self.scope.properties.retain(|other| *other != property);
-        self
-    }
-
-    /// What the machines of 27 November are known to break: to take this away turns the row
-    /// around, and everything must hold.
-    pub(super) fn breaks(self, bug: &'static str, property: Property) -> Self {
-        let (subject, expected) = ("ours of 27 November", Expected::Breaks(bug));
-        Self { subject, expected, ..self }.only(&[property])
-    }
 }

@@ -261,14 +261,12 @@ fn orphans() -> Vec<Case> {
             .quiet(1)
             .orphans(1)
             .cancels(1)
-            .returns(1)
-            .breaks("next but one", Property::WorkApart),
+            .returns(1),
         ours("a tool outlives its owner, the next is killed", &[YIELDS_STEP, OWN, OWN])
             .settled(3)
             .quiet(1)
             .orphans(1)
-            .crashes(1)
-            .breaks("next but one", Property::WorkApart),
+            .crashes(1),
         ours("2 with a renewal, 1 killed in it", &[RUN_BUSY; 2]).orphans(1),
         ours("work outlives its owner, and is ended after 1", &[RUN; 2])
             .settled(2)

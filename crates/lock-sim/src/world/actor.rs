@@ -113,8 +113,6 @@ pub enum Note {
     },
     /// Nothing of the owner before is in flight any more.
     Settled,
-    /// Something still is, or that could not be found out: it gives the lock up.
-    Unsettled(Option<Failure>),
     /// A fenced step begins.
     Steps(u64),
     /// It ended.
@@ -237,9 +235,7 @@ impl Ours {
             },
             Stage::Settling(ownership, machine) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Settling(ownership, machine),
-                Flow::Done(outcome) => {
-                    return self.left.settled(context, now, ownership, outcome);
-                }
+                Flow::Done(outcome) => return self.left.settled(ownership, outcome),
             },
             Stage::Hold(machine, deed) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Hold(machine, deed),
@@ -274,7 +270,7 @@ impl Left {
     fn won(self, context: &Context, now: Now, acquired: Acquired) -> Next {
         let Acquired { mut ownership, takeover } = acquired;
         ownership.shared = self.shares && !context.preemptible;
-        let settle = takeover.as_ref().and_then(|takeover| Settle::after(takeover, now));
+        let settle = takeover.as_ref().and_then(|takeover| Settle::after(context, takeover, now));
         let settles = settle.is_some();
         let stage = match settle {
             Some(settle) => Stage::Settling(ownership, settle),
@@ -284,23 +280,20 @@ impl Left {
         (Some(self.at(stage)), Some(Note::Acquired { reason, settles }))
     }
 
-    fn settled(
-        self,
-        context: &Context,
-        now: Now,
-        ownership: Ownership,
-        outcome: Result<Settled, Failure>,
-    ) -> Next {
-        let failure = match outcome {
+    /// If something still is in flight, or that could not be found out, it leaves the lock's file as
+    /// a dead owner's, which tells the next owner of it.
+    fn settled(self, mut ownership: Ownership, outcome: Result<Settled, Failure>) -> Next {
+        match outcome {
             Ok(Settled::Quiet) => {
-                return (Some(self.at(Stage::Holding(ownership))), Some(Note::Settled));
+                ownership.settled();
+                (Some(self.at(Stage::Holding(ownership))), Some(Note::Settled))
             }
-            Ok(Settled::Running { .. }) => None,
-            Err(failure) => Some(failure),
-        };
-        let release = Hold::release(context, now, ownership);
-        let stage = Stage::Hold(release, Deed::Release);
-        (Some(self.at(stage)), Some(Note::Unsettled(failure)))
+            Ok(Settled::Running { signalled, .. }) => {
+                let owner = Some(ownership.record);
+                end(Fate::Unreleased, Some(Failure::Survived { owner, signalled }))
+            }
+            Err(failure) => end(Fate::Unreleased, Some(failure)),
+        }
     }
 
     const fn at(self, stage: Stage) -> Ours {

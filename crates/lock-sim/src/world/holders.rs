@@ -4,7 +4,7 @@ use lock_core::effect::{Event, Signal, Slot};
 
 use super::World;
 use super::death::Heirs;
-use super::files::Pid;
+use super::files::{Ino, Pid};
 use super::process::{Life, Process};
 use crate::scope::Universe;
 use crate::sketch::children;
@@ -28,9 +28,9 @@ impl World {
         if runs { Event::Done } else { Event::Absent }
     }
 
-    /// Those that have what is open there kernel-locked, whatever they have it locked for.
-    pub(super) fn holders(&self, process: &Process, slot: Slot) -> Vec<Holder> {
-        let inode = process.fd(slot).and_then(|fd| self.files.inode(fd.ino));
+    /// Those that have a file kernel-locked, whatever for.
+    fn holders(&self, file: Option<Ino>) -> Vec<Holder> {
+        let inode = file.and_then(|ino| self.files.inode(ino));
         let locks = inode.into_iter().flat_map(|inode| inode.exclusive.iter().chain(&inode.shared));
         let mut holders = Vec::new();
         for (pid, slot) in locks {
@@ -50,13 +50,8 @@ impl World {
     }
 
     /// Answers a question for them.
-    pub(super) fn list_holders(
-        &self,
-        universe: &Universe,
-        process: &Process,
-        slot: Slot,
-    ) -> Event {
-        Event::Holders(process_ids(universe, self.holders(process, slot)))
+    pub(super) fn list_holders(&self, universe: &Universe, file: Option<Ino>) -> Event {
+        Event::Holders(process_ids(universe, self.holders(file)))
     }
 
     /// Signals them, but not the sender. A contender ignores SIGTERM, as one that is stopped or
@@ -69,7 +64,8 @@ impl World {
         spared: Option<u32>,
         signal: Signal,
     ) -> Event {
-        let mut holders = self.holders(process, slot);
+        let file = process.fd(slot).map(|fd| fd.ino);
+        let mut holders = self.holders(file);
         holders.retain(|holder| match holder {
             Holder::Itself(pid) => {
                 let process_id = universe.process_id(*pid);
@@ -78,7 +74,7 @@ impl World {
             Holder::Children(_) => true,
         });
         for holder in &holders {
-            self.check_limit(universe, process, slot, *holder);
+            self.check_limit(universe, process, (slot, file), *holder);
             match (*holder, signal) {
                 (Holder::Itself(_), Signal::Term) => {}
                 (Holder::Itself(pid), Signal::Kill) => {

@@ -170,6 +170,7 @@ impl Caller<'_> {
             Effect::AskProcess { .. }
             | Effect::AskCgroup(_)
             | Effect::ListHolders(_)
+            | Effect::ListHoldersOf(_)
             | Effect::Signal { .. } => Event::Absent,
         }
     }

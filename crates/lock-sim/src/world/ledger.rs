@@ -220,13 +220,6 @@ impl World {
                 self.stepped = self.stepped.max(*generation);
             }
             Note::Settled => Self::begins(process),
-            Note::Unsettled(failure) => {
-                process.truth.work = Work::None;
-                let has_cause = |failure: &Failure| self.has_cause(universe, failure);
-                if !failure.as_ref().is_some_and(has_cause) {
-                    self.cry(universe, Property::NoFalseAlarm);
-                }
-            }
             Note::Ended(..) => {}
         }
     }
@@ -304,7 +297,8 @@ impl World {
             }
             Failure::Survived { .. } => {
                 let limit = rules.wait_limit.filter(|_| rules.on_timeout == OnTimeout::Stop);
-                limit.is_some_and(|limit| self.clock.ticks >= limit)
+                let is_late = limit.is_some_and(|limit| self.clock.ticks >= limit);
+                is_late || self.everyone().any(|(_, process)| process.children)
             }
             Failure::NoKernelLock => universe.scope.abilities.locks == Flock::Missing,
             // Nobody here asks not to wait.

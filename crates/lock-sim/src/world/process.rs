@@ -278,6 +278,13 @@ impl Process {
         Maker { pid, round: self.round }
     }
 
+    /// Whether a file is one that it has made, and not one that it only asks about.
+    #[must_use]
+    pub fn has_locked_its_own(&self, file: Option<Ino>) -> bool {
+        let own = [Slot::Ticket, Slot::Mutex, Slot::Reclaim];
+        own.into_iter().any(|slot| file.is_some() && self.fd(slot).map(|fd| fd.ino) == file)
+    }
+
     /// Whether it would be told of a change to what it waits for.
     #[must_use]
     pub fn is_watching(&self) -> bool {

@@ -5,7 +5,7 @@ use lock_core::time::Now;
 
 use super::actor::{Actor, Deed, Fate, Note};
 use super::death::Heirs;
-use super::files::{Notice, Pid};
+use super::files::{Ino, Notice, Pid};
 use super::kernel::{Call, Caller};
 use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch, Work};
 use super::{Action, World, begin};
@@ -158,7 +158,11 @@ impl World {
             Call::Core(effect @ Effect::Sleep { .. }) => self.wake(process, effect),
             Call::Core(Effect::AskProcess { pid, .. }) => Some(self.ask_process(universe, *pid)),
             Call::Core(Effect::ListHolders(slot)) => {
-                Some(self.list_holders(universe, process, *slot))
+                let file = process.fd(*slot).map(|fd| fd.ino);
+                Some(self.list_holders(universe, file))
+            }
+            Call::Core(Effect::ListHoldersOf(inode)) => {
+                Some(self.list_holders(universe, Ino::try_from(inode.number).ok()))
             }
             Call::Core(Effect::Signal { slot, first, spared, signal }) => {
                 let spared = spared.then_some(*first);

@@ -4,7 +4,7 @@ use lock_core::effect::{Effect, Event, Name, Slot};
 use lock_core::policy::OnTimeout;
 
 use super::World;
-use super::files::{Maker, Pid};
+use super::files::{Ino, Maker, Pid};
 use super::holders::Holder;
 use super::process::{Life, Process, Shared, Sight, Work};
 use crate::property::Property;
@@ -114,7 +114,7 @@ impl World {
         &mut self,
         universe: &Universe,
         sender: &Process,
-        slot: Slot,
+        (slot, file): (Slot, Option<Ino>),
         holder: Holder,
     ) {
         let (pid, is_left) = match holder {
@@ -129,7 +129,7 @@ impl World {
         let limit = universe.scope.rules.limit();
         let has_waited = sight.is_some_and(|sight| self.clock.ticks - sight.since >= limit);
         let may = match slot {
-            Slot::Guard => target.truth.in_mutex,
+            Slot::Guard | Slot::Rival => target.has_locked_its_own(file),
             _ if sender.truth.work == Work::Settling => is_left,
             _ => has_waited || target.truth.in_mutex,
         };
