@@ -28,7 +28,9 @@ pub struct Settle {
 /// What became of the old owner's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
-    /// It lives, and has its inode locked itself. Its steps are fenced, so it is left alone.
+    /// It lives, and has its inode locked itself. What it changes it changes in steps, which now
+    /// refuse; so it is left alone. Where it cannot be seen its tools cannot either, and all that
+    /// can be done is to wait for as long as it announced.
     Lives(u32),
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
@@ -113,12 +115,17 @@ impl Settle {
         Flow::Go(self)
     }
 
+    /// Not past the deadline.
+    fn sleep(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
+        let left = self.deadline.since(now.mono);
+        self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
+        Flow::Go(self)
+    }
+
     /// Some tool of the old owner runs.
     fn runs(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
         if now.mono < self.deadline {
-            let left = self.deadline.since(now.mono);
-            self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
-            return Flow::Go(self);
+            return self.sleep(context, now);
         }
         self.at = match (self.owner, self.sent) {
             (Owner::Waited(_), _) | (_, Some(Signal::Kill)) => {
@@ -161,11 +168,20 @@ impl Machine for Settle {
         let failed = Failure::of(&self.effect(context), &event);
         match (self.at.clone(), event) {
             (At::Ask, Event::Done) => self.at = At::Unlock,
-            (At::Ask, Event::Busy) => self.at = At::List,
+            (At::Ask, Event::Busy) => match self.owner {
+                Owner::Dead(_) | Owner::Waited(_) => self.at = At::List,
+                Owner::Lives(_) if now.mono < self.deadline => return self.sleep(context, now),
+                Owner::Lives(_) => return self.close(Ok(Settled::Quiet)),
+            },
             (At::Unlock, _) => return self.close(Ok(Settled::Quiet)),
             (At::List, Event::Holders(mut holders)) => {
                 if let Owner::Lives(pid) = self.owner {
+                    let is_seen = holders.contains(&pid);
                     holders.retain(|holder| *holder != pid);
+                    if holders.is_empty() && !is_seen {
+                        self.at = At::Ask;
+                        return Flow::Go(self);
+                    }
                 }
                 if holders.is_empty() && !matches!(self.owner, Owner::Dead(_)) {
                     return self.close(Ok(Settled::Quiet));
@@ -189,3 +205,7 @@ impl Machine for Settle {
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -74,3 +74,7 @@ impl Stall {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "mutex_limit_tests.rs"]
+mod tests;

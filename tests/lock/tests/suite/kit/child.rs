@@ -55,6 +55,14 @@ impl Child {
         owner
     }
 
+    /// A contender that another program starts: `unshare`, say. Its pid is in what it answers.
+    pub(crate) fn within(wrapper: &[&str], arena: &Arena, options: &[&str]) -> Self {
+        let (program, args) = wrapper.split_first().expect("because it is a program");
+        let mut command = Command::new(program);
+        command.args(args).arg(env!("CARGO_BIN_EXE_contender")).arg(arena.root()).args(options);
+        Self::start(command)
+    }
+
     /// A peer that follows the original's rules.
     pub(crate) fn seed(arena: &Arena, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seed-peer"));
@@ -157,6 +165,17 @@ impl Child {
         match self.hear() {
             Heard::Event(event) if event["event"] == name => event,
             other => self.fail(&format!("{other:?} instead of the event {name}")),
+        }
+    }
+
+    /// Waits until something has happened, whatever else happens before.
+    pub(crate) fn until(&mut self, name: &str) -> Value {
+        loop {
+            match self.hear() {
+                Heard::Event(event) if event["event"] == name => return event,
+                Heard::Event(_) => {}
+                other => self.fail(&format!("{other:?} instead of the event {name}")),
+            }
         }
     }
 

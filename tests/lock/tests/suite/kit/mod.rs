@@ -5,6 +5,7 @@ mod crew;
 mod leftovers;
 mod mount;
 mod scene;
+mod stranger;
 mod traced;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub(crate) use crew::{Crew, start};
 pub(crate) use leftovers::{Leftovers, LockLeft, MutexLeft, ReclaimLeft};
 pub(crate) use mount::{Mount, has_program, has_strace, is_root, needs, say_aloud};
 pub(crate) use scene::{NOBODY, Scene, make_old, wall_ms};
+pub(crate) use stranger::Stranger;
 pub(crate) use traced::{Traced, settings};
 
 /// Longer than anything takes on a loaded machine; only a failing test waits this long.
