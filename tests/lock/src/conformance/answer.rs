@@ -96,7 +96,7 @@ fn stat(structure: &str, trust: Trust) -> Option<Stat> {
     })
 }
 
-/// `makedev(0xfe, 0)`, as the number that a record may name.
+/// `makedev(0xfe, 0)`, as the number that the program has of it: some records say it.
 fn device(value: &str) -> Option<u64> {
     let inner = value.strip_prefix("makedev(")?.strip_suffix(')')?;
     let number = |part: &str| match part.strip_prefix("0x") {
