@@ -276,7 +276,8 @@ impl Case<'_> {
     /// It was asked to end and to go on, and killed if it did not. What it had done by then is done.
     fn ended(&self, outcome: &Outcome, complaints: &mut Complaints) {
         const BY_SIGTERM: i32 = 128 + 15;
-        let done = !self.site.phase.is_before_work();
+        // A command that was about to be started may end before it hears of the signal.
+        let done = !self.site.phase.is_before_work() || self.site.phase == Phase::Starting;
         let fine = match outcome.end {
             End::Signal(signal) => [9, 15].contains(&signal),
             End::Code(BY_SIGTERM) => true,
