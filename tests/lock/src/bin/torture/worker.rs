@@ -187,7 +187,7 @@ impl Worker<'_> {
         let mut command = Command::new(&self.program);
         command.arg("child").arg("--history").arg(&self.args.history);
         command.args(["--generation", &generation.to_string()]);
-        let lasts = self.dice.between(1, 150);
+        let lasts = self.dice.between(1, 400);
         command.args(["--lasts-ms", &lasts.to_string()]);
         if self.dice.per_mille(500) {
             let me = getpid().as_raw_nonzero();
