@@ -1,13 +1,8 @@
 //! Our lock, used as its documentation says.
 
-use std::time::Duration;
-
 use camino::Utf8Path;
 use lock_bench_peer::{Failure, Subject};
-use lock_fs::{Guard, Lock, Options, Policy, Released, Settings};
-
-/// Longer than anything is held here, so that nobody's patience ends.
-const MAX_WAIT: Duration = Duration::from_secs(3600);
+use lock_fs::{Guard, Lock, Options, Released};
 
 pub(super) struct Ours {
     lock: Lock,
@@ -16,9 +11,8 @@ pub(super) struct Ours {
 
 impl Ours {
     pub(super) fn open(path: &Utf8Path) -> Result<Self, Failure> {
-        let settings = Settings { max_wait: MAX_WAIT, ..Settings::default() };
-        let command = "lock-bench".to_owned();
-        let options = Options { policy: Policy::new(settings)?, command, ..Options::default() };
+        // By defaults it waits as long as it takes.
+        let options = Options { command: "lock-bench".to_owned(), ..Options::default() };
         Ok(Self { lock: Lock::open(path, options)?, guard: None })
     }
 }
