@@ -35,6 +35,8 @@ pub(crate) enum Then {
     Unstarted,
     /// It goes on, and says what it could not do beside.
     Remark,
+    /// It says why it leaves the lock alone.
+    LeftAlone,
 }
 
 use Object::{
@@ -55,7 +57,7 @@ const ANY: Rule = Rule {
 };
 
 /// The table.
-pub(crate) static RULES: [Rule; 26] = [
+pub(crate) static RULES: [Rule; 27] = [
     Rule {
         verbs: &[Verb::Close],
         then: Then::On,
@@ -161,6 +163,14 @@ pub(crate) static RULES: [Rule; 26] = [
     },
     Rule {
         verbs: &[Verb::Read],
+        objects: &[Lock],
+        subjects: &[Subject::Break],
+        then: Then::LeftAlone,
+        why: "what cannot be read and lives may be a program that has written no record",
+        ..ANY
+    },
+    Rule {
+        verbs: &[Verb::Read],
         objects: &[Lock, Mutex, Reclaim],
         phases: &[Acquiring],
         then: Then::On,
@@ -238,6 +248,7 @@ impl fmt::Display for Then {
             Self::Late => "is said, work done",
             Self::Unstarted => "126",
             Self::Remark => "goes on, and says so",
+            Self::LeftAlone => "75",
         })
     }
 }

@@ -61,6 +61,9 @@ pub(crate) enum Window {
     /// From the first ticket on until the mutex is left after a takeover: then comes a search for
     /// what the old owner has left, as long as there are processes.
     UntilSearch,
+    /// From the first ticket on, behind a search for the lock's holders that is as long as there are
+    /// processes: only calls of which such a search has none, since the others cannot be counted.
+    AfterSearch,
     /// One renewal of an owner's: to the first time that the mutex is left.
     Renewal,
 }
@@ -96,6 +99,9 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
         if window == Window::UntilSignal && is_search(calls, index) {
             continue;
         }
+        if window == Window::AfterSearch && SEARCHES.contains(&call.name.as_str()) {
+            continue;
+        }
         let again = sites.last().is_some_and(|last| last.what == what);
         if again && what.is_beside() && what.verb == Verb::Read {
             // How many reads it takes is the kernel's business.
@@ -121,6 +127,9 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
     }
     sites
 }
+
+/// What a search through `/proc` calls.
+const SEARCHES: [&str; 5] = ["openat", "close", "newfstatat", "read", "fstat"];
 
 /// Where whoever links the mutex there has begun to make what it links.
 fn entry(calls: &[Call], link: usize) -> usize {
@@ -231,6 +240,7 @@ impl Window {
                 from(calls.iter().position(directory))
             }
             Self::Ticket(nth) => from(ticket(nth)),
+            Self::AfterSearch => from(ticket(1)),
             Self::OneTicket(nth) => from(ticket(nth)) && !from(ticket(nth + 1)),
             Self::UntilSignal => {
                 let signal = first(Verb::Signal, Object::Process);
