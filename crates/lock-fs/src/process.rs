@@ -78,16 +78,9 @@ pub(crate) fn ask(pid: u32, birth: Birth) -> Event {
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return Event::Absent;
     };
-    let process = match retry_on_intr(|| pidfd_open(id, PidfdFlags::empty())) {
-        Ok(process) => process,
-        Err(Os::SRCH) => return Event::Absent,
-        Err(_) => return Event::Unsupported,
-    };
-    // It is readable once the last thread has ended. The first one may be a zombie long before.
-    let mut end = [PollFd::new(&process, PollFlags::IN)];
-    match retry_on_intr(|| poll(&mut end, Some(&Timespec::default()))) {
-        Ok(0) => {}
-        Ok(_) => return Event::Absent,
+    match has_ended(id) {
+        Ok(false) => {}
+        Ok(true) => return Event::Absent,
         Err(_) => return Event::Unsupported,
     }
     let Ok(stat) = ProcStat::of(pid) else { return Event::Unsupported };
@@ -97,6 +90,16 @@ pub(crate) fn ask(pid: u32, birth: Birth) -> Event {
         Some(start) if start.abs_diff(birth.start) <= 1 => Event::Done,
         Some(_) => Event::Absent,
     }
+}
+
+/// Whether the last thread of a process has ended. The first one may be a zombie long before.
+fn has_ended(id: Pid) -> rustix::io::Result<bool> {
+    let process = match retry_on_intr(|| pidfd_open(id, PidfdFlags::empty())) {
+        Err(Os::SRCH) => return Ok(true),
+        process => process?,
+    };
+    let mut end = [PollFd::new(&process, PollFlags::IN)];
+    Ok(retry_on_intr(|| poll(&mut end, Some(&Timespec::default())))? > 0)
 }
 
 /// The same instant as the initial time namespace counts it: `/proc` adds what the reader's is
