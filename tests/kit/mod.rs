@@ -264,8 +264,10 @@ impl Sandbox {
 
     /// Kills an agent and whatever it started.
     pub(crate) fn kill_agent(&self, agent: &str) {
-        for pid in self.agent_processes(agent) {
-            kill(pid, Signal::KILL);
+        let processes = self.agent_processes(agent);
+        // A shell whose child is killed first starts the next one.
+        for signal in [Signal::STOP, Signal::KILL] {
+            processes.iter().for_each(|pid| kill(*pid, signal));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Becoming owner: enter the mutex, look, decide, act; or stand in line, and try again.
 //!
+//! Length: one machine, whose states lead to each other.
+//!
 //! ```text
 //! arrive ──nobody waits──▶ enter ───▶ attempt ──free, stale, timed out──▶ leave ─▶ owned
 //!   │                       │  ▲         │wait

@@ -11,7 +11,7 @@ use crate::time::{Mono, Now};
 ///
 /// Between two looks at most twice the sleep that was planned between them counts, whatever the
 /// clock says: so a suspended machine, a frozen or stopped contender and a clock that was set take
-/// the lock from nobody. A count is full only after [`Count::LOOKS`] looks.
+/// the lock from no owner. A count is full only after [`Count::LOOKS`] looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Count {
     pub(crate) passed: Duration,

@@ -344,7 +344,7 @@ impl Enter {
         }
     }
 
-    /// Nobody is known to be in the way for long: names change under us.
+    /// No single holder is known to be in the way: names change under us.
     fn rest(mut self, context: &Context, now: Now, guard: Chores) -> Outcome {
         if self.stall.is_past_its_limit(now) {
             return self.fail(guard, Failure::MutexHeld { holder: None });

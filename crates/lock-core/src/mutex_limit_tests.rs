@@ -17,7 +17,7 @@ const IN_THE_MUTEX: &str = "Open(Judged, Lock)";
 /// Others that are in the mutex one after the other, each for a moment.
 fn crowd(disk: &mut Disk, waiter: &mut Worker<Acquire>) {
     for turn in 0.. {
-        // Whoever does not wait does not stand in the queue either.
+        // A contender that does not wait does not stand in the queue either.
         let name = ["x", "y", "z"][turn % 3];
         let hurried = process_with(name, Settings { no_wait: true, ..settings() });
         let holder = Worker::contender(disk, hurried).until(disk, IN_THE_MUTEX);
@@ -76,7 +76,7 @@ fn without_a_limit_a_stopped_holder_is_waited_for() {
     assert!(waiter.run(&mut disk).is_ok());
 }
 
-/// The limit is over while nobody can be named, and the loop must not go on without a sleep.
+/// The limit is over while no holder can be named; the loop must not go on without a sleep.
 #[test]
 fn a_wait_limit_ends_a_wait_in_which_names_keep_changing() {
     let mut disk = Disk::new();

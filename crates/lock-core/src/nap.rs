@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// The first sleep, after which each is four times as long as the one before. The kernel tells of a
-/// death a hair before it is complete, and whoever begins to watch in that moment is not told.
+/// death a hair before it is complete, and a waiter that begins to watch in that moment is not told.
 pub(crate) const FIRST_NAP: Duration = Duration::from_millis(64);
 
 /// The first sleep of one who is told of nothing, because the system has no watch left (128 in use
@@ -18,8 +18,8 @@ pub(crate) const HAIR: Duration = Duration::from_millis(1);
 pub(crate) const LONGEST_NAP: u32 = 8;
 
 /// Behind more than one, the longest sleep is as many times as long, up to this. Those right
-/// behind the first have to notice soon that it does not take a lock that is to be had, the others
-/// later; but nobody tells us of those further ahead who have left.
+/// behind the first have to notice soon that it does not take a lock that can be taken, the others
+/// later; but no event tells us of those further ahead who have left.
 pub(crate) const DEEPEST: u32 = 8;
 
 /// What ends a sleep early.

@@ -1,5 +1,7 @@
 //! What a lock file says: three lines that every peer reads, and ours below them.
 //!
+//! Length: one value and its parts; how they are written and read stands in `lines`.
+//!
 //! ```text
 //! 4711                                   pid of the owner
 //! 1784930400000                          wall clock stamp, ms: refreshed by each renewal

@@ -32,6 +32,9 @@ enum Owner {
     /// refuse; so it is left alone. Where it cannot be seen its tools cannot either, and all that
     /// can be done is to wait for as long as it announced.
     Lives(u32),
+    /// It lives in another pid namespace, so that it cannot be told from its tools: they have what was
+    /// left of the quiet to end.
+    Elsewhere,
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
     /// It was waiting for the tools of the owner before it, which have this inode locked. It is not
@@ -69,10 +72,15 @@ impl Settle {
     pub fn after(context: &Context, takeover: &Takeover, now: Now) -> Option<Self> {
         let from = takeover.from.as_ref()?;
         let waited = from.detail.as_ref().and_then(|detail| detail.after);
+        let is_visible =
+            from.detail.as_ref().is_some_and(|detail| detail.process.pidns == context.birth.pidns);
         let owner = match waited {
             Some(inode) => Owner::Waited(inode),
             None if !takeover.is_held => return None,
-            None if takeover.reason.owner_lives() => Owner::Lives(from.pid),
+            None if takeover.reason.owner_lives() => match is_visible {
+                true => Owner::Lives(from.pid),
+                false => Owner::Elsewhere,
+            },
             None => Owner::Dead(from.pid),
         };
         // What the owner before announced is not known any more.
@@ -102,7 +110,7 @@ impl Settle {
     const fn look(&self) -> At {
         match self.owner {
             Owner::Lives(_) | Owner::Waited(_) => At::List,
-            Owner::Dead(_) => At::Ask,
+            Owner::Dead(_) | Owner::Elsewhere => At::Ask,
         }
     }
 
@@ -149,14 +157,14 @@ impl Machine for Settle {
             At::Unlock => Effect::Unlock(slot),
             At::List => match self.owner {
                 Owner::Waited(inode) => Effect::ListHoldersOf(inode),
-                Owner::Lives(_) | Owner::Dead(_) => Effect::ListHolders(slot),
+                Owner::Lives(_) | Owner::Elsewhere | Owner::Dead(_) => Effect::ListHolders(slot),
             },
             At::Sleep(until) => Effect::Sleep { until: *until },
             At::Signal(signal) => {
                 let (first, spared) = match self.owner {
                     Owner::Lives(pid) => (pid, true),
                     Owner::Dead(pid) => (pid, false),
-                    Owner::Waited(_) => (0, true),
+                    Owner::Elsewhere | Owner::Waited(_) => (0, true),
                 };
                 Effect::Signal { slot, first, spared, signal: *signal }
             }
@@ -170,8 +178,10 @@ impl Machine for Settle {
             (At::Ask, Event::Done) => self.at = At::Unlock,
             (At::Ask, Event::Busy) => match self.owner {
                 Owner::Dead(_) | Owner::Waited(_) => self.at = At::List,
-                Owner::Lives(_) if now.mono < self.deadline => return self.sleep(context, now),
-                Owner::Lives(_) => return self.close(Ok(Settled::Quiet)),
+                Owner::Lives(_) | Owner::Elsewhere if now.mono < self.deadline => {
+                    return self.sleep(context, now);
+                }
+                Owner::Lives(_) | Owner::Elsewhere => return self.close(Ok(Settled::Quiet)),
             },
             (At::Unlock, _) => return self.close(Ok(Settled::Quiet)),
             (At::List, Event::Holders(mut holders)) => {

@@ -141,7 +141,7 @@ fn a_living_owner_is_spared_and_its_tool_is_not() {
 }
 
 #[test]
-fn a_living_owner_without_tools_holds_nobody_up() {
+fn a_living_owner_without_tools_is_not_waited_for() {
     let mut disk = Disk::new();
     in_flight(&mut disk, settings());
     disk.end(tool());

@@ -50,7 +50,7 @@ fn terms(preemptible: bool) -> Terms {
     Terms { preemptible, quiet: ms(0), renew: ms(STALE_AFTER / 3), stale_after, hang_after }
 }
 
-/// A record of ours that was last written a day ago, or will be in a day: nobody compares that.
+/// A record of ours that was last written long ago, by clocks that no verdict compares with ours.
 fn record(place: Place, terms: Terms) -> Record {
     let mut record = Record::new(7, token("t"), place.host(), "x", at(NOW - 86_400));
     if let Some(detail) = &mut record.detail {

@@ -52,7 +52,11 @@ impl<'a> Teller<'a> {
                 self.refresh(now);
             }
             Notice::Settling { holders, left } => {
-                let pids = pids(&holders);
+                let pids = match &*holders {
+                    // It is on its way out, or cannot be seen.
+                    [] => "something".to_owned(),
+                    holders => pids(holders),
+                };
                 let left = format(left);
                 let line = format!(
                     "settling: {path} is ours, and {pids} that its last owner started still runs; \

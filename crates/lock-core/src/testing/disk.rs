@@ -33,7 +33,7 @@ pub(crate) struct Disk {
     pub(super) processes: BTreeMap<u32, Nerve>,
     /// The numbers of those that have ended.
     pub(super) ended: BTreeSet<u32>,
-    /// Those that nobody else can look into.
+    /// Those that no other process can look into.
     pub(super) hidden: BTreeSet<u32>,
     /// Those with a process in them.
     pub(super) cgroups: BTreeSet<String>,

@@ -103,7 +103,7 @@ impl Disk {
         self.ended.insert(pid);
     }
 
-    /// Nobody here sees what this process has open.
+    /// No other process sees what this one has open.
     pub(crate) fn hide(&mut self, pid: u32) {
         self.hidden.insert(pid);
     }
@@ -124,7 +124,7 @@ impl Disk {
         self.open.insert((pid, Slot::Ticket), open);
     }
 
-    /// That program unlocks the file, and keeps it open: nobody is told.
+    /// That program unlocks the file and keeps it open, which makes no event.
     pub(crate) fn unlock_by_hand(&mut self, pid: u32) {
         if let Some(open) = self.open.get_mut(&(pid, Slot::Ticket)) {
             open.lock = None;

@@ -96,15 +96,15 @@ fn stat(structure: &str, trust: Trust) -> Option<Stat> {
     })
 }
 
-/// `makedev(0xfe, 0)`, as one number. Which one does not matter; only whether two are equal.
+/// `makedev(0xfe, 0)`, as the number that the program has of it: some records say it.
 fn device(value: &str) -> Option<u64> {
     let inner = value.strip_prefix("makedev(")?.strip_suffix(')')?;
     let number = |part: &str| match part.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
         None => part.parse().ok(),
     };
     let mut numbers = parts(inner).into_iter().map(number);
-    Some((numbers.next()?? << 32) | numbers.next()??)
+    Some(rustix::fs::makedev(numbers.next()??, numbers.next()??))
 }
 
 /// The answers that a machine may have a use for; the rest are failures.

@@ -15,9 +15,6 @@ use super::mismatch::{Mismatch, What};
 use super::replay::Replay;
 use crate::strace::{Call, Outcome, descriptor, field, sift, text};
 
-/// `PF_EXITING` and the like do not matter here: a zombie, or a process on its way from there.
-const ENDED: [&str; 3] = ["Z", "X", "x"];
-
 impl Replay<'_, '_> {
     pub(super) fn ask_process(
         &mut self,
@@ -31,7 +28,11 @@ impl Replay<'_, '_> {
             Outcome::Failed(error) if error == "ESRCH" => return Ok(Event::Absent),
             _ => return Ok(Event::Unsupported),
         }
+        let polled = self.expect_named(effect, "ppoll", "ppoll(pidfd, at once)")?;
         self.closes_pidfd(effect, open)?;
+        if polled.number() != Some(0) {
+            return Ok(Event::Absent);
+        }
         let mut about = About::default();
         self.read_proc(effect, &mut about);
         let process = about.read(&format!("/proc/{pid}/stat")).and_then(Process::parse);
@@ -41,7 +42,7 @@ impl Replay<'_, '_> {
         };
         let started = process.start.checked_add_signed(-ahead);
         let is_it = started.is_some_and(|started| started.abs_diff(birth.start) <= 1);
-        Ok(if is_it && !process.has_ended { Event::Done } else { Event::Absent })
+        Ok(if is_it { Event::Done } else { Event::Absent })
     }
 
     pub(super) fn ask_cgroup(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
@@ -256,7 +257,6 @@ fn is_about_cgroups(call: &Call) -> bool {
 
 /// What `/proc/PID/stat` says.
 struct Process {
-    has_ended: bool,
     start: u64,
 }
 
@@ -264,8 +264,7 @@ impl Process {
     fn parse(stat: &[u8]) -> Option<Self> {
         let stat = String::from_utf8_lossy(stat);
         let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let has_ended = fields.first().is_some_and(|state| ENDED.contains(state));
-        Some(Self { has_ended, start: fields.get(19)?.parse().ok()? })
+        Some(Self { start: fields.get(19)?.parse().ok()? })
     }
 }
 

@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
         self.report.ends.push(End::Settled(settled));
         self.wind_on(thread);
         if is_quiet {
+            self.let_the_keeper_go_first(thread)?;
             if let Some(ownership) = &mut self.ownership {
                 ownership.settled();
             }
@@ -256,6 +257,17 @@ impl<'a> Session<'a> {
         }
         self.ownership = None;
         self.let_go_but(&[], thread)
+    }
+
+    /// What the keeper did before the thread's next call on the lock.
+    fn let_the_keeper_go_first(&mut self, thread: u32) -> Result<(), Mismatch> {
+        while let Some(call) = self.tape.next_concerning()
+            && call.thread != thread
+            && self.tape.is_keeper(call.thread)
+        {
+            self.machine(call)?;
+        }
+        Ok(())
     }
 
     /// To the thread's next call on the lock.

@@ -55,8 +55,6 @@ pub(crate) enum Cell {
     HeldUnnamed,
     /// It was stopped, and another ended it.
     Ended,
-    /// It was stopped where nobody can tell who it is: another gave up, then it went on.
-    Survived,
 }
 
 /// Judges a run: what goes into the cell, or everything that is wrong.
@@ -117,6 +115,12 @@ impl Case<'_> {
             self.undisturbed(outcome, complaints);
             self.descriptors(outcome, complaints);
             return if again { Cell::Again } else { Cell::On };
+        }
+        if rule.then == Then::LeftAlone {
+            let fine = outcome.end == End::Code(75);
+            complaints.unless(fine, || format!("{:?} instead of 75", outcome.end));
+            self.may_be_outrun(outcome, complaints);
+            return Cell::Refused(75);
         }
         self.sentence(errno, rule.then, outcome, complaints);
         if rule.then == Then::Remark {
@@ -256,9 +260,9 @@ impl Case<'_> {
 
     fn end(&self, outcome: &Outcome, complaints: &mut Complaints) -> Cell {
         let roles = self.site.after;
-        let in_the_way = roles.mutex || roles.reclaim || roles.lock;
+        // Who clears a dead one's reclaim lock has it locked.
+        let in_the_way = roles.mutex || roles.reclaim || roles.lock || roles.clearing;
         let (expected, cell) = match in_the_way {
-            _ if roles.clearing => (Rescue::Survived, Cell::Survived),
             true => (Rescue::Ended, Cell::Ended),
             false => (Rescue::Free, Cell::Free),
         };
@@ -276,7 +280,8 @@ impl Case<'_> {
     /// It was asked to end and to go on, and killed if it did not. What it had done by then is done.
     fn ended(&self, outcome: &Outcome, complaints: &mut Complaints) {
         const BY_SIGTERM: i32 = 128 + 15;
-        let done = !self.site.phase.is_before_work();
+        // A command that was about to be started may end before it hears of the signal.
+        let done = !self.site.phase.is_before_work() || self.site.phase == Phase::Starting;
         let fine = match outcome.end {
             End::Signal(signal) => [9, 15].contains(&signal),
             End::Code(BY_SIGTERM) => true,
@@ -325,7 +330,6 @@ impl fmt::Display for Cell {
             Self::Held => f.write_str("held"),
             Self::HeldUnnamed => f.write_str("held, unnamed"),
             Self::Ended => f.write_str("ended"),
-            Self::Survived => f.write_str("survived"),
         }
     }
 }

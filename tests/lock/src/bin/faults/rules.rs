@@ -35,13 +35,15 @@ pub(crate) enum Then {
     Unstarted,
     /// It goes on, and says what it could not do beside.
     Remark,
+    /// It says why it leaves the lock alone.
+    LeftAlone,
 }
 
 use Object::{
     Bell, Boot, Directory, Events, Journal, Lock, Mutex, Number, Process, Queue, Reclaim, Signals,
-    Socket,
+    Socket, Ticket,
 };
-use Phase::{Acquiring, Queueing, Releasing, Renewing, Starting, Working};
+use Phase::{Acquiring, Arriving, Queueing, Releasing, Renewing, Starting, Working};
 
 /// Fits everything.
 const ANY: Rule = Rule {
@@ -55,7 +57,7 @@ const ANY: Rule = Rule {
 };
 
 /// The table.
-pub(crate) static RULES: [Rule; 24] = [
+pub(crate) static RULES: [Rule; 27] = [
     Rule {
         verbs: &[Verb::Close],
         then: Then::On,
@@ -107,10 +109,16 @@ pub(crate) static RULES: [Rule; 24] = [
     Rule {
         verbs: &[Verb::Open, Verb::Read],
         objects: &[Process],
-        phases: &[Acquiring],
-        subjects: &[Subject::Run, Subject::RunUntilLost],
+        phases: &[Arriving],
         then: Then::On,
         why: "when it started itself is left out of its record, which the kernel lock vouches for",
+        ..ANY
+    },
+    Rule {
+        objects: &[Lock],
+        phases: &[Arriving],
+        then: Then::On,
+        why: "it asks whether it runs under the owner; acquiring finds out what else there is",
         ..ANY
     },
     Rule {
@@ -155,6 +163,14 @@ pub(crate) static RULES: [Rule; 24] = [
     },
     Rule {
         verbs: &[Verb::Read],
+        objects: &[Lock],
+        subjects: &[Subject::Break],
+        then: Then::LeftAlone,
+        why: "what cannot be read and lives may be a program that has written no record",
+        ..ANY
+    },
+    Rule {
+        verbs: &[Verb::Read],
         objects: &[Lock, Mutex, Reclaim],
         phases: &[Acquiring],
         then: Then::On,
@@ -174,6 +190,15 @@ pub(crate) static RULES: [Rule; 24] = [
         phases: &[Starting],
         then: Then::Unstarted,
         why: "the command cannot be started; the lock is released",
+        ..ANY
+    },
+    Rule {
+        verbs: &[Verb::Write],
+        objects: &[Ticket],
+        phases: &[Releasing],
+        then: Then::On,
+        why: "the record in a mutex only tells people who is in it; a full disk must not keep an \
+              owner from its release",
         ..ANY
     },
     Rule {
@@ -223,6 +248,7 @@ impl fmt::Display for Then {
             Self::Late => "is said, work done",
             Self::Unstarted => "126",
             Self::Remark => "goes on, and says so",
+            Self::LeftAlone => "75",
         })
     }
 }

@@ -181,7 +181,7 @@ impl Scenario {
             subject: Subject::Break,
             before: Before::Used,
             other: Other::Silent,
-            window: Window::Ticket(1),
+            window: Window::AfterSearch,
         },
         Self {
             name: "A process that lives on",

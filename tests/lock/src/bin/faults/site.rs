@@ -21,6 +21,8 @@ pub(crate) struct Site {
 /// How far the one that makes the call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// Opening the lock, before anything is wanted of it.
+    Arriving,
     /// Not yet the owner, or still on the way out of the mutex.
     Acquiring,
     /// Making a ticket to stand in the queue with.
@@ -59,6 +61,9 @@ pub(crate) enum Window {
     /// From the first ticket on until the mutex is left after a takeover: then comes a search for
     /// what the old owner has left, as long as there are processes.
     UntilSearch,
+    /// From the first ticket on, behind a search for the lock's holders that is as long as there are
+    /// processes: only calls of which such a search has none, since the others cannot be counted.
+    AfterSearch,
     /// One renewal of an owner's: to the first time that the mutex is left.
     Renewal,
 }
@@ -71,12 +76,20 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
         |index: &usize| calls.get(*index).is_some_and(|call| call.is(Verb::Link, Object::Mutex));
     // Nothing comes after the release. It begins with a file of its own, where the ticket is shared.
     let last_entry = inside.find(enters).map(|link| entry(calls, link));
-    let mut phase = if window == Window::Renewal { Phase::Renewing } else { Phase::Acquiring };
+    let wants = window.wants(calls);
+    let mut phase = match window {
+        Window::Renewal => Phase::Renewing,
+        Window::Whole => Phase::Arriving,
+        _ => Phase::Acquiring,
+    };
     let mut roles = Roles { lock: phase == Phase::Renewing, ..Roles::default() };
     let mut sites: Vec<Site> = Vec::new();
     for (index, call) in calls.iter().enumerate() {
         if !window.covers(calls, index) {
             continue;
+        }
+        if phase == Phase::Arriving && wants.is_none_or(|wants| index >= wants) {
+            phase = Phase::Acquiring;
         }
         if phase == Phase::Starting && begins.is_some_and(|begins| index > begins) {
             phase = Phase::Working;
@@ -84,6 +97,9 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
         }
         let Some(what) = call.what.filter(|what| window.shows(*what)) else { continue };
         if window == Window::UntilSignal && is_search(calls, index) {
+            continue;
+        }
+        if window == Window::AfterSearch && SEARCHES.contains(&call.name.as_str()) {
             continue;
         }
         let again = sites.last().is_some_and(|last| last.what == what);
@@ -111,6 +127,9 @@ pub(crate) fn sites(calls: &[Call], window: Window, work: Work) -> Vec<Site> {
     }
     sites
 }
+
+/// What a search through `/proc` calls.
+const SEARCHES: [&str; 5] = ["openat", "close", "newfstatat", "read", "fstat"];
 
 /// Where whoever links the mutex there has begun to make what it links.
 fn entry(calls: &[Call], link: usize) -> usize {
@@ -200,6 +219,12 @@ impl Window {
         matches!(self, Self::Whole | Self::UntilSignal) || !what.is_beside()
     }
 
+    /// Where the lock is first wanted.
+    fn wants(self, calls: &[Call]) -> Option<usize> {
+        let made = calls.iter().position(|call| call.is(Verb::Create, Object::Ticket));
+        made.map(|ticket| arrival(calls, ticket))
+    }
+
     fn covers(self, calls: &[Call], index: usize) -> bool {
         let ticket = |nth: usize| {
             let is_made = |call: &Call| call.is(Verb::Create, Object::Ticket);
@@ -215,6 +240,7 @@ impl Window {
                 from(calls.iter().position(directory))
             }
             Self::Ticket(nth) => from(ticket(nth)),
+            Self::AfterSearch => from(ticket(1)),
             Self::OneTicket(nth) => from(ticket(nth)) && !from(ticket(nth + 1)),
             Self::UntilSignal => {
                 let signal = first(Verb::Signal, Object::Process);
@@ -259,7 +285,7 @@ impl What {
 
 impl Phase {
     pub(crate) fn is_before_work(self) -> bool {
-        matches!(self, Self::Acquiring | Self::Queueing | Self::Starting)
+        matches!(self, Self::Arriving | Self::Acquiring | Self::Queueing | Self::Starting)
     }
 }
 

@@ -51,8 +51,10 @@ const FIRST: [&str; 12] = [
 ];
 
 /// The rules of the checker, in words for the table.
-const RULES: [(&str, &str); 8] = [
-    ("overlap", "**overlaps of unbroken owners**"),
+const RULES: [(&str, &str); 10] = [
+    ("consent", "**owners replaced without their consent**"),
+    ("overlap", "**overlaps of the work of unbroken owners**"),
+    ("settle", "**owners at work beside what one before has left**"),
     ("order", "**generations that went back**"),
     ("step", "**steps that interleaved**"),
     ("unique", "**tokens or generations given out twice**"),

@@ -135,8 +135,8 @@ impl Worker<'_> {
         let kind = if self.args.quick { 1000 } else { self.dice.between(0, 1000) };
         match kind {
             0..20 => self.hold(guard),
-            20..50 => self.have_a_child(guard),
-            50..400 => self.steps(guard),
+            20..150 => self.have_a_child(guard),
+            150..400 => self.steps(guard),
             _ => {
                 let lasts = if self.args.quick { 20 } else { 300 };
                 thread::sleep(Duration::from_micros(self.dice.between(0, lasts)));
@@ -176,7 +176,7 @@ impl Worker<'_> {
     }
 
     /// Every other child dies with its worker; the rest outlive it. A preemptible owner starts its
-    /// child in a step and announces how long it will wait for it.
+    /// child in a step and announces how long it will wait for it, which is sometimes not true.
     fn have_a_child(&mut self, guard: &Guard) -> Result<(), Error> {
         let generation = guard.generation().0;
         let ticket = match guard.ticket() {
@@ -187,16 +187,18 @@ impl Worker<'_> {
         let mut command = Command::new(&self.program);
         command.arg("child").arg("--history").arg(&self.args.history);
         command.args(["--generation", &generation.to_string()]);
-        let lasts = self.dice.between(1, 150);
+        let lasts = self.dice.between(1, 400);
         command.args(["--lasts-ms", &lasts.to_string()]);
         if self.dice.per_mille(500) {
             let me = getpid().as_raw_nonzero();
             command.args(["--tied-to", &me.to_string()]);
         }
         command.stdin(Stdio::from(ticket));
+        let honest = self.dice.per_mille(700);
+        let quiet = Duration::from_millis(if honest { lasts } else { lasts / 4 });
         let step = match self.preemptible {
             false => None,
-            true => match guard.begin_step("waiting for a child", Duration::from_millis(lasts)) {
+            true => match guard.begin_step("waiting for a child", quiet) {
                 Ok(step) => Some(step),
                 Err(LockError::Lost { .. }) => return self.note(generation, What::Told),
                 Err(error) => return self.failure(generation, error),

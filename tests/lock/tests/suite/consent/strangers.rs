@@ -31,7 +31,8 @@ fn waits_and_is_woken(scene: &Scene, end: impl FnOnce()) {
     asker.must_fail("acquire", "Busy");
     let mut waiter = Child::contender(&scene.arena, &POLL);
     waiter.begin_to_wait();
-    goes_on_waiting(&mut waiter, 12);
+    // Each look is told twice, for it takes a pause; ten looks follow on each other quickly at first.
+    goes_on_waiting(&mut waiter, 30);
     let ended = now_ns();
     end();
     let acquired = waiter.succeeded();

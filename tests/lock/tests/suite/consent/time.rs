@@ -210,7 +210,8 @@ fn a_silent_owner_in_another_time_namespace_is_replaced() {
     scene.assert_clean("both");
 }
 
-/// A freezer cgroup of our own, removed with the test.
+/// A freezer cgroup of our own, removed with the test. Made after what it is to freeze, and so gone
+/// before that is ended: a frozen process does not die.
 struct Freezer(PathBuf);
 
 impl Freezer {
@@ -257,10 +258,10 @@ impl Drop for Freezer {
 
 #[test]
 fn a_frozen_owner_is_not_robbed() {
-    let Some(freezer) = Freezer::make() else { return };
     let scene = Scene::new();
     let mut owner = Child::contender(&scene.arena, &OFTEN);
     owner.must("acquire");
+    let Some(freezer) = Freezer::make() else { return };
     freezer.take(owner.pid());
     freezer.set("FROZEN");
     let hasty = ["--stale-after", "20", "--hang-after", "20", "--attentive"];
@@ -278,11 +279,11 @@ fn a_frozen_owner_is_not_robbed() {
 /// It has not looked for longer than the threshold, which says nothing about the owner.
 #[test]
 fn a_frozen_contender_that_thaws_robs_nobody() {
-    let Some(freezer) = Freezer::make() else { return };
     let scene = Scene::new();
     let mut owner = Child::preemptible(&scene.arena, &OFTEN);
     let mut waiter = Child::contender(&scene.arena, &[&OFTEN[..], &["--attentive"]].concat());
     waiter.begin_to_wait();
+    let Some(freezer) = Freezer::make() else { return };
     freezer.take(waiter.pid());
     for _ in 0..3 {
         freezer.set("FROZEN");
