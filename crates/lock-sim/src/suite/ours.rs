@@ -234,7 +234,8 @@ fn consent() -> Vec<Case> {
         ours("owner and 2 waiters, 2 pauses, ending it after 1", &[OWN; 3])
             .settled(3)
             .ends_owners_after(1)
-            .pauses(2),
+            .pauses(2)
+            .deep(),
     ]
 }
 
@@ -273,6 +274,12 @@ fn orphans() -> Vec<Case> {
             .orphans(1)
             .ends_owners_after(1)
             .pauses(2),
+        // Each waiter is as late as the other when the first ends it.
+        ours("work outlives its owner, 2 waiters end it after 1", &[RUN; 3])
+            .settled(3)
+            .orphans(1)
+            .ends_owners_after(1)
+            .pauses(1),
     ]
 }
 
