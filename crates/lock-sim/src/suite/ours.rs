@@ -246,7 +246,8 @@ fn orphans() -> Vec<Case> {
         ours("2, 1 killed while its work goes on, 1 crash", &[RUN; 2]).orphans(1).crashes(1),
         ours("owner and 2 waiters, its work outlives it", &[RUN; 3]).settled(3).orphans(1),
         ours("2 with a step, 1 killed in it", &[YIELDS_BUSY; 2]).orphans(1),
-        ours("2 with a step, 1 killed in it, coming back", &[YIELDS_STEP; 2])
+        ours("owner with a step killed in it, waiter, coming back", &[YIELDS_STEP; 2])
+            .settled(2)
             .orphans(1)
             .returns(1),
         ours("2, 1 killed while its work goes on, 2 pauses", &[RUN; 2]).orphans(1).pauses(2),

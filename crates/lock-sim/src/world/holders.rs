@@ -28,10 +28,11 @@ impl World {
         if runs { Event::Done } else { Event::Absent }
     }
 
-    /// Those that have a file kernel-locked, whatever for.
-    fn holders(&self, file: Option<Ino>) -> Vec<Holder> {
+    /// Those that have a file kernel-locked: for themselves, or in whatever way.
+    fn holders(&self, file: Option<Ino>, exclusively: bool) -> Vec<Holder> {
         let inode = file.and_then(|ino| self.files.inode(ino));
-        let locks = inode.into_iter().flat_map(|inode| inode.exclusive.iter().chain(&inode.shared));
+        let shared = inode.into_iter().flat_map(|inode| &inode.shared).filter(|_| !exclusively);
+        let locks = inode.and_then(|inode| inode.exclusive.as_ref()).into_iter().chain(shared);
         let mut holders = Vec::new();
         for (pid, slot) in locks {
             let Some(holder) = self.process(*pid) else {
@@ -51,10 +52,10 @@ impl World {
 
     /// Answers a question for them.
     pub(super) fn list_holders(&self, universe: &Universe, file: Option<Ino>) -> Event {
-        Event::Holders(process_ids(universe, self.holders(file)))
+        Event::Holders(process_ids(universe, self.holders(file, false)))
     }
 
-    /// Signals them, but not the sender. A contender ignores SIGTERM, as one that is stopped or
+    /// Signals those that have it for themselves, but not the sender: others only ask. A contender ignores SIGTERM, as one that is stopped or
     /// hangs would; what it has started ends.
     pub(super) fn signal(
         &mut self,
@@ -65,7 +66,7 @@ impl World {
         signal: Signal,
     ) -> Event {
         let file = process.fd(slot).map(|fd| fd.ino);
-        let mut holders = self.holders(file);
+        let mut holders = self.holders(file, true);
         holders.retain(|holder| match holder {
             Holder::Itself(pid) => {
                 let process_id = universe.process_id(*pid);
