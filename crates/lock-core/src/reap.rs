@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
-use crate::effect::{Effect, Event, Name, Slot};
+use crate::effect::{Effect, Event, Name, Share, Slot};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
@@ -39,6 +39,10 @@ enum At {
     ClaimReclaim(Claim),
     ExamineRival(Examine),
     ClearRival(Chores),
+    /// The dead mutex is the reclaim lock too, so what keeps us from locking that is our own lock on
+    /// it: make that exclusive.
+    CloseTwin,
+    LockTwin,
     ClearTakeover { reclaim: FileId, chores: Chores },
     LookMutex { reclaim: FileId },
     Rename { reclaim: FileId },
@@ -85,6 +89,8 @@ impl Reap {
             At::LookMutex { .. } => Effect::Look(Name::Mutex),
             At::Rename { .. } => Effect::Rename { from: Name::Reclaim, to: Name::Mutex },
             At::ExamineRival(examine) => examine.effect(),
+            At::CloseTwin => Effect::Close(Slot::Rival),
+            At::LockTwin => Effect::Lock(Slot::Guard, Share::Exclusive),
             At::ClearRival(chores)
             | At::ClearTakeover { chores, .. }
             | At::LetGo { chores, .. } => chores.effect(context),
@@ -106,6 +112,20 @@ impl Reap {
                 Flow::Go(chores) => self.go(At::ClearRival(chores)),
                 Flow::Done(Ok(())) => self.try_again(),
                 Flow::Done(Err(failure)) => self.let_go(Chores::new(), Err(failure)),
+            },
+            At::CloseTwin => self.go(At::LockTwin),
+            At::LockTwin => match event {
+                Event::Done => {
+                    let chores = Chores::new().vacate(Name::Reclaim, self.dead);
+                    let chores = chores.let_go_of_the_dead(Slot::Guard, self.medium);
+                    self.go(At::LetGo { chores, outcome: Ok(Reaped::Again) })
+                }
+                // Another knows as well that it is dead. We may have lost our lock by asking.
+                Event::Busy => self.let_go(Chores::new(), Ok(Reaped::Rest(None))),
+                event => {
+                    let failure = Failure::of(&effect, &event);
+                    self.let_go(Chores::new(), Err(failure))
+                }
             },
             At::ClearTakeover { reclaim, chores } => match chores.step(context, now, event) {
                 Flow::Go(chores) => self.go(At::ClearTakeover { reclaim, chores }),
@@ -168,6 +188,7 @@ impl Reap {
                 let chores = chores.let_go_of_the_dead(Slot::Rival, self.medium);
                 self.go(At::ClearRival(chores))
             }
+            Ok(Examined::Alive(stat, _)) if stat.id == self.dead => self.go(At::CloseTwin),
             Ok(Examined::Alive(stat, record)) => {
                 self.let_go(nothing, Ok(Reaped::Rest(Some(Rival { stat, record }))))
             }

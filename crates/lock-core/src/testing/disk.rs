@@ -106,7 +106,7 @@ impl Inode {
 /// The kernel.
 impl Disk {
     /// Performs an effect for the process of `context`.
-    pub(super) fn call(&mut self, context: &Context, effect: &Effect) -> Event {
+    pub(crate) fn call(&mut self, context: &Context, effect: &Effect) -> Event {
         let pid = context.pid;
         // A process that acts runs.
         self.ended.remove(&pid);
