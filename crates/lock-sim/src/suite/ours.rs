@@ -289,8 +289,8 @@ fn clocks() -> Vec<Case> {
     vec![
         ours("owner and waiter, 1 suspend", &[OWN; 2]).settled(2).suspends(1),
         ours("2, 1 suspend, 1 pause", &[OWN; 2]).suspends(1).pauses(1),
-        ours("2 with a step, 1 suspend", &[YIELDS_BUSY; 2]).suspends(1),
-        ours("owner and waiter, 1 suspend, 2 pauses", &[YIELDS_BUSY; 2])
+        ours("2 with a step, 1 suspend", &[YIELDS_STEP; 2]).suspends(1),
+        ours("owner and waiter, 1 suspend, 2 pauses", &[YIELDS_STEP, YIELDS])
             .settled(2)
             .suspends(1)
             .pauses(2),

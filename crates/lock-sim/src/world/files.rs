@@ -266,14 +266,17 @@ impl Files {
         self.free_if_unused(ino, notices);
     }
 
-    /// `flock` without waiting; converts what the description holds already.
+    /// `flock` without waiting; converts what the description holds already, which is lost if that
+    /// is refused.
     pub(super) fn lock(&mut self, ino: Ino, holder: Holder, exclusive: bool) -> bool {
         let Some(inode) = self.inode_mut(ino) else {
             return false;
         };
         let another_has_it = inode.exclusive.is_some_and(|other| other != holder);
         let others_share = inode.shared.iter().any(|other| *other != holder);
-        if another_has_it || (exclusive && others_share) {
+        let is_refused = another_has_it || (exclusive && others_share);
+        if is_refused {
+            inode.shared.retain(|other| *other != holder);
             return false;
         }
         inode.shared.retain(|other| *other != holder);
