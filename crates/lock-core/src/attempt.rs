@@ -90,7 +90,7 @@ impl Attempt {
             At::Look(look) => match look.step(context, now, &event) {
                 Flow::Go(look) => At::Look(look),
                 Flow::Done(Err(failure)) => return failed(failure),
-                Flow::Done(Ok(Looked { snapshot, file })) => {
+                Flow::Done(Ok(Looked { snapshot, file, .. })) => {
                     let is_kept = snapshot == Snapshot::Absent && file == File::Same;
                     self.past = self.past.filter(|_| is_kept);
                     match decide(context, now, mind, snapshot, self.past) {

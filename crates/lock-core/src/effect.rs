@@ -165,6 +165,8 @@ pub enum Effect {
     /// Sends a signal to the processes that have an open file's inode kernel-locked exclusively,
     /// through pidfds, and to no others: each must be in our pid namespace and belong to the inode's
     /// owner. One that has it locked in shared mode only asks, at this moment, whether it is free.
+    /// Of a mutex or a reclaim lock only the process that its record names may be signalled: nothing
+    /// inherits those, and one that asks may have a reclaim lock exclusively.
     /// [`Event::Holders`] says which processes the signal was sent to.
     Signal {
         /// The lock or the mutex.

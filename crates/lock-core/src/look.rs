@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::effect::{Effect, Event, Name, Share, Slot};
+use crate::effect::{Effect, Event, Name, Share, Slot, Wake};
 use crate::machine::{Context, Failure, Flow, Medium, Refusal};
 use crate::record::{Arbitration, Detail, Record};
 use crate::snapshot::{Defect, FileId, KernelLock, Life, Seen, Snapshot};
@@ -20,6 +20,7 @@ pub(crate) struct Look {
     medium: Medium,
     slot: Slot,
     file: File,
+    woken: Option<Wake>,
     at: At,
 }
 
@@ -37,6 +38,8 @@ pub(crate) enum File {
 pub(crate) struct Looked {
     pub(crate) snapshot: Snapshot,
     pub(crate) file: File,
+    /// What its pause was cut short by: whoever has another file watched is told of that only once.
+    pub(crate) woken: Option<Wake>,
 }
 
 /// Apart, because a machine is moved several times with each call that it makes.
@@ -67,18 +70,19 @@ enum At {
 impl Look {
     /// With no file open yet.
     pub(crate) const fn new(medium: Medium) -> Self {
-        Self { medium, slot: Slot::Judged, file: File::New, at: At::Open }
+        Self::through(Slot::Judged, medium)
     }
 
     /// As a new one, but through another slot.
     pub(crate) const fn through(slot: Slot, medium: Medium) -> Self {
-        Self { medium, slot, file: File::New, at: At::Open }
+        Self { medium, slot, file: File::New, woken: None, at: At::Open }
     }
 
     /// With the file of an earlier look still open. If there is no lock file any more, it stays
     /// open, and is the same.
     pub(crate) const fn again(medium: Medium, open: FileId) -> Self {
-        Self { medium, slot: Slot::Judged, file: File::Same, at: At::Again(open) }
+        let (slot, file, woken) = (Slot::Judged, File::Same, None);
+        Self { medium, slot, file, woken, at: At::Again(open) }
     }
 
     pub(crate) fn effect(&self) -> Effect {
@@ -147,7 +151,13 @@ impl Look {
                     + (LONGEST_PAUSE - SHORTEST_PAUSE) * context.salt(now.mono.0 as u8) / 256;
                 At::Pause(id, content, now.mono.after(pause))
             }
-            (At::Pause(id, content, _), _) => At::LockAgain(id, content),
+            (At::Pause(id, content, _), event) => {
+                self.woken = match event {
+                    Event::Woken(wake @ (Wake::Changed | Wake::Closed)) => Some(*wake),
+                    _ => None,
+                };
+                At::LockAgain(id, content)
+            }
             (At::Lock(id, content) | At::LockAgain(id, content), Event::Busy) => {
                 return self.judged(context, id, KernelLock::Held, content);
             }
@@ -222,7 +232,7 @@ impl Look {
     }
 
     fn done(&self, snapshot: Snapshot) -> Flow<Self, Result<Looked, Failure>> {
-        Flow::Done(Ok(Looked { snapshot, file: self.file }))
+        Flow::Done(Ok(Looked { snapshot, file: self.file, woken: self.woken }))
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Turn {
     file: Option<FileId>,
     /// Whether one that has ended is still open there: see [`Past`](crate::past::Past).
     past: bool,
+    /// What the look has told of the one before us, that is still to be followed.
+    woken: Option<Wake>,
     /// How many were before us when we last counted.
     before: Option<u32>,
     wakes: Wakes,
@@ -124,6 +126,7 @@ impl Turn {
             open: None,
             file: None,
             past: false,
+            woken: None,
             before: None,
             wakes: Wakes::Polls,
             nap: FIRST_NAP,
@@ -219,20 +222,21 @@ impl Turn {
                 self.go(At::Stat(Wake::Changed))
             }
             (At::Sleep(_), Event::Woken(Wake::Cancelled)) => Flow::Done(Err(Failure::Cancelled)),
-            (At::Sleep(_), Event::Woken(wake)) => {
-                self.rounds = 0;
-                match self.open {
-                    Some(_) => self.go(At::Stat(*wake)),
-                    None => self.go(At::Open),
-                }
-            }
+            (At::Sleep(_), Event::Woken(wake)) => self.woken(*wake),
             (At::Sleep(_), event) => Flow::Done(Err(Failure::of(&self.effect(), event))),
             (At::Look(look), event) => match look.step(context, now, event) {
                 Flow::Go(look) => self.go(At::Look(look)),
-                Flow::Done(Ok(looked)) => self.looked(context, now, mind, &looked.snapshot),
+                Flow::Done(Ok(looked)) => {
+                    self.woken = looked.woken;
+                    self.looked(context, now, mind, &looked.snapshot)
+                }
                 Flow::Done(Err(failure)) => Flow::Done(Err(failure)),
             },
-            (At::CloseLock(Next::List), _) => self.go(At::Open),
+            (At::CloseLock(next), _) => match (self.woken.take(), next) {
+                (Some(wake), _) => self.woken(wake),
+                (None, Next::List) => self.go(At::Open),
+                (None, Next::Sleep) => self.sleep(context, now, mind),
+            },
             (At::Signal(sentence), event) => match sentence.sent(Slot::Judged, event) {
                 Ok(signalled) => {
                     self.sight = Sight::Held(sentence.until);
@@ -241,12 +245,20 @@ impl Turn {
                 }
                 Err(failure) => Flow::Done(Err(failure)),
             },
-            (At::CloseLock(Next::Sleep), _) => self.sleep(context, now, mind),
             (At::CloseAhead(then), _) => match then {
                 Then::Open(number) => self.go(At::OpenAhead(number)),
                 Then::List => self.changed(context, now, mind),
                 Then::Done(ended) => Flow::Done(Ok(ended)),
             },
+        }
+    }
+
+    /// The one before us has to be looked at.
+    fn woken(mut self, wake: Wake) -> Outcome {
+        self.rounds = 0;
+        match self.open {
+            Some(_) => self.go(At::Stat(wake)),
+            None => self.go(At::Open),
         }
     }
 

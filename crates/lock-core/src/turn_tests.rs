@@ -8,7 +8,7 @@ use super::*;
 use crate::effect::Errno;
 use crate::machine::{Context, Reason};
 use crate::policy::Settings;
-use crate::testing::disk::Disk;
+use crate::testing::disk::{Disk, Inode};
 use crate::testing::line::{acquired, contender, line, release, together};
 use crate::testing::worker::Worker;
 use crate::testing::{owner, owner_with, preemptible_owner, process, process_with, settings};
@@ -110,6 +110,31 @@ fn who_has_moved_up_looks_more_often() {
 }
 
 /// It has to see what the new owner does, and to end it when its own patience is over.
+/// A look at a lock without a record of ours pauses, and the kernel tells of a change only once.
+#[test]
+fn what_happens_to_the_one_before_during_a_look_is_not_missed() {
+    const FLOCK: u32 = 4_711;
+    let mut disk = Disk::new();
+    let now = disk.now.wall;
+    disk.put(&[Name::Lock], Inode::file("", now));
+    disk.lock_by_hand(FLOCK, Share::Exclusive);
+    let _first = contender(&disk, "first").until(&mut disk, "Watch(Judged)");
+    let second = contender(&disk, "second").until(&mut disk, "Watch(Ahead)");
+    let second = second.after(&mut disk, "Sleep").after(&mut disk, "Lock(Judged, Exclusive)");
+    let mut second = second.until(&mut disk, "Sleep");
+    second.feed(&mut disk, Event::Woken(Wake::Changed));
+    let effects = core::iter::from_fn(|| {
+        let effect = second.effect()?;
+        second.step(&mut disk);
+        Some(effect)
+    });
+    let next: Vec<_> = effects.take(3).collect();
+    let [Effect::Lock(Slot::Judged, _), Effect::Close(Slot::Judged), then] = &next[..] else {
+        panic!("{next:?}");
+    };
+    assert_eq!(*then, Effect::Stat(Slot::Ahead));
+}
+
 #[test]
 fn who_is_first_by_now_watches_the_owner() {
     let mut disk = Disk::new();

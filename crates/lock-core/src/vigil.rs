@@ -105,7 +105,8 @@ impl Vigil {
     }
 
     fn looked(self, context: &Context, now: Now, mind: &mut Mind, looked: Looked) -> Outcome {
-        let Looked { snapshot, file } = looked;
+        // Beside the only locks that a look pauses for, no sleep is longer than a poll.
+        let Looked { snapshot, file, .. } = looked;
         match (mind.decide(context, now, &snapshot), snapshot) {
             (Decision::GiveUp(failure), _) => Flow::Done(Err(failure)),
             (_, Snapshot::Absent) => {

@@ -18,6 +18,15 @@ pub(super) enum Holder {
     Children(Pid),
 }
 
+/// Whom a signal is meant for: of those that have a file kernel-locked, all, or all but the first;
+/// of a mutex's or a reclaim lock's only the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whom {
+    pub(super) slot: Slot,
+    pub(super) first: u32,
+    pub(super) spared: bool,
+}
+
 impl World {
     /// Whether a process runs. One that is being killed does until its files are closed.
     pub(super) fn ask_process(&self, universe: &Universe, process_id: u32) -> Event {
@@ -61,18 +70,20 @@ impl World {
         &mut self,
         universe: &Universe,
         (sender, process): (Pid, &Process),
-        slot: Slot,
-        spared: Option<u32>,
+        Whom { slot, first, spared }: Whom,
         signal: Signal,
     ) -> Event {
         let file = process.fd(slot).map(|fd| fd.ino);
         let mut holders = self.holders(file, true);
+        let is_mutex = matches!(slot, Slot::Guard | Slot::Rival);
         holders.retain(|holder| match holder {
             Holder::Itself(pid) => {
                 let process_id = universe.process_id(*pid);
-                process_id != universe.process_id(sender) && spared != Some(process_id)
+                let is_first = process_id == first;
+                let is_meant = if is_mutex { is_first } else { !(spared && is_first) };
+                is_meant && process_id != universe.process_id(sender)
             }
-            Holder::Children(_) => true,
+            Holder::Children(_) => !is_mutex,
         });
         for holder in &holders {
             self.check_limit(universe, process, (slot, file), *holder);

@@ -6,6 +6,7 @@ use lock_core::time::Now;
 use super::actor::{Actor, Deed, Fate, Note};
 use super::death::Heirs;
 use super::files::{Ino, Notice, Pid};
+use super::holders::Whom;
 use super::kernel::{Call, Caller};
 use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch, Work};
 use super::{Action, World, begin};
@@ -165,8 +166,8 @@ impl World {
                 Some(self.list_holders(universe, Ino::try_from(inode.number).ok()))
             }
             Call::Core(Effect::Signal { slot, first, spared, signal }) => {
-                let spared = spared.then_some(*first);
-                Some(self.signal(universe, (pid, process), *slot, spared, *signal))
+                let whom = Whom { slot: *slot, first: *first, spared: *spared };
+                Some(self.signal(universe, (pid, process), whom, *signal))
             }
             call => {
                 let wall = self.wall();

@@ -96,8 +96,11 @@ impl World {
             return;
         }
         let inode = process.fd(Slot::Judged).and_then(|fd| self.files.inode(fd.ino));
-        let owner = inode.and_then(|inode| inode.maker).filter(|maker| self.owns(*maker));
-        if process.truth.saw.map(|sight| sight.owner) != owner {
+        let saw = process.truth.saw.map(|sight| sight.owner);
+        // One that is just about to release is still the same.
+        let is_owner = |maker: &Maker| saw == Some(*maker) || self.owns(*maker);
+        let owner = inode.and_then(|inode| inode.maker).filter(is_owner);
+        if saw != owner {
             process.truth.saw = owner.map(|owner| Sight { owner, since: self.clock.ticks });
         }
     }
