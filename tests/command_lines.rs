@@ -199,3 +199,33 @@ fn a_failing_units_last_words_are_in_the_journal() {
                 USER_INVOCATION_ID=abc\n";
     assert!(fakes.calls().contains(call));
 }
+
+/// Where a unit's own settings end the manager's work on it, that is how long it is waited for.
+#[rstest]
+#[case::one(&["stop", "a", "--grace", "0ms"], "stop", &["a"])]
+#[case::several_at_once(&["restart", "a", "b.2", "--jobs", "2", "--settle", "0ms"], "restart", &["a", "b.2"])]
+fn a_manager_that_takes_longer_than_the_unit_allows_is_not_waited_for(
+    #[case] args: &[&str],
+    #[case] verb: &str,
+    #[case] agents: &[&str],
+) {
+    let home = fleet("systemd", Some(SOCKET));
+    let fakes = Fakes::new(&home);
+    let script = home.read("bin/systemctl");
+    let at_work = "case $* in
+        *Timeout*) shift 4; for unit; do printf 'TimeoutStartUSec=1ms\\nTimeoutStopUSec=1ms\\n\\n'; done; exit ;;
+        *property=Id*) shift 4
+            for unit; do printf 'Id=%s\\nLoadState=loaded\\nJob=7\\n' \"$unit\"
+                printf 'ActiveState=deactivating\\nSubState=stop-sigterm\\n\\n'; done; exit ;;
+    esac\n";
+    fakes.install("systemctl", &format!("{at_work}{script}"));
+    let out = fakes.fleet(args).run();
+    assert_eq!(out.code(), 1, "{out}");
+    for agent in agents {
+        let says = format!(
+            "cannot {verb} {agent}: its unit mosaic-agent@{agent}.service is still stop-sigterm after "
+        );
+        assert!(out.stderr.contains(&says), "{says:?} in {out}");
+    }
+    assert!(out.stderr.contains("longer than its settings allow"), "{out}");
+}

@@ -6,15 +6,16 @@
 //! asks the supervisor for the rest, as far as it concerns the holder and the agents in the last
 //! owner's plan, or in the roster where there is no plan.
 //!
-//! | the last owner | waited for | then |
-//! |---|---|---|
-//! | was taken over from, and was preemptible | what is left of its announced quiet | given up |
-//! | left an unfinished plan: its lock was broken, or an owner that was settling ended | as long as its longest step may take | given up |
-//! | anything else | | |
+//! | the last owner | its orders are waited for, and then cancelled |
+//! |---|---|
+//! | was preemptible, and was taken over from | for what is left of its announced quiet |
+//! | left an unfinished plan: its lock was broken, or the owner that was to settle it ended | for as long as a step may take |
+//! | came to the end of its plan, took no step, or ended before a reboot | not at all |
 
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use lock_fs::{Generation, Reason, Stale, Takeover};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -24,7 +25,6 @@ use crate::look::NO_PATIENCE;
 use crate::report::Screen;
 use crate::restart::quiet::MARGIN;
 use crate::roster::{self, Roster};
-use crate::standing::Standing;
 use crate::supervisor::{self, InFlight, Keeper, Step, Target};
 use crate::{error, logbook, processes};
 
@@ -95,16 +95,27 @@ struct LeftBehind {
 impl LeftBehind {
     fn by_the_last_owner(home: &Home, acquired: &Acquired) -> Option<Self> {
         let takeover = acquired.takeover.as_ref();
-        let was_preemptible = |takeover: &&lock_fs::Takeover| {
-            takeover.from.as_ref().is_some_and(|from| from.is_preemptible())
-        };
-        let limit = takeover.filter(was_preemptible).map(|takeover| takeover.in_flight);
+        if takeover.is_some_and(|takeover| takeover.reason == Reason::Stale(Stale::Rebooted)) {
+            return None;
+        }
         let boot = processes::boot_id().unwrap_or_default();
-        let plan = logbook::read(&home.plan()).ok().flatten();
-        let plan = plan.filter(|plan| plan.exit.is_none() && plan.boot == boot);
-        (limit.is_some() || plan.is_some())
-            .then(|| Self { agents: plan.as_ref().map(Standing::names), limit })
+        let plan = logbook::read(&home.plan()).ok().flatten().filter(|plan| plan.boot == boot);
+        let replaced = takeover.filter(|takeover| has_taken_steps(takeover));
+        let limit = replaced.map(|takeover| takeover.in_flight);
+        match plan {
+            Some(plan) if plan.exit.is_none() => Some(Self { agents: Some(plan.names()), limit }),
+            // It had come to its end, but for the release.
+            Some(plan) if acquired.from == Some(Generation(plan.generation)) => None,
+            // Its plan could not be written.
+            _ => limit.map(|limit| Self { agents: None, limit: Some(limit) }),
+        }
     }
+}
+
+/// Whether the owner that was taken over from was preemptible and has begun something.
+fn has_taken_steps(takeover: &Takeover) -> bool {
+    let detail = takeover.from.as_ref().and_then(|from| from.detail.as_ref());
+    detail.is_some_and(|detail| detail.terms.preemptible && detail.progress.count > 0)
 }
 
 fn names(roster: &Roster) -> Vec<String> {

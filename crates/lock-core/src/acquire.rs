@@ -1,5 +1,7 @@
 //! Becoming owner: enter the mutex, look, decide, act; or stand in line, and try again.
 //!
+//! Length: one machine, whose states lead to each other.
+//!
 //! ```text
 //! arrive ──nobody waits──▶ enter ───▶ attempt ──free, stale, timed out──▶ leave ─▶ owned
 //!   │                       │  ▲         │wait
@@ -21,12 +23,13 @@ use core::time::Duration;
 
 use crate::attempt::{Attempt, Attempted};
 use crate::chores::Chores;
-use crate::decide::{Mind, Sentence, Waiting};
+use crate::decide::{Mind, Resume, Sentence, Waiting};
 use crate::effect::{Effect, Event, Name, Slot};
+use crate::entry::{Entry, Holder};
 use crate::inside::Inside;
 use crate::line::{Line, Stood};
-use crate::machine::{Context, Failure, Flow, Machine, Medium, Ownership, Takeover};
-use crate::mutex::{Enter, Entry, Holder};
+use crate::machine::{Acquired, Context, Failure, Flow, Machine, Medium};
+use crate::mutex::Enter;
 use crate::own::Own;
 use crate::past::Past;
 use crate::queue::Place;
@@ -59,15 +62,6 @@ enum Queue {
     At(Place),
 }
 
-/// The lock is ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Acquired {
-    /// What it takes to renew and release it.
-    pub ownership: Ownership,
-    /// From whom it was taken, if it was not free.
-    pub takeover: Option<Takeover>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum At {
     Line(Line),
@@ -95,26 +89,6 @@ enum Then {
         acquired: Acquired,
     },
     Done(Result<Acquired, Failure>),
-}
-
-/// Where to go on after a signal.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Resume {
-    /// The lock file's owner is being ended: wait for that.
-    Wait { seen: FileId },
-    /// The mutex's holder, whose file is open there, is being ended: try to enter again, with the
-    /// same ticket.
-    Enter(Own, Slot),
-}
-
-impl Resume {
-    /// Where the file is open whose holders are signalled.
-    const fn slot(&self) -> Slot {
-        match self {
-            Self::Wait { .. } => Slot::Judged,
-            Self::Enter(_, slot) => *slot,
-        }
-    }
 }
 
 type Outcome = Flow<Acquire, Result<Acquired, Failure>>;
@@ -427,7 +401,3 @@ mod tests;
 #[cfg(test)]
 #[path = "on_timeout_tests.rs"]
 mod on_timeout_tests;
-
-#[cfg(test)]
-#[path = "stop_tests.rs"]
-mod stop_tests;

@@ -292,7 +292,7 @@ fn a_new_owner_is_waited_for_anew() {
     let waiting = waiter.machine().waiting().expect("because it waits");
     assert_eq!(waiting.since, disk.now.mono);
     assert_eq!(waiting.until, limit.map(|limit| disk.now.mono.after(limit)));
-    // The limit of one that gives up counts from its start, whoever owns the lock.
+    // A waiter that gives up counts its limit from its start, across owners.
     disk.pass(900);
     let other = other.after(&mut disk, "Sleep").until(&mut disk, "Sleep");
     let waiting = other.machine().waiting().expect("because it waits");

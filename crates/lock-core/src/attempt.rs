@@ -4,13 +4,12 @@
 
 use alloc::boxed::Box;
 
-use crate::acquire::Acquired;
 use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event};
 use crate::generation::Draw;
 use crate::inside::Inside;
 use crate::look::{File, Look, Looked};
-use crate::machine::{Context, Failure, Flow, Takeover};
+use crate::machine::{Acquired, Context, Failure, Flow, Takeover};
 use crate::publish::{Publish, Published};
 use crate::record::Generation;
 use crate::snapshot::{FileId, Seen, Snapshot};

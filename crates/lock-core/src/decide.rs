@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::effect::{Effect, Event, Signal, Slot};
 use crate::machine::{Context, Failure, Reason, Takeover};
+use crate::own::Own;
 use crate::policy::{HURRIED_MUTEX_PATIENCE, OnTimeout};
 use crate::record::{Inode, Record, Token};
 use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
@@ -47,6 +48,26 @@ pub(crate) struct Sentence {
     pub(crate) until: Mono,
     /// Which processes were sent one.
     pub(crate) signalled: Vec<u32>,
+}
+
+/// Where to go on after a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Resume {
+    /// The lock file's owner is being ended: wait for that.
+    Wait { seen: FileId },
+    /// The mutex's holder, whose file is open there, is being ended: try to enter again, with the
+    /// same ticket.
+    Enter(Own, Slot),
+}
+
+impl Resume {
+    /// Where the file is open whose holders are signalled.
+    pub(crate) const fn slot(&self) -> Slot {
+        match self {
+            Self::Wait { .. } => Slot::Judged,
+            Self::Enter(_, slot) => *slot,
+        }
+    }
 }
 
 /// What to do about a snapshot.
@@ -245,3 +266,7 @@ impl Sentence {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "stop_tests.rs"]
+mod stop_tests;

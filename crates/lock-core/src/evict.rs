@@ -2,10 +2,11 @@
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name};
+use crate::entry::Entry;
 use crate::inside::Inside;
 use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine};
-use crate::mutex::{Enter, Entry};
+use crate::mutex::Enter;
 use crate::record::{Generation, Record};
 use crate::snapshot::{KernelLock, Life, Seen, Snapshot};
 use crate::stall::Patience;

@@ -73,8 +73,8 @@ mod tests {
     use super::*;
     use crate::effect::{Errno, Name};
     use crate::testing::disk::Disk;
-    use crate::testing::owner;
     use crate::testing::worker::Worker;
+    use crate::testing::{owner, preemptible_owner};
 
     #[rstest]
     #[case::first(Glance::first)]
@@ -86,6 +86,9 @@ mod tests {
         let seen = Worker::new(context.clone(), glance.clone()).run(&mut disk);
         assert_eq!(seen, Glimpse::Named);
         disk.remove(Name::Lock);
+        let seen = Worker::new(context.clone(), glance.clone()).run(&mut disk);
+        assert_eq!(seen, Glimpse::Replaced);
+        preemptible_owner(&mut disk, "other");
         assert_eq!(Worker::new(context, glance).run(&mut disk), Glimpse::Replaced);
     }
 

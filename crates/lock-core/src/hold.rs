@@ -12,10 +12,11 @@ use core::time::Duration;
 
 use crate::chores::Chores;
 use crate::effect::{Effect, Event, Name, Slot};
+use crate::entry::Entry;
 use crate::inside::Inside;
 use crate::look::{Look, Looked};
 use crate::machine::{Context, Failure, Flow, Machine, Ownership};
-use crate::mutex::{Enter, Entry};
+use crate::mutex::Enter;
 use crate::own::Own;
 use crate::record::Record;
 use crate::stall::Patience;

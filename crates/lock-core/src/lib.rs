@@ -9,8 +9,8 @@
 //! * [`verdict`] holds the rules: free, stale, timed out, or wait. Its table is the one
 //!   place where times are compared.
 //! * [`Acquire`] becomes owner; [`Settle`] waits for what an owner that was replaced has left;
-//!   [`Hold`] renews, steps and releases; [`Glance`] tells an owner of its loss; [`Evict`] takes a lock away on a person's order; [`Inspect`], [`Peek`]
-//!   and [`Waiters`] only look.
+//!   [`Hold`] renews, steps and releases; [`Glance`] tells an owner of its loss; [`Evict`] takes
+//!   a lock away on a person's order; [`Inspect`], [`Peek`] and [`Waiters`] only look.
 //! * [`record`] is what stands in a lock file, [`policy`] what a user may set.
 //!
 //! [`Effect`]: effect::Effect
@@ -23,8 +23,10 @@ mod acquire;
 mod attempt;
 mod chores;
 mod claim;
+mod count;
 mod decide;
 pub mod effect;
+mod entry;
 mod evict;
 mod examine;
 mod generation;
@@ -33,9 +35,11 @@ mod hold;
 mod inside;
 mod inspect;
 mod line;
+mod lines;
 mod look;
 pub mod machine;
 mod mutex;
+mod nap;
 mod own;
 mod past;
 mod peek;
@@ -58,7 +62,7 @@ mod waiters;
 #[cfg(test)]
 mod testing;
 
-pub use acquire::{Acquire, Acquired};
+pub use acquire::Acquire;
 pub use chores::{Chores, LeftOpen};
 pub use decide::Waiting;
 pub use evict::{Evict, Evicted};
@@ -66,6 +70,7 @@ pub use generation::BLOCK as GENERATION_BLOCK;
 pub use glance::{Glance, Glimpse};
 pub use hold::{Held, Hold};
 pub use inspect::Inspect;
+pub use machine::Acquired;
 pub use peek::Peek;
 pub use settle::{Settle, Settled};
 pub use waiters::Waiters;

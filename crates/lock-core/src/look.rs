@@ -239,7 +239,8 @@ fn is_ours(content: &Content) -> bool {
     detail(content).is_some()
 }
 
-/// Whoever cannot be asked is not taken for dead.
+/// A process that cannot be asked about is counted like one elsewhere; of a cgroup that cannot be,
+/// the kernel lock alone speaks.
 const fn answer(event: &Event) -> Life {
     match event {
         Event::Done => Life::Running,
@@ -247,3 +248,7 @@ const fn answer(event: &Event) -> Life {
         _ => Life::Unknown,
     }
 }
+
+#[cfg(test)]
+#[path = "look_tests.rs"]
+mod tests;

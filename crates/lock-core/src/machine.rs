@@ -100,6 +100,15 @@ pub struct Ownership {
     pub shared: bool,
 }
 
+/// What a contender has become owner of, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acquired {
+    /// What it takes to renew and release it.
+    pub ownership: Ownership,
+    /// From whom it was taken, if it was not free.
+    pub takeover: Option<Takeover>,
+}
+
 /// Whom an ownership was taken from, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Takeover {

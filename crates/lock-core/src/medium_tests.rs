@@ -4,7 +4,6 @@
 use rstest::rstest;
 
 use super::*;
-use crate::acquire::{Acquire, Acquired};
 use crate::effect::Errno;
 use crate::hold::{Held, Hold};
 use crate::machine::{Context, Ownership, Reason};
@@ -14,6 +13,7 @@ use crate::testing::worker::Worker;
 use crate::testing::{OTHER_HOST, corpse_of, process_with};
 use crate::time::Wall;
 use crate::verdict::Stale;
+use crate::{Acquire, Acquired};
 
 const LINKED: &[Lack] = &[Lack::Anonymous];
 const SEPARATE: &[Lack] = &[Lack::Anonymous, Lack::Links];

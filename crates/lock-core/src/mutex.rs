@@ -20,6 +20,7 @@ use core::time::Duration;
 use crate::chores::Chores;
 use crate::claim::{Claim, Claimed, Role};
 use crate::effect::{Effect, Event, Slot, Wake};
+use crate::entry::{Entry, Holder};
 use crate::examine::{Examine, Examined};
 use crate::inside::Inside;
 use crate::machine::{Context, Failure, Flow, Machine, Medium};
@@ -71,26 +72,6 @@ enum Then {
     Fail(Failure),
     Crowded,
     Lost,
-}
-
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Entry {
-    /// We are in the mutex.
-    Entered(Inside),
-    /// Another is there; we have a ticket to stand in the queue with.
-    Crowded(Own),
-    /// Another is in the way that has not let go for so long, and our policy is to end it.
-    Stuck { own: Own, holder: Holder, waited: Duration },
-    /// Our ticket has no name left: we were the owner, or stood in the queue, and are not any more.
-    Lost,
-}
-
-/// Who is in the way, and where its file is open.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Holder {
-    pub(crate) slot: Slot,
-    pub(crate) record: Box<Record>,
 }
 
 type Outcome = Flow<Enter, Result<Entry, Failure>>;
@@ -328,10 +309,8 @@ impl Enter {
     }
 
     fn woken(mut self, guard_is_open: bool, touch: bool, event: &Event) -> Outcome {
-        let guard = match guard_is_open {
-            true => Chores::new().close(Slot::Guard),
-            false => Chores::new(),
-        };
+        let nothing = Chores::new();
+        let guard = if guard_is_open { nothing.close(Slot::Guard) } else { nothing };
         match event {
             Event::Woken(Wake::Cancelled) => self.fail(guard, Failure::Cancelled),
             Event::Woken(_) => {
@@ -354,10 +333,9 @@ impl Enter {
         holder: Option<Box<Record>>,
     ) -> Outcome {
         let Context { policy, .. } = context;
+        let ends = self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait;
         match holder {
-            Some(record)
-                if self.owns && policy.on_timeout == OnTimeout::Stop && !policy.no_wait =>
-            {
+            Some(record) if ends => {
                 let waited = self.stall.waited(now);
                 let holder = Holder { slot, record };
                 Flow::Done(Ok(Entry::Stuck { own: self.own, holder, waited }))
@@ -366,7 +344,7 @@ impl Enter {
         }
     }
 
-    /// Nobody is known to be in the way for long: names change under us.
+    /// No single holder is known to be in the way: names change under us.
     fn rest(mut self, context: &Context, now: Now, guard: Chores) -> Outcome {
         if self.stall.is_past_its_limit(now) {
             return self.fail(guard, Failure::MutexHeld { holder: None });

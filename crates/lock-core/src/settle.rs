@@ -28,8 +28,13 @@ pub struct Settle {
 /// What became of the old owner's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Owner {
-    /// It lives, and has its inode locked itself. Its steps are fenced, so it is left alone.
+    /// It lives, and has its inode locked itself. What it changes it changes in steps, which now
+    /// refuse; so it is left alone. Where it cannot be seen its tools cannot either, and all that
+    /// can be done is to wait for as long as it announced.
     Lives(u32),
+    /// It lives in another pid namespace, so that it cannot be told from its tools: they have what was
+    /// left of the quiet to end.
+    Elsewhere,
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
     /// It was waiting for the tools of the owner before it, which have this inode locked. It is not
@@ -67,10 +72,15 @@ impl Settle {
     pub fn after(context: &Context, takeover: &Takeover, now: Now) -> Option<Self> {
         let from = takeover.from.as_ref()?;
         let waited = from.detail.as_ref().and_then(|detail| detail.after);
+        let is_visible =
+            from.detail.as_ref().is_some_and(|detail| detail.process.pidns == context.birth.pidns);
         let owner = match waited {
             Some(inode) => Owner::Waited(inode),
             None if !takeover.is_held => return None,
-            None if takeover.reason.owner_lives() => Owner::Lives(from.pid),
+            None if takeover.reason.owner_lives() => match is_visible {
+                true => Owner::Lives(from.pid),
+                false => Owner::Elsewhere,
+            },
             None => Owner::Dead(from.pid),
         };
         // What the owner before announced is not known any more.
@@ -100,7 +110,7 @@ impl Settle {
     const fn look(&self) -> At {
         match self.owner {
             Owner::Lives(_) | Owner::Waited(_) => At::List,
-            Owner::Dead(_) => At::Ask,
+            Owner::Dead(_) | Owner::Elsewhere => At::Ask,
         }
     }
 
@@ -113,12 +123,17 @@ impl Settle {
         Flow::Go(self)
     }
 
+    /// Not past the deadline.
+    fn sleep(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
+        let left = self.deadline.since(now.mono);
+        self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
+        Flow::Go(self)
+    }
+
     /// Some tool of the old owner runs.
     fn runs(mut self, context: &Context, now: Now) -> Flow<Self, Result<Settled, Failure>> {
         if now.mono < self.deadline {
-            let left = self.deadline.since(now.mono);
-            self.at = At::Sleep(now.mono.after(left.min(context.policy.poll)));
-            return Flow::Go(self);
+            return self.sleep(context, now);
         }
         self.at = match (self.owner, self.sent) {
             (Owner::Waited(_), _) | (_, Some(Signal::Kill)) => {
@@ -142,14 +157,14 @@ impl Machine for Settle {
             At::Unlock => Effect::Unlock(slot),
             At::List => match self.owner {
                 Owner::Waited(inode) => Effect::ListHoldersOf(inode),
-                Owner::Lives(_) | Owner::Dead(_) => Effect::ListHolders(slot),
+                Owner::Lives(_) | Owner::Elsewhere | Owner::Dead(_) => Effect::ListHolders(slot),
             },
             At::Sleep(until) => Effect::Sleep { until: *until },
             At::Signal(signal) => {
                 let (first, spared) = match self.owner {
                     Owner::Lives(pid) => (pid, true),
                     Owner::Dead(pid) => (pid, false),
-                    Owner::Waited(_) => (0, true),
+                    Owner::Elsewhere | Owner::Waited(_) => (0, true),
                 };
                 Effect::Signal { slot, first, spared, signal: *signal }
             }
@@ -161,11 +176,22 @@ impl Machine for Settle {
         let failed = Failure::of(&self.effect(context), &event);
         match (self.at.clone(), event) {
             (At::Ask, Event::Done) => self.at = At::Unlock,
-            (At::Ask, Event::Busy) => self.at = At::List,
+            (At::Ask, Event::Busy) => match self.owner {
+                Owner::Dead(_) | Owner::Waited(_) => self.at = At::List,
+                Owner::Lives(_) | Owner::Elsewhere if now.mono < self.deadline => {
+                    return self.sleep(context, now);
+                }
+                Owner::Lives(_) | Owner::Elsewhere => return self.close(Ok(Settled::Quiet)),
+            },
             (At::Unlock, _) => return self.close(Ok(Settled::Quiet)),
             (At::List, Event::Holders(mut holders)) => {
                 if let Owner::Lives(pid) = self.owner {
+                    let is_seen = holders.contains(&pid);
                     holders.retain(|holder| *holder != pid);
+                    if holders.is_empty() && !is_seen {
+                        self.at = At::Ask;
+                        return Flow::Go(self);
+                    }
                 }
                 if holders.is_empty() && !matches!(self.owner, Owner::Dead(_)) {
                     return self.close(Ok(Settled::Quiet));
@@ -189,3 +215,7 @@ impl Machine for Settle {
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

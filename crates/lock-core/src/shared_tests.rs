@@ -300,3 +300,19 @@ fn a_dead_mutex_that_a_stranger_made_is_waited_for_by_its_age() {
     assert_eq!(disk.now.mono.since(start), settings().stale_after);
     settled(&disk, &context);
 }
+
+/// The mutex is ours by then, and goes with its file, which is closed once.
+#[test]
+fn a_dead_mutex_that_cannot_be_let_go_of_leaves_nothing_behind() {
+    let mut disk = Disk::new();
+    let (context, ownership) = sharing(&mut disk);
+    corpse(&mut disk, "dead", IN_THE_MUTEX);
+    let mut renewal = renew(&disk, &context, &ownership).after(&mut disk, "Rename(Reclaim, Mutex)");
+    assert_eq!(renewal.effect(), Some(Effect::Unlock(Slot::Guard)));
+    renewal.feed(&mut disk, Event::Failed(crate::effect::Errno(5)));
+    assert!(renewal.run(&mut disk).is_err());
+    assert_eq!(disk.names(), ["Generation", "Lock"]);
+    assert_eq!(disk.open_slots(context.pid), [Slot::Ticket]);
+    let about_others = |line: &&str| !line.contains("Close(Guard)");
+    assert_eq!(disk.complaints().into_iter().filter(about_others).count(), 0);
+}

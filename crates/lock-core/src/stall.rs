@@ -45,7 +45,7 @@ impl Stall {
         self.left(now).is_zero()
     }
 
-    /// Whether the wait is at an end, whoever holds the mutex.
+    /// Whether the wait is at an end, whichever process holds the mutex.
     pub(crate) fn is_past_its_limit(&self, now: Now) -> bool {
         matches!(self.patience, Patience::Until { .. }) && self.left(now).is_zero()
     }
@@ -74,3 +74,7 @@ impl Stall {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "mutex_limit_tests.rs"]
+mod tests;

@@ -8,7 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::*;
-use crate::effect::Errno;
+use crate::Acquire;
+use crate::effect::{Errno, Name};
 use crate::machine::Reason;
 use crate::policy::{OnTimeout, Settings};
 use crate::testing::disk::{Disk, Lack, Nerve};

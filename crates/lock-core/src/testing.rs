@@ -2,6 +2,7 @@
 
 pub(crate) mod disk;
 pub(crate) mod line;
+mod locks;
 mod scene;
 mod story;
 pub(crate) mod worker;

@@ -23,29 +23,10 @@ use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event, Name, Share, Slot, Wake};
 use crate::look::Look;
 use crate::machine::{Context, Failure, Flow};
+use crate::nap::{DEEPEST, FIRST_NAP, FIRST_POLL, HAIR, LONGEST_NAP, Wakes};
 use crate::queue::{Before, Found, Place};
 use crate::snapshot::{FileId, Snapshot};
 use crate::time::{Mono, Now};
-
-/// The first sleep, after which each is four times as long as the one before. The kernel tells of a
-/// death a hair before it is complete, and whoever begins to watch in that moment is not told.
-const FIRST_NAP: Duration = Duration::from_millis(64);
-
-/// The first sleep of one who is told of nothing, because the system has no watch left (128 in use
-/// by one user, by default). Each is then a quarter longer, so that its turn is noticed within
-/// a quarter of the time that it has waited.
-const FIRST_POLL: Duration = Duration::from_millis(1);
-
-/// After being told of a death that is not complete yet.
-const HAIR: Duration = Duration::from_millis(1);
-
-/// How many times the fallback poll is the longest sleep behind the first.
-const LONGEST_NAP: u32 = 8;
-
-/// Behind more than one, the longest sleep is as many times as long, up to this. Those right
-/// behind the first have to notice soon that it does not take a lock that is to be had, the others
-/// later; but nobody tells us of those further ahead who have left.
-const DEEPEST: u32 = 8;
 
 /// How often names may change under us before we sleep.
 const MAX_ROUNDS: u8 = 8;
@@ -68,14 +49,6 @@ pub(crate) struct Turn {
     sight: Sight,
     idle: Option<Idle>,
     at: At,
-}
-
-/// What ends a sleep early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Wakes {
-    Events,
-    /// Nothing: this file system cannot watch.
-    Polls,
 }
 
 /// A lock that is to be had, and that the first in the queue does not take.

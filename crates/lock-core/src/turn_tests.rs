@@ -9,9 +9,10 @@ use crate::effect::Errno;
 use crate::machine::{Context, Reason};
 use crate::policy::Settings;
 use crate::testing::disk::Disk;
-use crate::testing::line::{acquired, contender, line, release};
+use crate::testing::line::{acquired, contender, line, release, together};
 use crate::testing::worker::Worker;
 use crate::testing::{owner, owner_with, preemptible_owner, process, process_with, settings};
+use crate::{Held, Hold};
 
 #[test]
 fn a_first_that_does_not_take_a_free_lock_is_passed_over() {
@@ -254,4 +255,36 @@ fn beside_a_preemptible_owner_those_behind_look_often_too(
     let start = disk.now.mono;
     b.after(&mut disk, "Sleep");
     assert_eq!(disk.now.mono.since(start), Duration::from_millis(longest));
+}
+
+/// The clocks jump while all are frozen, and the waiters look before the owner can renew.
+#[test]
+fn no_pause_of_the_machine_robs_an_owner_that_renews() {
+    let mut disk = Disk::new();
+    let (context, mut ownership) = preemptible_owner(&mut disk, "o");
+    let mut waiters = line(&mut disk, ["a", "b", "c"]);
+    for round in 0..100 {
+        disk.pass(3_600_000);
+        let end = disk.now.mono.after(settings().renew_every);
+        together(&mut disk, &mut waiters, end);
+        let quiet = settings().hang_after;
+        let hold = match round % 10 {
+            0 => Hold::step(&context, disk.now, ownership, "on", quiet),
+            _ => Hold::renew(&context, disk.now, ownership),
+        };
+        ownership = match Worker::new(context.clone(), hold).run(&mut disk) {
+            Ok(Held::Renewed(ownership)) => ownership,
+            Ok(Held::Stepping { ownership, leave }) => {
+                Worker::new(context.clone(), leave).run(&mut disk).expect("because it leaves");
+                ownership
+            }
+            other => panic!("{other:?} in round {round}"),
+        };
+    }
+    assert!(disk.holds(context.pid, Name::Lock));
+    assert!(waiters.iter().all(|waiter| waiter.outcome().is_none()));
+    // And without a renewal the first of them takes it in time.
+    let end = disk.now.mono.after(settings().stale_after + settings().renew_every);
+    together(&mut disk, &mut waiters, end);
+    assert!(disk.holds(process("a").pid, Name::Lock));
 }

@@ -6,6 +6,7 @@ use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event, Slot, Wake};
 use crate::look::{File, Look, Looked};
 use crate::machine::{Context, Failure, Flow, Medium};
+use crate::nap::Wakes;
 use crate::snapshot::{FileId, KernelLock, Seen, Snapshot};
 use crate::time::{Mono, Now};
 
@@ -26,14 +27,6 @@ pub(crate) struct Vigil {
     /// How many naps are left before a long sleep.
     naps: u8,
     at: At,
-}
-
-/// What ends a sleep early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Wakes {
-    Events,
-    /// Nothing: this file system cannot watch, so look now and then.
-    Polls,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

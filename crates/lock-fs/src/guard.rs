@@ -1,4 +1,6 @@
 //! Holding a lock: renewed in the background, stepped through, released.
+//!
+//! Length: a guard, its steps and its end are one state under one mutex.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};

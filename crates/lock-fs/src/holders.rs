@@ -173,7 +173,11 @@ fn taken_by(inode: Inode) -> Option<u32> {
     let (major, minor) = (rustix::fs::major(inode.device), rustix::fs::minor(inode.device));
     let place = format!("{major:02x}:{minor:02x}:{}", inode.number);
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let line = locks.lines().find(|line| line.contains("FLOCK") && line.contains(&place))?;
+    let is_of_it = |line: &&str| {
+        let mut words = line.split_whitespace();
+        words.any(|word| word == "FLOCK") && words.any(|word| word == place)
+    };
+    let line = locks.lines().find(is_of_it)?;
     line.split_whitespace().find_map(|word| word.parse().ok())
 }
 

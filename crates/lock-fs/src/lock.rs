@@ -1,4 +1,6 @@
 //! A lock by its path: acquire it, look at it, take it away.
+//!
+//! Length: one type and its settings, notices and looks; what they share is private.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

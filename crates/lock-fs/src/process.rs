@@ -4,6 +4,7 @@ use std::io::Read;
 
 use lock_core::effect::Event;
 use lock_core::record::Birth;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::{Errno as Os, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -77,16 +78,23 @@ pub(crate) fn ask(pid: u32, birth: Birth) -> Event {
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return Event::Absent;
     };
-    match retry_on_intr(|| pidfd_open(id, PidfdFlags::empty())) {
+    let process = match retry_on_intr(|| pidfd_open(id, PidfdFlags::empty())) {
+        Ok(process) => process,
         Err(Os::SRCH) => return Event::Absent,
         Err(_) => return Event::Unsupported,
-        Ok(_) => {}
+    };
+    // It is readable once the last thread has ended. The first one may be a zombie long before.
+    let mut end = [PollFd::new(&process, PollFlags::IN)];
+    match retry_on_intr(|| poll(&mut end, Some(&Timespec::default()))) {
+        Ok(0) => {}
+        Ok(_) => return Event::Absent,
+        Err(_) => return Event::Unsupported,
     }
     let Ok(stat) = ProcStat::of(pid) else { return Event::Unsupported };
     match absolute(stat.start) {
         None => Event::Unsupported,
         // The kernel rounds after it has added what this time namespace is ahead.
-        Some(start) if start.abs_diff(birth.start) <= 1 && !stat.is_zombie() => Event::Done,
+        Some(start) if start.abs_diff(birth.start) <= 1 => Event::Done,
         Some(_) => Event::Absent,
     }
 }

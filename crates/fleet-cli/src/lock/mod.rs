@@ -35,7 +35,9 @@ pub(crate) fn dispatch(
             if find.is_mosaics(&path) {
                 screen.mosaic_breaks(&path);
             }
-            let ran = run::run(&path, &args, screen);
+            // What a restart has left in flight concerns every command on the home's own lock.
+            let home = find.home().ok().filter(|home| home.restart_lock() == path);
+            let ran = run::run(&path, home.as_ref(), &args, screen);
             match (ran, args.conflict_exit_code) {
                 (Err(error), Some(code)) if error.exit() == Exit::LockNotAcquired => {
                     screen.error(&error);

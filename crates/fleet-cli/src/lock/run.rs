@@ -16,23 +16,29 @@ use signal_hook::low_level::emulate_default_handler;
 use super::relay::{Relay, Start};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::home::Home;
 use crate::lock::args::LockRun;
 use crate::locking::{self, Terms};
-use crate::nested;
 use crate::report::Screen;
 use crate::spawn::spawn_under_lock;
 use crate::tenure::Tenure;
+use crate::{nested, settle};
 
 /// For so long after the command's start nothing is due: a keeper would first look five times as
 /// long after its own. So what ends by then needs none, nor a thread that waits for a loss.
 const BRIEF: Duration = Duration::from_millis(20);
 
-/// Runs the command under the lock at `path`.
+/// Runs the command under the lock at `path`, which is the restart lock of `home` if there is one.
 ///
 /// # Errors
 ///
 /// When the lock could not be acquired, or the command cannot be run.
-pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Result<Exit, Error> {
+pub(crate) fn run(
+    path: &Utf8Path,
+    home: Option<&Home>,
+    args: &LockRun,
+    screen: &mut Screen,
+) -> Result<Exit, Error> {
     let (program, arguments) = match args.command.split_first() {
         Some((program, arguments)) => (program, arguments),
         None => return Ok(Exit::Usage),
@@ -52,6 +58,11 @@ pub(crate) fn run(path: &Utf8Path, args: &LockRun, screen: &mut Screen) -> Resul
     let relay = sleeper.get_or_init(|| relay);
     lock.keep_later();
     let acquired = locking::acquire(&lock, path, shown, terms.policy, relay.interrupt(), screen)?;
+    if let Some(home) = home {
+        // There is something to wait for, so there is time for a keeper.
+        let announce = &mut |_: &str, _| lock.keep();
+        settle::settle(home, &acquired, announce, relay.interrupt(), screen)?;
+    }
     let guard = acquired.guard;
     let child = start(&guard, relay, program, arguments)?;
     let named = || program.to_string_lossy().into_owned();

@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::effect::{Effect, Errno, Event, Name, Share, Signal, Slot, Wake};
+use crate::effect::{Effect, Errno, Event, Name, Share, Slot, Wake};
 use crate::machine::Context;
 use crate::record::MAX_RECORD_BYTES;
 use crate::snapshot::{FileId, Kind, Stat};
@@ -33,6 +33,8 @@ pub(crate) struct Disk {
     pub(super) processes: BTreeMap<u32, Nerve>,
     /// The numbers of those that have ended.
     pub(super) ended: BTreeSet<u32>,
+    /// Those that no other process can look into.
+    pub(super) hidden: BTreeSet<u32>,
     /// Those with a process in them.
     pub(super) cgroups: BTreeSet<String>,
     /// How many times a file has been opened.
@@ -75,9 +77,9 @@ pub(crate) struct Inode {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) inode: u64,
-    writes: bool,
+    pub(super) writes: bool,
     /// What processes share that have inherited it: the kernel's lock is on this.
-    description: u64,
+    pub(super) description: u64,
     pub(super) lock: Option<Share>,
 }
 
@@ -246,41 +248,6 @@ impl Disk {
         self.forget(open.inode);
     }
 
-    fn lock(&mut self, pid: u32, slot: Slot, share: Share) -> Event {
-        if self.lacks.contains(&Lack::Locks) {
-            return Event::Unsupported;
-        }
-        let Some(open) = self.open.get(&(pid, slot)).copied() else {
-            return Event::Failed(EBADF);
-        };
-        let conflicts = |lock| lock == Share::Exclusive || share == Share::Exclusive;
-        let busy = self.open.values().any(|other| {
-            let is_other = other.description != open.description && other.inode == open.inode;
-            is_other && other.lock.is_some_and(conflicts)
-        });
-        if busy {
-            return Event::Busy;
-        }
-        self.mark(open, Some(share));
-        Event::Done
-    }
-
-    /// The kernel's lock on an open file, for all who share it.
-    fn mark(&mut self, open: Open, lock: Option<Share>) {
-        for other in self.open.values_mut() {
-            if other.description == open.description {
-                other.lock = lock;
-            }
-        }
-    }
-
-    /// Who has an inode kernel-locked.
-    fn holders(&self, inode: u64) -> Vec<u32> {
-        let holding = self.open.iter().filter(|(_, open)| open.inode == inode);
-        let pids = holding.filter(|(_, open)| open.lock.is_some()).map(|((pid, _), _)| *pid);
-        pids.collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
     /// The kernel looks whether the name is free first, and only then whether it can link.
     fn link(&mut self, pid: u32, slot: Slot, path: String) -> Event {
         let Some(open) = self.open.get(&(pid, slot)).copied() else {
@@ -371,21 +338,6 @@ impl Disk {
             self.pass(until.0.saturating_sub(self.now.mono.0));
         }
         Event::Woken(news.unwrap_or(Wake::Due))
-    }
-
-    /// Whether it may be signalled from here; then it is.
-    fn signal(&mut self, pid: u32, signal: Signal) -> bool {
-        let nerve = self.processes.get(&pid).copied();
-        let dies = match (nerve, signal) {
-            (None, _) => return false,
-            (Some(Nerve::DiesOfTerm), _) | (Some(Nerve::DiesOfKill), Signal::Kill) => true,
-            (Some(_), _) => false,
-        };
-        if dies {
-            self.processes.remove(&pid);
-            self.end(pid);
-        }
-        true
     }
 
     fn stat(&mut self, id: u64) -> Event {

@@ -1,9 +1,9 @@
 //! Contenders in line, and what becomes of them.
 
-use crate::acquire::{Acquire, Acquired};
+use crate::acquire::Acquire;
 use crate::effect::Effect;
 use crate::hold::{Held, Hold};
-use crate::machine::{Context, Failure, Ownership};
+use crate::machine::{Acquired, Context, Failure, Ownership};
 use crate::testing::disk::Disk;
 use crate::testing::process;
 use crate::testing::worker::Worker;

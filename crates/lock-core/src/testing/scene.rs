@@ -5,9 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::effect::{Name, Slot};
+use crate::effect::{Name, Share, Slot};
 use crate::testing::at;
-use crate::testing::disk::{Disk, Inode, Lack, Nerve};
+use crate::testing::disk::{Disk, Inode, Lack, Nerve, Open};
 
 impl Disk {
     /// An empty directory, long after boot.
@@ -21,6 +21,7 @@ impl Disk {
             watches: BTreeMap::new(),
             processes: BTreeMap::new(),
             ended: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             cgroups: BTreeSet::new(),
             descriptions: 0,
             story: Vec::new(),
@@ -102,10 +103,31 @@ impl Disk {
         self.ended.insert(pid);
     }
 
+    /// No other process sees what this one has open.
+    pub(crate) fn hide(&mut self, pid: u32) {
+        self.hidden.insert(pid);
+    }
+
     /// A child inherits the open file of a slot, and with it the kernel's lock.
     pub(crate) fn inherit(&mut self, parent: u32, slot: Slot, child: u32) {
         if let Some(open) = self.open.get(&(parent, slot)).copied() {
             self.open.insert((child, slot), open);
+        }
+    }
+
+    /// Another program opens the lock file and has it kernel-locked.
+    pub(crate) fn lock_by_hand(&mut self, pid: u32, share: Share) {
+        let id = self.leads_to(Name::Lock).expect("because the lock is there");
+        self.descriptions += 1;
+        let description = self.descriptions;
+        let open = Open { inode: id, writes: false, description, lock: Some(share) };
+        self.open.insert((pid, Slot::Ticket), open);
+    }
+
+    /// That program unlocks the file and keeps it open, which makes no event.
+    pub(crate) fn unlock_by_hand(&mut self, pid: u32) {
+        if let Some(open) = self.open.get_mut(&(pid, Slot::Ticket)) {
+            open.lock = None;
         }
     }
 

@@ -11,7 +11,6 @@ pub(super) struct Ours {
 
 impl Ours {
     pub(super) fn open(path: &Utf8Path) -> Result<Self, Failure> {
-        // By defaults it waits as long as it takes.
         let options = Options { command: "lock-bench".to_owned(), ..Options::default() };
         Ok(Self { lock: Lock::open(path, options)?, guard: None })
     }

@@ -1,11 +1,15 @@
 //! How long the manager may be at work on a unit: as long as the unit's own settings allow.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::Units;
+use super::manager::Manager;
 use crate::supervisor::stop::KILL_PATIENCE;
+use crate::supervisor::{Step, SupervisorError, Target, tmux};
 
 /// What is asked about a unit's limits.
-pub(super) const PROPERTIES: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,ExecCondition,\
+const PROPERTIES: &str = "--property=TimeoutStartUSec,TimeoutStopUSec,ExecCondition,\
                                      ExecStartPre,ExecStart,ExecStartPost,ExecStop,ExecStopPost";
 
 /// How long we wait where the unit's settings allow any time, as they do for the start of a
@@ -27,8 +31,85 @@ impl Default for Limits {
     }
 }
 
+impl Manager {
+    /// How long units may take to start and to stop, in their order.
+    ///
+    /// # Errors
+    ///
+    /// When the manager cannot be asked.
+    fn limits(&self, units: &[&str]) -> Result<Vec<Limits>, SupervisorError> {
+        let show = ["--user", "show", PROPERTIES, "--"];
+        Ok(parse(&self.run(&[&show, units].concat())?))
+    }
+}
+
+impl Units<'_> {
+    /// How long the manager may be at work on `targets`, all at once.
+    pub(super) fn jobs_limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
+        let holder = std::slice::from_ref(&self.names.holder);
+        let names = |target: &Target<'_>| match target {
+            Target::Holder => [self.agent_units(), holder.to_vec()].concat(),
+            Target::Agent(agent) if step == Step::Stop => vec![self.names.agent(&agent.name)],
+            Target::Agent(agent) => [&[self.names.agent(&agent.name)], holder].concat(),
+        };
+        self.learn_limits(&targets.iter().flat_map(names).collect::<Vec<_>>());
+        let limit = |target: &Target<'_>| {
+            let own = self.longest(&[self.unit_name(*target)]);
+            let before = match (target, step) {
+                // The agents are stopped first: they are part of it.
+                (Target::Holder, _) => self.longest(&self.agent_units()).stop,
+                (Target::Agent(_), Step::Stop) => Duration::ZERO,
+                // It is started first, if it does not run.
+                (Target::Agent(_), _) => self.longest(holder).start,
+            };
+            let start = if step == Step::Stop { Duration::ZERO } else { own.start };
+            before.saturating_add(own.stop).saturating_add(start)
+        };
+        targets.iter().map(limit).max().unwrap_or_default()
+    }
+
+    fn agent_units(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| self.names.agent(&agent.name)).collect()
+    }
+
+    /// Asks for the limits of units that are not known yet. Whatever is wrong with the manager, the
+    /// step itself will say.
+    fn learn_limits(&self, names: &[String]) {
+        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = names.iter().filter(|name| !known.contains_key(*name));
+        let unknown: Vec<_> = unknown.map(String::as_str).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        let found = self.manager.limits(&unknown).unwrap_or_default();
+        if found.len() == unknown.len() {
+            known.extend(unknown.iter().map(|name| (*name).to_owned()).zip(found));
+        }
+    }
+
+    /// The longest that any of these units may take.
+    fn longest(&self, names: &[String]) -> Limits {
+        let known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = || names.iter().map(|name| known.get(name).copied().unwrap_or_default());
+        Limits {
+            start: limits().map(|limits| limits.start).max().unwrap_or_default(),
+            stop: limits().map(|limits| limits.stop).max().unwrap_or_default(),
+        }
+    }
+
+    /// How much of the wait for a step comes after the manager's job.
+    pub(super) fn after_job(&self, step: Step, target: Target<'_>) -> Duration {
+        match (step, target) {
+            (Step::Stop, Target::Holder) => Duration::ZERO,
+            (Step::Stop, Target::Agent(_)) => self.patience.grace,
+            (Step::Start | Step::Restart, Target::Holder) => tmux::HOLDER_PATIENCE,
+            (Step::Start | Step::Restart, Target::Agent(_)) => self.patience.settle,
+        }
+    }
+}
+
 /// Reads blocks of `Key=value` lines with an empty line between two.
-pub(super) fn parse(text: &str) -> Vec<Limits> {
+fn parse(text: &str) -> Vec<Limits> {
     text.split("\n\n").filter(|block| !block.trim().is_empty()).map(parse_unit).collect()
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::greeting;
-use super::limits::{self, Limits};
 use crate::supervisor::SupervisorError;
 use crate::supervisor::tool::{self, Said};
 
@@ -200,17 +199,6 @@ impl Manager {
         let show = ["--user", "show", PROPERTIES, "--"];
         let said = self.call(&[&show, units].concat(), None)?.success(PROGRAM, &show)?;
         Ok(parse(&said.out))
-    }
-
-    /// How long units may take to start and to stop, in their order.
-    ///
-    /// # Errors
-    ///
-    /// When the manager cannot be asked.
-    pub(super) fn limits(&self, units: &[&str]) -> Result<Vec<Limits>, SupervisorError> {
-        let show = ["--user", "show", limits::PROPERTIES, "--"];
-        let said = self.call(&[&show, units].concat(), None)?.success(PROGRAM, &show)?;
-        Ok(limits::parse(&said.out))
     }
 
     /// Looks at one unit.

@@ -20,11 +20,12 @@ mod log;
 mod look;
 mod manager;
 mod together;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use self::before::Before;
@@ -268,14 +269,6 @@ impl<'r> Units<'r> {
         })
     }
 
-    /// Waits until an agent that runs anew has lived long enough.
-    fn await_settled<'a>(&'a self, unit: Unit, agent: &'a Agent) -> Wait<'a> {
-        Box::new(move |until, interrupt| {
-            let pid = self.settle(&unit, agent, until, interrupt)?;
-            Ok(Settled::Restarted { pid })
-        })
-    }
-
     /// Waits until the manager has no job for the unit any more.
     fn await_job(
         &self,
@@ -296,116 +289,6 @@ impl<'r> Units<'r> {
             }
             tmux::pause(retry.min(left), interrupt)?;
             retry = LAST_RETRY.min(retry * 2);
-        }
-    }
-
-    /// Watches an agent until it has lived long enough to count as started.
-    fn settle(
-        &self,
-        unit: &Unit,
-        agent: &Agent,
-        until: Instant,
-        interrupt: &Interrupt,
-    ) -> Result<u32, SupervisorError> {
-        let settled = |pid| until.min(Instant::now() + self.left_to_settle(unit, pid));
-        if let Some(pid) = unit.main_pid {
-            let settled = settled(pid);
-            // Otherwise it is enough that it was up when we looked.
-            if Instant::now() < settled {
-                tmux::watch(pid, settled, interrupt)?;
-                let after = self.manager.look(&unit.name)?;
-                let goes_on = after.main_pid == Some(pid) && after.phase == Phase::Active;
-                if !goes_on {
-                    return Err(self.ended_at_once(&after, pid));
-                }
-            }
-            let in_pane = self.pane(agent)?.and_then(|pane| look::of_unit(unit, &pane));
-            return Ok(in_pane.unwrap_or(pid));
-        }
-        let session = session_name(&agent.name);
-        let nothing = || SupervisorError::NothingRuns {
-            unit: unit.name.clone(),
-            sub: unit.sub.clone(),
-            session: session.clone(),
-        };
-        let pane = self.pane(agent)?.ok_or_else(nothing)?;
-        tmux::watch(pane.pid, settled(pane.pid), interrupt)?;
-        match self.tmux.after(pane.pid)?.panes.into_iter().find(|now| now.id == pane.id) {
-            Some(Pane { dead: None, .. }) => Ok(pane.pid),
-            Some(pane) => Err(tmux::ended_at_once(&self.tmux, &pane)),
-            None => Err(nothing()),
-        }
-    }
-
-    /// How much longer a unit's process has to live to count as started. One that came with the
-    /// holder may have done so while it waited for its turn. What it did before the unit was
-    /// ready does not count.
-    fn left_to_settle(&self, unit: &Unit, pid: u32) -> Duration {
-        let process = Process::find(pid).filter(|process| !process.is_zombie());
-        let lived = process.map_or(Duration::ZERO, |process| process.uptime());
-        self.patience.settle.saturating_sub(lived.min(unit.active_for()))
-    }
-
-    /// How long the manager may be at work on `targets`, all at once.
-    fn jobs_limit(&self, step: Step, targets: &[Target<'_>]) -> Duration {
-        let holder = std::slice::from_ref(&self.names.holder);
-        let names = |target: &Target<'_>| match target {
-            Target::Holder => [self.agent_units(), holder.to_vec()].concat(),
-            Target::Agent(agent) if step == Step::Stop => vec![self.names.agent(&agent.name)],
-            Target::Agent(agent) => [&[self.names.agent(&agent.name)], holder].concat(),
-        };
-        self.learn_limits(&targets.iter().flat_map(names).collect::<Vec<_>>());
-        let limit = |target: &Target<'_>| {
-            let own = self.longest(&[self.unit_name(*target)]);
-            let before = match (target, step) {
-                // The agents are stopped first: they are part of it.
-                (Target::Holder, _) => self.longest(&self.agent_units()).stop,
-                (Target::Agent(_), Step::Stop) => Duration::ZERO,
-                // It is started first, if it does not run.
-                (Target::Agent(_), _) => self.longest(holder).start,
-            };
-            let start = if step == Step::Stop { Duration::ZERO } else { own.start };
-            before.saturating_add(own.stop).saturating_add(start)
-        };
-        targets.iter().map(limit).max().unwrap_or_default()
-    }
-
-    fn agent_units(&self) -> Vec<String> {
-        self.agents.iter().map(|agent| self.names.agent(&agent.name)).collect()
-    }
-
-    /// Asks for the limits of units that are not known yet. Whatever is wrong with the manager, the
-    /// step itself will say.
-    fn learn_limits(&self, names: &[String]) {
-        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = names.iter().filter(|name| !known.contains_key(*name));
-        let unknown: Vec<_> = unknown.map(String::as_str).collect();
-        if unknown.is_empty() {
-            return;
-        }
-        let found = self.manager.limits(&unknown).unwrap_or_default();
-        if found.len() == unknown.len() {
-            known.extend(unknown.iter().map(|name| (*name).to_owned()).zip(found));
-        }
-    }
-
-    /// The longest that any of these units may take.
-    fn longest(&self, names: &[String]) -> Limits {
-        let known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let limits = || names.iter().map(|name| known.get(name).copied().unwrap_or_default());
-        Limits {
-            start: limits().map(|limits| limits.start).max().unwrap_or_default(),
-            stop: limits().map(|limits| limits.stop).max().unwrap_or_default(),
-        }
-    }
-
-    /// How much of the wait for a step comes after the manager's job.
-    fn after_job(&self, step: Step, target: Target<'_>) -> Duration {
-        match (step, target) {
-            (Step::Stop, Target::Holder) => Duration::ZERO,
-            (Step::Stop, Target::Agent(_)) => self.patience.grace,
-            (Step::Start | Step::Restart, Target::Holder) => tmux::HOLDER_PATIENCE,
-            (Step::Start | Step::Restart, Target::Agent(_)) => self.patience.settle,
         }
     }
 
