@@ -17,7 +17,7 @@ pub(super) const CALLS: [&str; 7] = [
     "the first time `inotify_init1`; then `inotify_add_watch` on the open file",
     "`ppoll`; when woken, and where it can be cancelled, `ppoll` at once for whether it was; \
      else `read` of the watch's news, and again should there be more",
-    "`pidfd_open`, `close`; then its state and age in `/proc`",
+    "`pidfd_open`; `ppoll` at once for whether it has ended; its age in `/proc`; `close`",
     "`/proc/self/mountinfo`; `openat2` of `cgroup.events` below the cgroup mount",
     "`fstat`, for the inode's number; then, in `/proc`, the descriptors of every process",
     "the same; then for each holder `pidfd_open`, its namespace, user and descriptors in `/proc`, \
