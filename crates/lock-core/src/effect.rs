@@ -162,8 +162,9 @@ pub enum Effect {
     ListHolders(Slot),
     /// The same of an inode that is not open here. Its number may be another file's by now.
     ListHoldersOf(Inode),
-    /// Sends a signal to the processes that have an open file's inode kernel-locked, through
-    /// pidfds, and to no others: each must be in our pid namespace and belong to the inode's owner.
+    /// Sends a signal to the processes that have an open file's inode kernel-locked exclusively,
+    /// through pidfds, and to no others: each must be in our pid namespace and belong to the inode's
+    /// owner. One that has it locked in shared mode only asks, at this moment, whether it is free.
     /// [`Event::Holders`] says which processes the signal was sent to.
     Signal {
         /// The lock or the mutex.

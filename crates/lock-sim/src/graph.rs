@@ -42,7 +42,7 @@ impl Kind {
             | Action::Fault(..)
             | Action::SetWall(..)
             | Action::Hand(_) => Self::Harm,
-            Action::Tick | Action::Suspend | Action::Wake(_) => Self::Pause,
+            Action::Tick | Action::Suspend | Action::Wake(_) | Action::Doze(_) => Self::Pause,
             Action::Step(_)
             | Action::Deed(..)
             | Action::WorkEnds(_)

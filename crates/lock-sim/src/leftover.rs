@@ -4,9 +4,9 @@ use std::fmt;
 
 use lock_core::effect::Name;
 use lock_core::record::{Generation, Record, Token};
-use lock_core::time::{Boot, Now, Wall};
+use lock_core::time::{Boot, Mono, Now, Wall};
 
-use crate::scope::{BOOT, TICK, WALL, here};
+use crate::scope::{BOOT, MONO, TICK, WALL, here};
 use crate::words::path;
 use crate::world::{Files, Text};
 
@@ -155,7 +155,8 @@ impl Remains {
     }
 
     fn text(self) -> Text {
-        let then = Now { wall: Wall(WALL - 10 * TICK), boot: Boot(BOOT - 10 * TICK) };
+        let age = 10 * TICK;
+        let then = Now { wall: Wall(WALL - age), boot: Boot(BOOT - age), mono: Mono(MONO - age) };
         let token = Token::new("dead");
         match (self, token) {
             (Self::Ours, Some(token)) => {

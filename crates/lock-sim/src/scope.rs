@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lock_core::machine::{Context, Medium};
 use lock_core::policy::{OnTimeout, Policy, PolicyError, Settings};
-use lock_core::record::{Host, Token};
-use lock_core::time::{Boot, Now, Wall};
+use lock_core::record::{Birth, Host, Token};
+use lock_core::time::{Boot, Mono, Now, Wall};
 
 use crate::leftover::Leftover;
 use crate::property::Property;
@@ -20,6 +20,9 @@ pub const TICK: u64 = 10_000;
 
 /// The boot clock at the start. Not the wall clock's value, so that to mix them up shows.
 pub const BOOT: u64 = 1_000_000;
+
+/// The monotonic clock at the start.
+pub const MONO: u64 = 100_000_000;
 
 /// The wall clock at the start.
 pub const WALL: u64 = 1_000_000_000;
@@ -81,6 +84,12 @@ impl Member {
     pub const fn is_preemptible(self) -> bool {
         matches!(self, Self::Ours(Plan::Own { preemptible: true, .. }))
     }
+
+    /// Whether what it starts under the lock inherits its ticket.
+    #[must_use]
+    pub const fn shares(self) -> bool {
+        matches!(self, Self::Ours(Plan::Own { shares: true, .. }) | Self::Peer(_))
+    }
 }
 
 impl Scope {
@@ -123,9 +132,13 @@ pub struct Budgets {
 pub struct Rules {
     /// `stale_after`.
     pub stale_after: u8,
-    /// `max_wait`.
-    pub max_wait: u8,
-    /// What to do with a living owner.
+    /// `wait_limit`.
+    pub wait_limit: Option<u8>,
+    /// `hang_after`.
+    pub hang_after: u8,
+    /// For how long an owner's step announces that it will be quiet.
+    pub quiet: u8,
+    /// What to do with a living owner when the limit is over.
     pub on_timeout: OnTimeout,
     /// How roles are taken, as far as known from the start.
     pub medium: Medium,
@@ -134,19 +147,28 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            stale_after: 1,
-            max_wait: 4,
-            on_timeout: OnTimeout::Break,
+            stale_after: 2,
+            wait_limit: None,
+            hang_after: 4,
+            quiet: 0,
+            on_timeout: OnTimeout::Fail,
             medium: Medium::Anonymous,
         }
     }
 }
 
 impl Rules {
-    /// How long a control subject waits before it acts on a living owner, in milliseconds.
+    /// How long a control subject waits before it acts on a living owner, in ticks: its rules know
+    /// one limit where ours know two.
     #[must_use]
-    pub const fn limit(self) -> u64 {
-        self.max_wait as u64 * TICK
+    pub fn limit(self) -> u8 {
+        self.wait_limit.unwrap_or(self.hang_after)
+    }
+
+    /// How long a holder of the mutex may hold up what has no limit of its own, in ticks.
+    #[must_use]
+    pub const fn mutex_patience(self) -> u8 {
+        self.hang_after
     }
 }
 
@@ -205,18 +227,27 @@ impl Universe {
     pub fn is_preemptible(&self, pid: Pid) -> bool {
         self.scope.crew.get(usize::from(pid)).is_some_and(|member| member.is_preemptible())
     }
+
+    /// Whether what a contender starts under the lock inherits its ticket.
+    #[must_use]
+    pub fn shares(&self, pid: Pid) -> bool {
+        self.scope.crew.get(usize::from(pid)).is_some_and(|member| member.shares())
+    }
 }
 
 /// What a process reads: a wall clock that has been set so often forward, less how often back,
-/// and a boot clock that is off by so many ticks. Both go on while the machine is suspended.
+/// and a boot clock and a monotonic one that are off by so many ticks. The monotonic clock alone
+/// stands still while the machine is suspended.
 #[must_use]
 pub fn clocks(clock: Clock, set: i8, offset: i8) -> Now {
     let passed = (u64::from(clock.ticks) + u64::from(clock.suspended)) * TICK;
     let set = i64::from(set) * 10 * TICK.cast_signed();
     let offset = i64::from(offset) * TICK.cast_signed();
+    let awake = u64::from(clock.ticks) * TICK;
     Now {
         wall: Wall((WALL + passed).saturating_add_signed(set)),
         boot: Boot((BOOT + passed).saturating_add_signed(offset)),
+        mono: Mono((MONO + awake).saturating_add_signed(offset)),
     }
 }
 
@@ -225,6 +256,9 @@ fn away(pid: Pid) -> i8 {
     let away = i8::try_from(pid / 2 + 1).unwrap_or(i8::MAX / 2);
     if pid.is_multiple_of(2) { away } else { -away }
 }
+
+/// When every process started, and in which pid namespace.
+pub const BIRTH: Birth = Birth { pidns: 1, start: 1 };
 
 /// Where everything runs.
 #[must_use]
@@ -248,16 +282,26 @@ fn context(policy: Policy, scope: &Scope, pid: Pid, round: u8) -> Option<Context
         here: here(),
         pid: process_id(scope, pid),
         token: Token::new(&sketch::token(pid, round))?,
+        // One for all: process ids are not used again here, and the contenders are to be alike.
+        birth: BIRTH,
         command: String::new(),
+        preemptible: scope.crew.get(usize::from(pid))?.is_preemptible(),
         medium: scope.rules.medium,
     })
 }
 
+/// So many ticks.
+pub(crate) fn ticks(count: u8) -> Duration {
+    Duration::from_millis(u64::from(count) * TICK)
+}
+
 fn policy(rules: Rules) -> Result<Policy, PolicyError> {
-    let ticks = |count: u8| Duration::from_millis(u64::from(count) * TICK);
     Policy::new(Settings {
-        max_wait: ticks(rules.max_wait),
+        renew_every: ticks(rules.stale_after) / 2,
+        hang_after: ticks(rules.hang_after),
+        wait_limit: rules.wait_limit.map(ticks),
         on_timeout: rules.on_timeout,
+        mutex_patience: ticks(rules.mutex_patience()),
         grace: ticks(1),
         ..Settings::with_stale_after(ticks(rules.stale_after))
     })

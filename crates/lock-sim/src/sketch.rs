@@ -21,6 +21,12 @@ pub const fn mention(pid: Pid) -> u32 {
     FIRST_PROCESS + pid as u32
 }
 
+/// The process id of what a process has started.
+#[must_use]
+pub const fn children(process_id: u32) -> u32 {
+    process_id + MOST as u32
+}
+
 /// Its token for one of its tries: a mark, six letters' worth of place, the try.
 ///
 /// The length of a nap is drawn from the token by a hash that adds up letters times 31; to it
@@ -128,8 +134,12 @@ impl Hasher for Reader {
         self.rest.end()
     }
 
-    /// Texts, with the mentions taken out.
+    /// Texts, with the mentions taken out; and lists of process ids.
     fn write(&mut self, bytes: &[u8]) {
+        if let Some(numbers) = process_ids(bytes) {
+            numbers.for_each(|number| self.write_u32(number));
+            return;
+        }
         let mut bytes = bytes;
         if let Some((pid, rest)) = process_line(bytes) {
             self.mentioned(pid);
@@ -155,6 +165,10 @@ impl Hasher for Reader {
     fn write_u32(&mut self, number: u32) {
         match number.checked_sub(FIRST_PROCESS).and_then(|pid| Pid::try_from(pid).ok()) {
             Some(pid) if pid < MOST => self.mentioned(pid),
+            Some(pid) if pid < 2 * MOST => {
+                self.rest.add(CHILDREN);
+                self.mentioned(pid - MOST);
+            }
             _ => self.rest.add(number.into()),
         }
     }
@@ -166,6 +180,18 @@ impl Hasher for Reader {
     fn write_usize(&mut self, number: usize) {
         self.rest.add(number as u64);
     }
+}
+
+/// Says that what a contender has started is mentioned.
+const CHILDREN: u64 = 1;
+
+/// What a list of process ids is hashed by; no text has so many zeros.
+fn process_ids(bytes: &[u8]) -> Option<impl Iterator<Item = u32>> {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let is_list = !words.is_empty() && rest.is_empty();
+    let ids = FIRST_PROCESS..FIRST_PROCESS + 2 * u32::from(MOST);
+    let all = words.iter().map(|word| u32::from_ne_bytes(*word));
+    (is_list && all.clone().all(|number| ids.contains(&number))).then_some(all)
 }
 
 /// The first line of a record: a process id.
@@ -210,6 +236,14 @@ mod tests {
             let [one, other] = [one, other].map(|pid| Sketch::of(&record(pid, 3)));
             assert_eq!(one.turned(SWAP), other.plain());
         }
+    }
+
+    #[test]
+    fn a_list_of_process_ids_mentions_contenders_and_what_they_have_started() {
+        let of = |pid| Sketch::of(&vec![mention(pid), children(mention(pid))]);
+        assert_eq!(of(0).turned(SWAP), of(1).plain());
+        let other = Sketch::of(&vec![mention(0), mention(1)]);
+        assert_ne!(of(0).plain(), other.plain());
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub fn choice(action: Action) -> String {
         Action::WorkEnds(pid) => format!("the children of {} end", name(pid)),
         Action::Unlock(pid) => format!("the kernel drops the locks of {}", name(pid)),
         Action::Wake(pid) => format!("{} ends its nap", name(pid)),
+        Action::Doze(pid) => format!("{} looks again and again, and sleeps for long", name(pid)),
         Action::Cancel(pid) => format!("{} is cancelled in its sleep", name(pid)),
         Action::Return(pid) => format!("{} comes again", name(pid)),
         Action::Tick => format!("a long time passes ({} s)", crate::scope::TICK / 1000),
@@ -155,9 +156,13 @@ pub(crate) fn call_words(call: &Call) -> String {
         Effect::List(_) => "lists the queue".to_owned(),
         Effect::Watch(slot) => format!("watches {}", file(*slot)),
         Effect::Sleep { .. } => "sleeps".to_owned(),
-        Effect::Signal { signal, .. } => match signal {
-            Signal::Term => "asks the owner to end".to_owned(),
-            Signal::Kill => "kills the owner".to_owned(),
+        Effect::AskProcess { .. } => "asks whether the owner's process runs".to_owned(),
+        Effect::AskCgroup(_) => "asks whether the cgroup is populated".to_owned(),
+        Effect::ListHolders(slot) => format!("lists who has {} locked", file(*slot)),
+        Effect::ListHoldersOf(inode) => format!("lists who has file {} locked", inode.number),
+        Effect::Signal { slot, signal, .. } => match signal {
+            Signal::Term => format!("asks those to end that have {} locked", file(*slot)),
+            Signal::Kill => format!("kills those that have {} locked", file(*slot)),
         },
     }
 }
@@ -167,6 +172,7 @@ const fn came(call: &Call, event: &Event) -> &'static str {
     match (call, event) {
         (Call::Core(Effect::Lock(_, Share::Shared)), Event::Done) => ": it is not",
         (Call::Core(Effect::Lock(_, Share::Shared)), Event::Busy) => ": it is",
+        (Call::Core(Effect::AskProcess { .. }), Event::Absent) => ": it does not",
         (_, Event::Busy) => ": another has it locked",
         (_, Event::Absent) => ": it is not there",
         (_, Event::Exists) => ": it is there already",
@@ -177,7 +183,16 @@ const fn came(call: &Call, event: &Event) -> &'static str {
         (_, Event::Woken(Wake::Closed)) => " until the file is closed",
         (_, Event::Woken(Wake::Cancelled)) => " until it is cancelled",
         (_, Event::Woken(Wake::Due)) => " until the time comes",
-        (_, Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Listed(_)) => "",
+        (Call::Core(Effect::AskProcess { .. }), Event::Done) => ": it does",
+        (_, Event::Holders(holders)) if holders.is_empty() => ": none",
+        (
+            _,
+            Event::Done
+            | Event::Stat(_)
+            | Event::Bytes(_)
+            | Event::Listed(_)
+            | Event::Holders(_),
+        ) => "",
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a storm brings.
 
+use lock_core::policy::OnTimeout;
+
 use super::dice::Dice;
 use crate::leftover::Leftover;
 use crate::property::Property;
@@ -14,6 +16,8 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
     let all = Abilities { locks: flock, ..Abilities::ALL };
     let linked = Abilities { anonymous: false, ..all };
     let separate = Abilities { links: false, ..linked };
+    let wait_limit = dice.one_of(&[None, Some(1), Some(3), Some(9)], None);
+    let ends_owners = wait_limit.is_some() && dice.once_in(2);
     Scope {
         name: format!("storm of {size}"),
         crew: (0..size).map(|_| member(dice)).collect(),
@@ -21,8 +25,8 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         settled: 0,
         budgets: Budgets {
             crashes: 200,
-            orphans: if ROBS { 0 } else { 100 },
-            suspends: if ROBS { 0 } else { 3 },
+            orphans: 100,
+            suspends: 3,
             ticks: 240,
             cancels: 200,
             faults: u8::from(dice.once_in(4)) * 20,
@@ -34,7 +38,10 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         abilities: dice.one_of(&[all, all, all, linked, separate], all),
         rules: Rules {
             stale_after: 1 + u8::try_from(dice.below(3)).unwrap_or_default(),
-            max_wait: 1 + u8::try_from(dice.below(6)).unwrap_or_default(),
+            hang_after: 1 + u8::try_from(dice.below(6)).unwrap_or_default(),
+            quiet: u8::try_from(dice.below(3)).unwrap_or_default(),
+            wait_limit,
+            on_timeout: if ends_owners { OnTimeout::Stop } else { OnTimeout::Fail },
             ..Rules::default()
         },
         merged: false,
@@ -42,24 +49,21 @@ pub(super) fn scope(dice: &mut Dice, flock: Flock) -> Scope {
         torn: true,
         restless: false,
         skewed: dice.once_in(2),
-        offset: !ROBS && dice.once_in(2),
+        offset: dice.once_in(2),
         threads: u8::try_from(dice.below(size)).unwrap_or_default() * u8::from(dice.once_in(4)),
         hasty: None,
         properties: Property::ALL.to_vec(),
     }
 }
 
-/// Whether a living owner is replaced although it has not consented, and a mutex kept by children:
-/// a storm that asks for more would find nothing but that.
-const ROBS: bool = true;
-
 fn member(dice: &mut Dice) -> Member {
     if dice.once_in(20) {
-        return Member::Ours(Plan::Evict);
+        return Member::Ours(Plan::Evict(dice.one_of(&[None, Some(6), Some(8), Some(12)], None)));
     }
     let renewals = u8::try_from(dice.below(3)).unwrap_or_default();
     let steps = u8::try_from(dice.below(3)).unwrap_or_default();
-    Member::Ours(Plan::Own { renewals, steps, preemptible: ROBS || dice.once_in(2) })
+    let (preemptible, shares) = (dice.once_in(2), dice.once_in(2));
+    Member::Ours(Plan::Own { renewals, steps, preemptible, shares })
 }
 
 /// A step of someone who can make one. When nobody can, a nap ends or time passes.
@@ -89,7 +93,7 @@ const fn is_work(action: Action) -> bool {
 pub(super) fn harm(world: &World, dice: &mut Dice) -> Action {
     let pid = u8::try_from(dice.below(world.processes.len())).unwrap_or_default();
     let running = world.process(pid).is_some_and(|process| process.life == Life::Running);
-    match dice.below(if ROBS { 16 } else { 18 }) {
+    match dice.below(18) {
         0..=2 if running => Action::Crash(pid),
         3 if running => {
             Action::Fault(pid, dice.one_of(&[Refusal::Whole, Refusal::Half], Refusal::Whole))
@@ -99,7 +103,7 @@ pub(super) fn harm(world: &World, dice: &mut Dice) -> Action {
         6..=12 if world.can_return(pid) => Action::Return(pid),
         13 if running => Action::Deed(pid, Deed::Release),
         16 if running => Action::Orphan(pid),
-        15 if running && !ROBS => Action::Outlive(pid),
+        15 if running => Action::Outlive(pid),
         17 => Action::Suspend,
         14 => {
             let hands: Vec<_> = world.hands().map(Action::Hand).collect();

@@ -149,15 +149,29 @@ impl Case {
         self
     }
 
-    /// In ticks.
-    pub(super) fn patience(mut self, stale_after: u8, max_wait: u8) -> Self {
-        self.scope.rules = Rules { stale_after, max_wait, ..self.scope.rules };
+    /// How long an owner that has consented may be silent, and take no step past its quiet; in
+    /// ticks.
+    pub(super) fn terms(mut self, stale_after: u8, hang_after: u8) -> Self {
+        self.scope.rules = Rules { stale_after, hang_after, ..self.scope.rules };
         self
     }
 
-    pub(super) fn on_timeout(mut self, on_timeout: OnTimeout) -> Self {
-        self.scope.rules.on_timeout = on_timeout;
+    /// How long a step announces that its owner will be quiet, in ticks.
+    pub(super) fn quiet(mut self, quiet: u8) -> Self {
+        self.scope.rules.quiet = quiet;
         self
+    }
+
+    /// How long a contender waits, in ticks.
+    pub(super) fn limit(mut self, limit: u8) -> Self {
+        self.scope.rules.wait_limit = Some(limit);
+        self
+    }
+
+    /// What a contender does when it has waited so long, in ticks.
+    pub(super) fn ends_owners_after(mut self, limit: u8) -> Self {
+        self.scope.rules.on_timeout = OnTimeout::Stop;
+        self.limit(limit)
     }
 
     /// On such a file system.
@@ -181,18 +195,5 @@ impl Case {
     pub(super) fn only(mut self, properties: &[Property]) -> Self {
         self.scope.properties = properties.to_vec();
         self
-    }
-
-    /// Without one of the properties, which these machines do not keep yet.
-    pub(super) fn without(mut self, property: Property) -> Self {
-        self.scope.properties.retain(|other| *other != property);
-        self
-    }
-
-    /// What the machines of 27 November are known to break: to take this away turns the row
-    /// around, and everything must hold.
-    pub(super) fn breaks(self, bug: &'static str, property: Property) -> Self {
-        let (subject, expected) = ("ours of 27 November", Expected::Breaks(bug));
-        Self { subject, expected, ..self }.only(&[property])
     }
 }

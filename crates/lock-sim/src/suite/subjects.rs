@@ -1,7 +1,6 @@
 //! The control subjects: each must be found to break as it is known to.
 
 use lock_core::effect::Name;
-use lock_core::policy::OnTimeout;
 
 use super::{Case, Expected};
 use crate::leftover::{Leftover, Remains};
@@ -41,7 +40,8 @@ fn original() -> Vec<Case> {
             &[Member::Peer(Kind::Fleet); 3],
             Property::PatienceKept,
         )
-        .patience(4, 1)
+        .terms(4, 4)
+        .limit(1)
         .pauses(1),
         two("H5", "2, 1 pause, a long restart", Property::RenewerFresh).pauses(1),
         two("H8", "2, 1 crash in the reclaim", Property::NoHotLoop).left(vec![reclaim]).crashes(1),
@@ -80,7 +80,7 @@ fn november() -> Vec<Case> {
     let robbery = |name| rules("robbery", name, Limit::PerOwner, 2, Property::WorkApart);
     vec![
         robbery("owner and waiter, 1 pause").settled(2).pauses(1),
-        robbery("owner and waiter, 1 pause, out of patience").settled(2).patience(4, 1).pauses(1),
+        robbery("owner and waiter, 1 pause, out of patience").settled(2).terms(4, 4).limit(1).pauses(1),
         robbery("owner and waiter, 1 suspend").settled(2).suspends(1),
         rules("wedge", "1 killed in its step", Limit::PerOwner, 1, Property::MutexFallsFree)
             .orphans(1),
@@ -92,8 +92,8 @@ fn november() -> Vec<Case> {
             Property::EndedAfterWholeLimit,
         )
         .settled(3)
-        .patience(4, 1)
-        .on_timeout(OnTimeout::Stop)
+        .terms(4, 4)
+        .ends_owners_after(1)
         .pauses(1),
     ]
 }
@@ -133,7 +133,7 @@ fn others() -> Vec<Case> {
 /// Our own machines where an assumption does not hold: what is promised under it is then
 /// found to break, so it is needed, and the explorer would have seen it break.
 fn assumptions() -> Vec<Case> {
-    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0, preemptible: true });
+    let own = Member::Ours(Plan::Own { renewals: 0, steps: 0, preemptible: true, shares: false });
     let barge = Member::Ours(Plan::Barge);
     let dead_mutex = Leftover::clean().with(&[Name::Mutex], Remains::Ours);
     vec![
@@ -177,6 +177,7 @@ fn subject(
     property: Property,
 ) -> Case {
     Case::new(subject, Expected::Breaks(bug), name, crew)
+        .terms(1, 4)
         .left(vec![Leftover::default()])
         .call_by_call()
         .only(&[property])

@@ -1,9 +1,12 @@
 //! What a process runs: our machines, one after another, or a control subject.
 
+use std::time::Duration;
+
 use lock_core::effect::{Effect, Event};
 use lock_core::machine::{Context, Failure, Flow, Machine, Ownership, Reason};
+use lock_core::record::Generation;
 use lock_core::time::Now;
-use lock_core::{Acquire, Acquired, Chores, Evict, Held, Hold};
+use lock_core::{Acquire, Acquired, Chores, Evict, Held, Hold, Settle, Settled};
 
 use crate::zoo::Peer;
 
@@ -46,27 +49,40 @@ pub enum Plan {
         steps: u8,
         /// Whether it has consented to be replaced while it lives.
         preemptible: bool,
+        /// Whether what it starts inherits its ticket: its command, if it has not consented; else
+        /// the tools of its steps.
+        shares: bool,
     },
     /// To own the lock and release it, without having looked whether anybody waits: a control
     /// subject.
     Barge,
-    /// To take the lock away from whoever has it.
-    Evict,
+    /// To take the lock away: from a dead owner or one that has consented; or whatever it has
+    /// agreed to, from the owner with this number.
+    Evict(Option<u64>),
 }
 
 /// One of our contenders.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ours {
     stage: Stage,
-    renewals: u8,
-    steps: u8,
+    left: Left,
     /// It takes the answer to its first call for `Absent`.
     barges: bool,
+}
+
+/// What an owner may still do, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Left {
+    renewals: u8,
+    steps: u8,
+    shares: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     Acquire(Acquire),
+    /// It owns the lock, and waits for what the owner before has in flight.
+    Settling(Ownership, Settle),
     Holding(Ownership),
     Hold(Hold, Deed),
     Stepping(Ownership, Chores),
@@ -88,8 +104,15 @@ pub enum Deed {
 /// What the ledger must be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The machine says that it owns the lock, and why it took it if it was not free.
-    Acquired(Option<Reason>),
+    /// The machine says that it owns the lock.
+    Acquired {
+        /// Why it took it, if it was not free.
+        reason: Option<Reason>,
+        /// Whether something of the owner before may be in flight.
+        settles: bool,
+    },
+    /// Nothing of the owner before is in flight any more.
+    Settled,
     /// A fenced step begins.
     Steps(u64),
     /// It ended.
@@ -102,15 +125,16 @@ impl Ours {
     /// A contender that begins now.
     #[must_use]
     pub fn new(context: &Context, now: Now, plan: Plan) -> Self {
-        let (renewals, steps) = match plan {
-            Plan::Own { renewals, steps, .. } => (renewals, steps),
-            Plan::Barge | Plan::Evict => (0, 0),
+        let (renewals, steps, shares) = match plan {
+            Plan::Own { renewals, steps, shares, .. } => (renewals, steps, shares),
+            Plan::Barge | Plan::Evict(_) => (0, 0, false),
         };
         let stage = match plan {
             Plan::Own { .. } | Plan::Barge => Stage::Acquire(Acquire::new(context, now)),
-            Plan::Evict => Stage::Evict(Evict::new(context, None)),
+            Plan::Evict(only) => Stage::Evict(Evict::new(context, only.map(Generation))),
         };
-        Self { stage, renewals, steps, barges: plan == Plan::Barge }
+        let left = Left { renewals, steps, shares };
+        Self { stage, left, barges: plan == Plan::Barge }
     }
 
     /// The call it wants made; nothing while it is its own to choose what to do.
@@ -118,6 +142,7 @@ impl Ours {
     pub fn effect(&self, context: &Context) -> Option<Effect> {
         match &self.stage {
             Stage::Acquire(machine) => Some(machine.effect(context)),
+            Stage::Settling(_, machine) => Some(machine.effect(context)),
             Stage::Hold(machine, _) => Some(machine.effect(context)),
             Stage::Leaving(_, machine) => Some(machine.effect(context)),
             Stage::Evict(machine) => Some(machine.effect(context)),
@@ -130,8 +155,8 @@ impl Ours {
     pub fn deeds(&self) -> Vec<Deed> {
         match &self.stage {
             Stage::Holding(_) => {
-                let renew = (self.renewals > 0).then_some(Deed::Renew);
-                let step = (self.steps > 0).then_some(Deed::Step);
+                let renew = (self.left.renewals > 0).then_some(Deed::Renew);
+                let step = (self.left.steps > 0).then_some(Deed::Step);
                 renew.into_iter().chain(step).chain([Deed::Release]).collect()
             }
             _ => Vec::new(),
@@ -162,23 +187,31 @@ impl Ours {
         matches!(self.stage, Stage::Evict(_))
     }
 
-    /// Begins what it has chosen.
+    /// Begins what it has chosen; a step announces so long a quiet.
     #[must_use]
-    pub fn begin(self, context: &Context, now: Now, deed: Deed) -> Option<Self> {
-        let Stage::Holding(ownership) = self.stage else {
+    pub fn begin(
+        self,
+        context: &Context,
+        now: Now,
+        deed: Deed,
+        quiet: Duration,
+    ) -> Option<Self> {
+        let Stage::Holding(mut ownership) = self.stage else {
             return None;
         };
+        // Its first step is going to pass the ticket on.
+        ownership.shared |= self.left.shares && deed == Deed::Step;
         let machine = match deed {
             Deed::Renew => Hold::renew(context, now, ownership),
-            Deed::Step => Hold::step(context, now, ownership, "step"),
+            Deed::Step => Hold::step(context, now, ownership, "step", quiet),
             Deed::Release => Hold::release(context, now, ownership),
         };
-        Some(Self {
-            stage: Stage::Hold(machine, deed),
-            renewals: self.renewals - u8::from(deed == Deed::Renew),
-            steps: self.steps - u8::from(deed == Deed::Step),
-            ..self
-        })
+        let left = Left {
+            renewals: self.left.renewals - u8::from(deed == Deed::Renew),
+            steps: self.left.steps - u8::from(deed == Deed::Step),
+            ..self.left
+        };
+        Some(Self { stage: Stage::Hold(machine, deed), left, ..self })
     }
 
     /// The fenced step is over.
@@ -197,10 +230,12 @@ impl Ours {
         self.stage = match self.stage {
             Stage::Acquire(machine) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Acquire(machine),
-                Flow::Done(Ok(acquired)) => {
-                    return won(self.renewals, self.steps, acquired);
-                }
+                Flow::Done(Ok(acquired)) => return self.left.won(context, now, acquired),
                 Flow::Done(Err(failure)) => return end(Fate::GaveUp, Some(failure)),
+            },
+            Stage::Settling(ownership, machine) => match machine.step(context, now, event) {
+                Flow::Go(machine) => Stage::Settling(ownership, machine),
+                Flow::Done(outcome) => return self.left.settled(ownership, outcome),
             },
             Stage::Hold(machine, deed) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Hold(machine, deed),
@@ -230,11 +265,40 @@ impl Ours {
     }
 }
 
-fn won(renewals: u8, steps: u8, acquired: Acquired) -> Next {
-    let reason = acquired.takeover.map(|takeover| takeover.reason);
-    let stage = Stage::Holding(acquired.ownership);
-    let ours = Ours { stage, renewals, steps, barges: false };
-    (Some(ours), Some(Note::Acquired(reason)))
+impl Left {
+    /// Its command is started at once, or as soon as nothing of the owner before is in flight.
+    fn won(self, context: &Context, now: Now, acquired: Acquired) -> Next {
+        let Acquired { mut ownership, takeover } = acquired;
+        ownership.shared = self.shares && !context.preemptible;
+        let settle = takeover.as_ref().and_then(|takeover| Settle::after(context, takeover, now));
+        let settles = settle.is_some();
+        let stage = match settle {
+            Some(settle) => Stage::Settling(ownership, settle),
+            None => Stage::Holding(ownership),
+        };
+        let reason = takeover.map(|takeover| takeover.reason);
+        (Some(self.at(stage)), Some(Note::Acquired { reason, settles }))
+    }
+
+    /// If something still is in flight, or that could not be found out, it leaves the lock's file as
+    /// a dead owner's, which tells the next owner of it.
+    fn settled(self, mut ownership: Ownership, outcome: Result<Settled, Failure>) -> Next {
+        match outcome {
+            Ok(Settled::Quiet) => {
+                ownership.settled();
+                (Some(self.at(Stage::Holding(ownership))), Some(Note::Settled))
+            }
+            Ok(Settled::Running { signalled, .. }) => {
+                let owner = Some(ownership.record);
+                end(Fate::Unreleased, Some(Failure::Survived { owner, signalled }))
+            }
+            Err(failure) => end(Fate::Unreleased, Some(failure)),
+        }
+    }
+
+    const fn at(self, stage: Stage) -> Ours {
+        Ours { stage, left: self, barges: false }
+    }
 }
 
 fn end(fate: Fate, failure: Option<Failure>) -> Next {

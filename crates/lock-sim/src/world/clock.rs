@@ -1,13 +1,13 @@
 //! The clocks, and what a sleep waits for.
 
-use lock_core::effect::Effect;
+use lock_core::effect::{Effect, Slot};
 use lock_core::record::Record;
-use lock_core::time::{Boot, Now};
+use lock_core::time::{Mono, Now};
 
-use super::World;
+use super::{Action, World};
 use super::files::Pid;
 use super::kernel::Call;
-use super::process::Process;
+use super::process::{Life, Process};
 use crate::scope::{TICK, Universe, clocks};
 
 /// Where the clocks stand that no process has to itself.
@@ -24,6 +24,9 @@ pub struct Clock {
 /// How many ticks a suspend lasts: longer than anything that a contender waits for.
 const SUSPENDED: u8 = 10;
 
+/// Naps that do not come to an end sooner do not lead to a long sleep.
+const MOST_NAPS: u8 = 16;
+
 impl World {
     /// What the clocks say to a process.
     #[must_use]
@@ -33,8 +36,8 @@ impl World {
 
     /// How long a process still sleeps that sleeps until then, by the clock that its sleeps
     /// count on.
-    pub(super) fn left(&self, process: &Process, until: Boot) -> u64 {
-        until.0.saturating_sub(self.now(process).boot.0)
+    pub(super) fn left(&self, process: &Process, until: Mono) -> u64 {
+        until.0.saturating_sub(self.now(process).mono.0)
     }
 
     /// The same of a process whose next call is a sleep.
@@ -42,7 +45,33 @@ impl World {
         let Call::Core(Effect::Sleep { until }) = self.call(universe, pid)? else {
             return None;
         };
-        self.process(pid).map(|process| self.left(process, until))
+        // To pause within a look is not to wait.
+        let process = self.process(pid).filter(|process| !process.pauses())?;
+        Some(self.left(process, until))
+    }
+
+    /// Whether the naps that it takes lead to a long sleep if nothing happens, and whether that
+    /// matters: what is counted in looks is counted in long sleeps. All the naps together take
+    /// longer than the kernel needs to drop a lock.
+    pub(super) fn dozes(&self, universe: &Universe, pid: Pid) -> bool {
+        universe.scope.budgets.ticks > 0
+            && self.everyone().all(|(_, process)| process.life != Life::Dying)
+            && self.process(pid).is_some_and(|process| process.watches(Slot::Judged))
+            && self.naps(universe, pid)
+    }
+
+    /// Lets its naps end until it sleeps for long, or does not sleep any more.
+    pub(super) fn doze(mut self, universe: &Universe, pid: Pid) -> Option<Self> {
+        for _ in 0..MOST_NAPS {
+            self = self.once(universe, Action::Wake(pid))?;
+            while self.call(universe, pid).is_some() && !self.is_asleep(universe, pid) {
+                self = self.once(universe, Action::Step(pid))?;
+            }
+            if !self.naps(universe, pid) {
+                return Some(self);
+            }
+        }
+        None
     }
 
     /// The machine is suspended, and resumes. No process could have made a call meanwhile.

@@ -127,11 +127,12 @@ impl World {
         let ticket = process.fd(Slot::Ticket).filter(|fd| orphaned && fd.write);
         if orphaned {
             process.life = Life::Dying;
+        }
+        // Of one that is being killed nothing else is left.
+        if process.life == Life::Dying {
             process.truth.work = Work::None;
         }
-        let maker = process.maker(pid);
         self.put(pid, process);
-        self.settled_after(maker);
         let notices: Vec<_> = ticket.map(|fd| Notice::Closed(fd.ino)).into_iter().collect();
         self.notify(pid, &notices);
         Some(())

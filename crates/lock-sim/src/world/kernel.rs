@@ -110,7 +110,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Sleeps and signals are the world's to answer; here they do nothing.
+    /// Sleeps, signals and questions about processes are the world's to answer; here they do nothing.
     fn effect(&mut self, effect: &Effect) -> Event {
         match effect {
             Effect::CreateAnonymous(slot) if self.abilities.anonymous => {
@@ -167,7 +167,11 @@ impl Caller<'_> {
             | Effect::Watch(slot) => self.with(*slot, |caller, fd| caller.on(effect, *slot, fd)),
             Effect::SyncDirectory => Event::Done,
             Effect::Sleep { .. } => Event::Woken(Wake::Due),
-            Effect::Signal { .. } => Event::Absent,
+            Effect::AskProcess { .. }
+            | Effect::AskCgroup(_)
+            | Effect::ListHolders(_)
+            | Effect::ListHoldersOf(_)
+            | Effect::Signal { .. } => Event::Absent,
         }
     }
 

@@ -39,6 +39,7 @@ impl World {
         }
         self.queue(process, effect, event);
         sees_ends(process, effect, event);
+        process.truth.doubt = process.truth.doubt.after(effect, event);
         self.sees_owner(universe, process, effect, event);
         match (effect, event) {
             // One that cannot be read is judged all the same.
@@ -61,7 +62,12 @@ impl World {
             (Effect::Create(_, Name::Mutex), Event::Done) if is_peer(process) => {
                 process.truth.in_mutex = true;
             }
-            (Effect::Write(Slot::Mutex, _), Event::Done) => process.truth.in_mutex = true,
+            // Where it is written when it has the name already.
+            (Effect::Write(Slot::Mutex, _), Event::Done) => {
+                let ino = process.fd(Slot::Mutex).map(|fd| fd.ino);
+                let is_there = ino.is_some() && ino == self.files.lookup(Name::Mutex, pid);
+                process.truth.in_mutex |= is_there;
+            }
             // It gives up what it is in the mutex by, though the name may be left if that
             // could not be removed.
             (Effect::Unlock(Slot::Ticket | Slot::Mutex | Slot::Reclaim), _) => {
@@ -180,7 +186,8 @@ impl World {
             return None;
         }
         reign.broken = true;
-        let facts = Facts { silent: ticks - reign.renewed, idle: ticks - reign.progressed };
+        let idle = (ticks - reign.progressed).saturating_sub(reign.quiet);
+        let facts = Facts { silent: ticks - reign.renewed, idle };
         self.put(judged.pid, process);
         Some(facts)
     }
@@ -188,8 +195,11 @@ impl World {
     /// Takes down what one of our machines says of itself.
     pub(super) fn noted(&mut self, universe: &Universe, process: &mut Process, note: &Note) {
         match note {
-            Note::Acquired(reason) => {
-                process.truth.work = self.begun(universe, process);
+            Note::Acquired { reason, settles } => {
+                match settles {
+                    true => process.truth.work = Work::Settling,
+                    false => Self::begins(process),
+                }
                 if process.truth.reign.is_none() {
                     self.cry(universe, Property::OwnFile);
                 }
@@ -201,6 +211,7 @@ impl World {
                 process.truth.stepping = true;
                 if let Some(reign) = &mut process.truth.reign {
                     reign.progressed = self.clock.ticks;
+                    reign.quiet = universe.scope.rules.quiet;
                 }
                 let others_step = self.everyone().any(|(_, other)| other.truth.stepping);
                 if others_step || *generation < self.stepped {
@@ -208,6 +219,7 @@ impl World {
                 }
                 self.stepped = self.stepped.max(*generation);
             }
+            Note::Settled => Self::begins(process),
             Note::Ended(..) => {}
         }
     }
@@ -221,7 +233,7 @@ impl World {
                 if universe.scope.abilities.locks == Flock::Missing
                     && facts.silent >= rules.stale_after => {}
             Reason::Stale(_) => self.cry(universe, Property::RenewerFresh),
-            Reason::TimedOut if facts.idle >= rules.max_wait => {}
+            Reason::TimedOut if facts.idle >= rules.hang_after => {}
             Reason::TimedOut => self.cry(universe, Property::PatienceKept),
         }
     }
@@ -236,7 +248,7 @@ impl World {
                 match reason {
                     // Its rules ask nothing of an owner that this one has not done.
                     Reason::Stale(_) => self.cry(universe, Property::RenewerFresh),
-                    Reason::TimedOut if facts.idle < universe.scope.rules.max_wait => {
+                    Reason::TimedOut if facts.idle < universe.scope.rules.limit() => {
                         self.cry(universe, Property::PatienceKept);
                     }
                     Reason::TimedOut => {}
@@ -276,12 +288,21 @@ impl World {
                 self.was_refused(universe) || self.was_meddled_with(universe)
             }
             Failure::Cancelled => universe.scope.budgets.cancels > self.budgets.cancels,
-            Failure::MutexHeld { .. } | Failure::TimedOut { .. } => {
-                self.clock.ticks >= rules.max_wait
+            Failure::MutexHeld { .. } => {
+                let limit = rules.wait_limit.unwrap_or(u8::MAX);
+                self.clock.ticks >= limit.min(rules.mutex_patience())
             }
-            Failure::Survived { .. } => rules.on_timeout == OnTimeout::Stop && self.clock.ticks > 0,
-            // Nobody here asks not to wait, or not to work without kernel locks.
-            Failure::Busy { .. } | Failure::NoKernelLock => false,
+            Failure::TimedOut { .. } => {
+                rules.wait_limit.is_some_and(|limit| self.clock.ticks >= limit)
+            }
+            Failure::Survived { .. } => {
+                let limit = rules.wait_limit.filter(|_| rules.on_timeout == OnTimeout::Stop);
+                let is_late = limit.is_some_and(|limit| self.clock.ticks >= limit);
+                is_late || self.everyone().any(|(_, process)| process.children)
+            }
+            Failure::NoKernelLock => universe.scope.abilities.locks == Flock::Missing,
+            // Nobody here asks not to wait.
+            Failure::Busy { .. } => false,
         }
     }
 
@@ -384,7 +405,7 @@ const fn changes_lock(effect: &Effect) -> bool {
 }
 
 const fn reign(since: u8) -> Reign {
-    Reign { broken: false, overruled: false, renewed: since, progressed: since }
+    Reign { broken: false, overruled: false, renewed: since, progressed: since, quiet: 0 }
 }
 
 const fn is_peer(process: &Process) -> bool {

@@ -10,6 +10,8 @@
 //!   from;
 //! * the generation file is the mutex holder's alone: of all that is done with it, only the
 //!   write that gives out a number makes a difference to a crash;
+//! * what a lock file that has just been found says is written only while its name leads to it: so
+//!   to find it and to read it is one moment, whether the name goes or the text changes in between;
 //! * closing what is not locked may free a number, and the sooner that is reused the worse.
 //!
 //! None of this holds beside a peer that locks nothing, so such scopes are not merged. The
@@ -41,10 +43,12 @@ impl World {
             | Effect::Read(Slot::Generation | Slot::Ticket)
             | Effect::Sync(_)
             | Effect::SyncDirectory => true,
-            Effect::Lock(Slot::Ticket, _) | Effect::Unlock(Slot::Ticket) => {
-                self.open(pid, Slot::Ticket).is_some_and(|(_, inode)| inode.links == 0)
+            Effect::Lock(slot @ (Slot::Ticket | Slot::Mutex), _)
+            | Effect::Unlock(slot @ (Slot::Ticket | Slot::Mutex)) => {
+                self.open(pid, *slot).is_some_and(|(_, inode)| inode.links == 0)
             }
-            Effect::Write(Slot::Ticket, _) => self.is_unread(pid, Slot::Ticket),
+            Effect::Write(slot @ (Slot::Ticket | Slot::Mutex), _) => self.is_unread(pid, *slot),
+            Effect::Read(Slot::Judged) => true,
             Effect::Read(slot) => self.is_locked(pid, *slot),
             Effect::Close(slot) => !self.is_locked(pid, *slot),
             Effect::Look(name) => self.is_own(pid, *name),
@@ -99,6 +103,7 @@ impl Action {
             | Self::Fault(pid, _)
             | Self::Deed(pid, _)
             | Self::Wake(pid)
+            | Self::Doze(pid)
             | Self::Cancel(pid)
             | Self::Return(pid)
             | Self::Crash(pid)

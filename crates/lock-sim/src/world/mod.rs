@@ -8,6 +8,7 @@ mod directory;
 mod fault;
 mod files;
 mod hand;
+mod holders;
 mod kernel;
 mod ledger;
 mod line;
@@ -78,6 +79,9 @@ pub enum Action {
     /// A short nap ends by itself. Exploring leaves that out, unless the scope is restless:
     /// without a change it leads back to where it began, or to a longer nap.
     Wake(Pid),
+    /// The short naps of one that waits for the lock end one after the other, until it sleeps for
+    /// long. Nothing comes between them: what could is a step of its own before the first.
+    Doze(Pid),
     /// A sleeper is cancelled.
     Cancel(Pid),
     /// One that has ended tries again.
@@ -108,6 +112,9 @@ impl World {
                     Some(world) => self = world,
                     None => break,
                 }
+            }
+            if self.dozes(universe, pid) {
+                self = self.once(universe, Action::Doze(pid)).unwrap_or(self);
             }
         }
         self
@@ -158,7 +165,7 @@ impl World {
                 let living = self.living(universe);
                 let now = self.now(process);
                 let me = context;
-                let limit = universe.scope.rules.limit();
+                let limit = u64::from(universe.scope.rules.limit()) * TICK;
                 peer.call(&Around { me, now, living: &living, limit })
             }
             Actor::Gone(_) => None,
@@ -177,6 +184,9 @@ impl World {
             return None;
         };
         let left = self.left(process, *until);
+        if process.pauses() {
+            return Some(Event::Woken(process.pending.unwrap_or(Wake::Due)));
+        }
         // A nap that ends without anything having changed leads back to itself; one that
         // ends for a change which the watch tells of anyway, to where the watch leads.
         let stirred = match process.is_watching() {
@@ -289,8 +299,11 @@ impl World {
                     actions.push(Action::Step(pid));
                 } else if universe.scope.restless && self.naps(universe, pid) {
                     actions.push(Action::Wake(pid));
+                } else if self.dozes(universe, pid) {
+                    actions.push(Action::Doze(pid));
                 }
-                if self.budgets.cancels > 0 {
+                // A cancel stays until it is heard, and in a pause it is not.
+                if self.budgets.cancels > 0 && !process.pauses() {
                     actions.push(Action::Cancel(pid));
                 }
             }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use lock_core::effect::{Slot, Wake};
+use lock_core::effect::{Effect, Event, Share, Slot, Wake};
 
 use super::actor::{Actor, Deed};
 use super::files::{Ino, Maker, Pid};
@@ -110,6 +110,8 @@ pub struct Truth {
     pub in_mutex: bool,
     /// It is in the middle of a fenced step.
     pub stepping: bool,
+    /// Whether it believes what a lock file's kernel lock has told it.
+    pub doubt: Doubt,
     /// How its work stands.
     pub work: Work,
     /// Which owner it last saw, and since when; only followed where an owner may be ended.
@@ -124,6 +126,19 @@ pub struct Truth {
     pub stand: Stand,
     /// Behind whom it came: they had a place in the queue before it began.
     pub behind: Those,
+}
+
+/// How far a contender is with asking for a kernel lock exclusively: another may just have asked as
+/// well, so one that is refused asks once more after a short pause within its look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Doubt {
+    /// It does not ask so, or has its answer.
+    #[default]
+    None,
+    /// It pauses.
+    Pauses,
+    /// It asks for the last time.
+    Asks,
 }
 
 /// How the work of an owner stands.
@@ -183,6 +198,8 @@ pub struct Reign {
     pub renewed: u8,
     /// When it last got on, or began.
     pub progressed: u8,
+    /// For how long it announced then that it would be quiet, in ticks.
+    pub quiet: u8,
 }
 
 /// What was true of a living owner when the lock was taken from it, in ticks.
@@ -190,7 +207,7 @@ pub struct Reign {
 pub struct Facts {
     /// How long it had not renewed.
     pub silent: u8,
-    /// How long it had not got on.
+    /// How long it had not got on, past the quiet that it announced.
     pub idle: u8,
 }
 
@@ -206,6 +223,20 @@ pub const SLOTS: [Slot; 9] = [
     Slot::Queue,
     Slot::Ahead,
 ];
+
+impl Doubt {
+    pub(super) const fn after(self, effect: &Effect, event: &Event) -> Self {
+        match (self, effect, event) {
+            (
+                Self::None,
+                Effect::Lock(Slot::Judged | Slot::Guard, Share::Exclusive),
+                Event::Busy,
+            ) => Self::Pauses,
+            (Self::Pauses, Effect::Sleep { .. }, _) => Self::Asks,
+            _ => Self::None,
+        }
+    }
+}
 
 impl Process {
     /// A process that begins with this, its clocks set so.
@@ -247,6 +278,13 @@ impl Process {
         Maker { pid, round: self.round }
     }
 
+    /// Whether a file is one that it has made, and not one that it only asks about.
+    #[must_use]
+    pub fn has_locked_its_own(&self, file: Option<Ino>) -> bool {
+        let own = [Slot::Ticket, Slot::Mutex, Slot::Reclaim];
+        own.into_iter().any(|slot| file.is_some() && self.fd(slot).map(|fd| fd.ino) == file)
+    }
+
     /// Whether it would be told of a change to what it waits for.
     #[must_use]
     pub fn is_watching(&self) -> bool {
@@ -270,15 +308,19 @@ impl Process {
         self.watch.is_some_and(|watch| self.fd(slot).is_some_and(|fd| fd.ino == watch.ino))
     }
 
-    /// Whether an owner may do this yet: its first step waits for what the owner before has left,
-    /// its release for its own tools.
+    /// Whether an owner may do this yet: its release waits for its own tools.
     #[must_use]
     pub fn may(&self, deed: Deed) -> bool {
         match deed {
-            Deed::Renew => true,
-            Deed::Step => self.truth.work != Work::Settling,
+            Deed::Renew | Deed::Step => true,
             Deed::Release => !self.children,
         }
+    }
+
+    /// Whether its sleep is only a pause within a look.
+    #[must_use]
+    pub fn pauses(&self) -> bool {
+        self.truth.doubt == Doubt::Pauses
     }
 
     /// Whether it is `flock(1)`: no watcher is told of anything that it does.

@@ -1,15 +1,15 @@
 //! From one state to the next.
 
-use lock_core::effect::{Effect, Event, Name, Signal, Slot, Wake};
+use lock_core::effect::{Effect, Event, Name, Slot, Wake};
 use lock_core::time::Now;
 
 use super::actor::{Actor, Deed, Fate, Note};
 use super::death::Heirs;
-use super::files::{Notice, Pid};
+use super::files::{Ino, Notice, Pid};
 use super::kernel::{Call, Caller};
 use super::process::{Life, Process, SLOTS, Shared, Stirred, Watch, Work};
 use super::{Action, World, begin};
-use crate::scope::Universe;
+use crate::scope::{TICK, Universe, ticks};
 use crate::zoo::{Around, Said};
 
 /// What the driver leaves open for who has just become owner.
@@ -65,6 +65,7 @@ impl World {
                 world.naps(universe, pid).then_some(())?;
                 return world.step(universe, pid, Some(Event::Woken(Wake::Due)));
             }
+            Action::Doze(pid) => return world.doze(universe, pid),
             Action::Deed(pid, deed) => world.deed(universe, pid, deed)?,
             Action::Crash(pid) => {
                 world.budgets.crashes = world.budgets.crashes.checked_sub(1)?;
@@ -155,30 +156,23 @@ impl World {
     ) -> Option<Event> {
         match call {
             Call::Core(effect @ Effect::Sleep { .. }) => self.wake(process, effect),
-            Call::Core(Effect::Signal { pid: whom, signal, .. }) => {
-                self.check_limit(universe, process, *whom);
-                Some(self.signal(universe, *whom, *signal))
+            Call::Core(Effect::AskProcess { pid, .. }) => Some(self.ask_process(universe, *pid)),
+            Call::Core(Effect::ListHolders(slot)) => {
+                let file = process.fd(*slot).map(|fd| fd.ino);
+                Some(self.list_holders(universe, file))
+            }
+            Call::Core(Effect::ListHoldersOf(inode)) => {
+                Some(self.list_holders(universe, Ino::try_from(inode.number).ok()))
+            }
+            Call::Core(Effect::Signal { slot, first, spared, signal }) => {
+                let spared = spared.then_some(*first);
+                Some(self.signal(universe, (pid, process), *slot, spared, *signal))
             }
             call => {
                 let wall = self.wall();
                 let abilities = universe.scope.abilities;
                 let files = &mut self.files;
                 Some(Caller { files, process, pid, abilities, wall, notices }.perform(call))
-            }
-        }
-    }
-
-    /// SIGTERM is ignored, as a hung owner does; SIGKILL is not.
-    fn signal(&mut self, universe: &Universe, whom: u32, signal: Signal) -> Event {
-        let target = self.everyone().find(|(pid, process)| {
-            universe.process_id(*pid) == whom && process.life == Life::Running
-        });
-        match (target.map(|(pid, _)| pid), signal) {
-            (None, _) => Event::Absent,
-            (Some(_), Signal::Term) => Event::Done,
-            (Some(pid), Signal::Kill) => {
-                let _ = self.kill_process(universe, pid, Heirs::None);
-                Event::Done
             }
         }
     }
@@ -206,7 +200,7 @@ impl World {
                         self.end(pid, &mut process, fate, notices);
                     }
                     Some(note) => {
-                        if matches!(note, Note::Acquired(_)) {
+                        if matches!(note, Note::Acquired { .. }) {
                             self.close_all(pid, &mut process, notices, NEW_OWNERS);
                         }
                         self.noted(universe, &mut process, &note);
@@ -216,7 +210,7 @@ impl World {
             }
             Actor::Peer(peer) => {
                 let living = self.living(universe);
-                let limit = universe.scope.rules.limit();
+                let limit = u64::from(universe.scope.rules.limit()) * TICK;
                 let around = Around { me: context, now, living: &living, limit };
                 let (peer, said) = peer.step(&around, &event);
                 process.actor = Actor::Peer(peer);
@@ -238,7 +232,10 @@ impl World {
         let context = universe.context(pid, process.round)?;
         let now = self.now(&process);
         process.actor = match process.actor {
-            Actor::Ours(ours) => Actor::Ours(ours.begin(context, now, deed)?),
+            Actor::Ours(ours) => {
+                let quiet = ticks(universe.scope.rules.quiet);
+                Actor::Ours(ours.begin(context, now, deed, quiet)?)
+            }
             Actor::Peer(peer) => Actor::Peer(peer.release()),
             Actor::Gone(_) => return None,
         };

@@ -16,7 +16,7 @@ impl World {
     /// need only be told when that one is gone: it looks at the lock now and then by itself. Of a
     /// death it is told a hair too early, and finds out in naps that grow with the hair.
     pub(super) fn sleeps_on(&self, universe: &Universe, pid: Pid, process: &Process) -> bool {
-        if process.pending.is_some() {
+        if process.pending.is_some() || process.pauses() {
             return false;
         }
         let Some(Call::Core(Effect::Sleep { until })) = self.call(universe, pid) else {

@@ -4,7 +4,8 @@ use lock_core::effect::{Effect, Event, Name, Slot};
 use lock_core::policy::OnTimeout;
 
 use super::World;
-use super::files::{Maker, Pid};
+use super::files::{Ino, Maker, Pid};
+use super::holders::Holder;
 use super::process::{Life, Process, Shared, Sight, Work};
 use crate::property::Property;
 use crate::scope::Universe;
@@ -17,35 +18,17 @@ impl World {
         process.life == Life::Running
             && matches!(process.truth.work, Work::Underway | Work::Overruled)
             && process.fd(Slot::Ticket).is_some()
+            && universe.shares(pid)
             && (process.truth.stepping || process.children || !universe.is_preemptible(pid))
     }
 
-    /// The work of an owner that has just been told that it is one. Where it has replaced an owner
-    /// that had consented to that, and tools of that one still run, its own is still to begin.
-    pub(super) fn begun(&self, universe: &Universe, process: &Process) -> Work {
-        let left = process.truth.judged.filter(|before| {
-            let dead = self.process(before.pid).filter(|dead| dead.round == before.round);
-            universe.is_preemptible(before.pid) && dead.is_some_and(|dead| dead.children)
-        });
-        match process.truth.reign.is_some_and(|reign| reign.overruled) {
+    /// The work of an owner that has just been told that it is one, or that nothing is in flight
+    /// any more of the one before.
+    pub(super) fn begins(process: &mut Process) {
+        process.truth.work = match process.truth.reign.is_some_and(|reign| reign.overruled) {
             true => Work::Overruled,
-            false if left.is_some() => Work::Settling,
             false => Work::Underway,
-        }
-    }
-
-    /// What this one had left has ended: the owner that waited for that begins its work.
-    pub(super) fn settled_after(&mut self, before: Maker) {
-        let waits = |process: &Process| {
-            process.truth.work == Work::Settling && process.truth.judged == Some(before)
         };
-        let waiting = self.everyone().filter(|(_, process)| waits(process));
-        for pid in waiting.map(|(pid, _)| pid).collect::<Vec<_>>() {
-            if let Some(mut process) = self.process(pid).map(|process| Process::clone(process)) {
-                process.truth.work = Work::Underway;
-                self.put(pid, process);
-            }
-        }
     }
 
     /// A kernel lock is a claim to the lock only where the lock's name leads to the file.
@@ -121,20 +104,36 @@ impl World {
 
     fn owns(&self, maker: Maker) -> bool {
         let process = self.process(maker.pid).filter(|process| process.round == maker.round);
-        process.is_some_and(|process| process.truth.reign.is_some())
+        process.is_some_and(|process| process.truth.reign.is_some() || process.children)
     }
 
-    /// Before a signal is sent: an owner outside the mutex may only be ended by a contender that
-    /// has waited its whole limit for it.
-    pub(super) fn check_limit(&mut self, universe: &Universe, sender: &Process, whom: u32) {
-        let Some((pid, target)) = self.everyone().find(|(pid, process)| {
-            universe.process_id(*pid) == whom && process.truth.reign.is_some()
-        }) else {
+    /// Before a signal is sent: an owner outside the mutex, or what it has left, may only be ended
+    /// by a contender that has waited its whole limit for it. A new owner ends what the one before
+    /// has left in flight, and no contender.
+    pub(super) fn check_limit(
+        &mut self,
+        universe: &Universe,
+        sender: &Process,
+        (slot, file): (Slot, Option<Ino>),
+        holder: Holder,
+    ) {
+        let (pid, is_left) = match holder {
+            Holder::Itself(pid) => (pid, false),
+            Holder::Children(pid) => (pid, true),
+        };
+        let Some(target) = self.process(pid).filter(|target| is_left || target.life == Life::Running)
+        else {
             return;
         };
         let sight = sender.truth.saw.filter(|sight| sight.owner == target.maker(pid));
-        let waited = sight.map_or(0, |sight| self.clock.ticks - sight.since);
-        if !target.truth.in_mutex && waited < universe.scope.rules.max_wait {
+        let limit = universe.scope.rules.limit();
+        let has_waited = sight.is_some_and(|sight| self.clock.ticks - sight.since >= limit);
+        let may = match slot {
+            Slot::Guard | Slot::Rival => target.has_locked_its_own(file),
+            _ if sender.truth.work == Work::Settling => is_left,
+            _ => has_waited || target.truth.in_mutex,
+        };
+        if !may {
             self.cry(universe, Property::EndedAfterWholeLimit);
         }
     }

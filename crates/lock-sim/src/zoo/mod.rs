@@ -10,7 +10,7 @@ mod plain;
 
 use lock_core::effect::{Effect, Event, Share};
 use lock_core::machine::{Context, Reason};
-use lock_core::time::{Boot, Now};
+use lock_core::time::{Mono, Now};
 use lock_core::verdict::Stale;
 
 pub use fleet::Fleet;
@@ -193,7 +193,7 @@ fn is_late(around: &Around<'_>, began: u64) -> bool {
 }
 
 fn nap(around: &Around<'_>) -> Call {
-    let until = Boot(around.now.boot.0 + 20);
+    let until = Mono(around.now.mono.0 + 20);
     Call::Core(Effect::Sleep { until })
 }
 

@@ -7,7 +7,7 @@
 use lock_core::effect::{Effect, Event, Name, Share, Signal, Slot};
 use lock_core::machine::Reason;
 use lock_core::policy::OnTimeout;
-use lock_core::time::{Boot, Now};
+use lock_core::time::Now;
 use lock_core::verdict::Stale;
 
 use super::{Around, Said, Turn, is_old_text, lines, nap, token};
@@ -85,7 +85,10 @@ impl November {
             At::LinkAside => Effect::Link(Slot::Ticket, Name::Takeover),
             At::Replace => Effect::Rename { from: Name::Takeover, to: Name::Lock },
             At::Leave(_) => Effect::Unlink(Name::Mutex),
-            At::Signal(pid) => Effect::Signal { pid, since: Boot(0), signal: Signal::Kill },
+            At::Signal(first) => {
+                let (slot, spared, signal) = (Slot::Judged, false, Signal::Kill);
+                Effect::Signal { slot, first, spared, signal }
+            }
             At::Drop => Effect::Close(Slot::Ticket),
             At::Nap | At::NapAgain => return Some(nap(around)),
             At::Remove => Effect::Unlink(Name::Lock),
