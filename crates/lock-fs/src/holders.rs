@@ -37,7 +37,7 @@ impl Inode {
 /// Answers [`lock_core::effect::Effect::ListHolders`].
 pub(crate) fn list(file: Option<BorrowedFd<'_>>) -> Event {
     match file.ok_or(Os::BADF).and_then(Inode::of) {
-        Ok(inode) => Event::Holders(holding(inode)),
+        Ok(inode) => Event::Holders(holding(inode, Mode::Any)),
         Err(errno) => Event::Failed(Errno(errno.raw_os_error())),
     }
 }
@@ -46,13 +46,13 @@ pub(crate) fn list(file: Option<BorrowedFd<'_>>) -> Event {
 pub(crate) fn list_of(inode: lock_core::record::Inode) -> Event {
     // Whose it is matters only to a signal.
     let inode = Inode { device: inode.device, number: inode.number, owner: 0 };
-    Event::Holders(holding(inode))
+    Event::Holders(holding(inode, Mode::Any))
 }
 
 /// The same for people, with what is known where nothing can be seen.
 pub(crate) fn find(file: &impl AsFd) -> io::Result<Holders> {
     let inode = Inode::of(file.as_fd())?;
-    let pids = holding(inode);
+    let pids = holding(inode, Mode::Any);
     let taken_by = if pids.is_empty() { taken_by(inode) } else { None };
     Ok(Holders { pids, taken_by })
 }
@@ -69,8 +69,11 @@ pub(crate) struct Target {
 }
 
 /// Answers [`lock_core::effect::Effect::Signal`]: signals the processes that have the inode
-/// kernel-locked, are in our pid namespace and belong to the inode's owner, through descriptors
-/// that name a process for ever.
+/// kernel-locked exclusively, are in our pid namespace and belong to the inode's owner, through
+/// descriptors that name a process for ever.
+///
+/// One that has it locked in shared mode is a contender that asks, at this moment, whether it is
+/// free: it has found that out only because those that are to end have ended.
 ///
 /// A record says what its writer likes, and a file can be planted under another name: so neither
 /// chooses whom a privileged user's process ends. A process of root's is never signalled for a lock
@@ -83,7 +86,7 @@ pub(crate) fn signal(file: Option<BorrowedFd<'_>>, target: Target, signal: Signa
     if inode.owner == 0 && target.directory_owner != 0 {
         return Event::Holders(Vec::new());
     }
-    let mut pids = holding(inode);
+    let mut pids = holding(inode, Mode::Exclusive);
     pids.sort_by_key(|pid| *pid != target.first);
     pids.retain(|pid| *pid != std::process::id() && !(target.spared && *pid == target.first));
     let mut signalled = Vec::new();
@@ -107,8 +110,9 @@ fn send(pid: u32, inode: Inode, signal: Signal) -> io::Result<bool> {
     // The descriptor first: from here on it is this process or none, whatever becomes of the
     // number, so that what /proc says cannot be another's by the time of the signal.
     let process = retry_on_intr(|| pidfd_open(id, PidfdFlags::empty()))?;
-    let is_meant =
-        is_of_our_namespace(pid) && user(pid) == Some(inode.owner) && has_locked(pid, inode);
+    let is_meant = is_of_our_namespace(pid)
+        && user(pid) == Some(inode.owner)
+        && has_locked(pid, inode, Mode::Exclusive);
     if !is_meant {
         return Ok(false);
     }
@@ -124,25 +128,35 @@ fn send(pid: u32, inode: Inode, signal: Signal) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Which kernel locks count.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Any,
+    Exclusive,
+}
+
 /// In ascending order.
-fn holding(inode: Inode) -> Vec<u32> {
+fn holding(inode: Inode, mode: Mode) -> Vec<u32> {
     if !is_our_proc() {
         return Vec::new();
     }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<u32> = numbers.filter(|pid| has_locked(*pid, inode)).collect();
+    let mut pids: Vec<u32> = numbers.filter(|pid| has_locked(*pid, inode, mode)).collect();
     pids.sort_unstable();
     pids
 }
 
 /// Whether one of a process's descriptors holds a lock on the inode. `fdinfo` comes first: it shows
 /// the locks without asking the file system that the file is on, which may be slow or hang.
-fn has_locked(pid: u32, inode: Inode) -> bool {
+fn has_locked(pid: u32, inode: Inode, mode: Mode) -> bool {
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     descriptors.flatten().any(|entry| {
         let shows_a_lock = std::fs::read_to_string(entry.path()).is_ok_and(|info| {
-            info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
+            info.lines().any(|line| {
+                let is_lock = line.starts_with("lock:") && line.contains("FLOCK");
+                is_lock && (matches!(mode, Mode::Any) || line.contains("WRITE"))
+            })
         });
         shows_a_lock && {
             let file = format!("/proc/{pid}/fd/{}", entry.file_name().to_string_lossy());
@@ -220,7 +234,7 @@ mod tests {
     #[test]
     fn who_has_the_lock_is_found_and_who_has_the_file_open_is_not() {
         let (file, inode) = locked();
-        assert_eq!(holding(inode), [std::process::id()]);
+        assert_eq!(holding(inode, Mode::Any), [std::process::id()]);
         let open = std::fs::File::open(file.path()).expect("because it is there");
         let mut reader = Command::new("cat");
         let mut reader = reader.stdin(open).stdout(Stdio::null());
@@ -231,13 +245,13 @@ mod tests {
             Command::new("sleep").arg("60").stdin(heir).spawn().expect("because there is sleep");
         let mut both = [std::process::id(), heir.id()];
         both.sort_unstable();
-        assert_eq!(holding(inode), both);
+        assert_eq!(holding(inode, Mode::Any), both);
         let target = Target { first: 1, spared: false, directory_owner: inode.owner };
         // Never ourselves, though we have it locked too.
         let signalled = signal(Some(file.as_fd()), target, Signal::Kill);
         assert_eq!(signalled, Event::Holders(vec![heir.id()]));
         drop(heir.wait());
-        assert_eq!(holding(inode), [std::process::id()]);
+        assert_eq!(holding(inode, Mode::Any), [std::process::id()]);
     }
 
     #[test]
@@ -254,6 +268,21 @@ mod tests {
             Event::Holders(vec![heir.id()])
         );
         drop(heir.wait());
+    }
+
+    #[test]
+    fn one_that_only_asks_whether_it_is_free_is_not_signalled() {
+        let (file, inode) = locked();
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared)
+            .expect("because it is ours alone");
+        let asks = file.as_file().try_clone().expect("because there are descriptors");
+        let mut asks =
+            Command::new("sleep").arg("60").stdin(asks).spawn().expect("because there is sleep");
+        assert!(holding(inode, Mode::Any).contains(&asks.id()));
+        let target = Target { first: asks.id(), spared: false, directory_owner: inode.owner };
+        assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
+        asks.kill().expect("because it is ours");
+        drop(asks.wait());
     }
 
     #[test]

@@ -187,11 +187,7 @@ const fn came(call: &Call, event: &Event) -> &'static str {
         (_, Event::Holders(holders)) if holders.is_empty() => ": none",
         (
             _,
-            Event::Done
-            | Event::Stat(_)
-            | Event::Bytes(_)
-            | Event::Listed(_)
-            | Event::Holders(_),
+            Event::Done | Event::Stat(_) | Event::Bytes(_) | Event::Listed(_) | Event::Holders(_),
         ) => "",
     }
 }

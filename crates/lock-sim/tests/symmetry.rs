@@ -30,7 +30,7 @@ fn scopes() -> Vec<Scope> {
     crashing.budgets.crashes = 1;
     let mut orphaning = two.clone();
     orphaning.budgets.orphans = 1;
-    let evicters = |size| vec![Member::Ours(Plan::Evict); size];
+    let evicters = |size| vec![Member::Ours(Plan::Evict(None)); size];
     let mut late = Scope { crew: evicters(2), ..two.clone() };
     late.budgets.ticks = 1;
     let three = Scope { crew: evicters(3), ..two.clone() };

@@ -80,7 +80,11 @@ fn november() -> Vec<Case> {
     let robbery = |name| rules("robbery", name, Limit::PerOwner, 2, Property::WorkApart);
     vec![
         robbery("owner and waiter, 1 pause").settled(2).pauses(1),
-        robbery("owner and waiter, 1 pause, out of patience").settled(2).terms(4, 4).limit(1).pauses(1),
+        robbery("owner and waiter, 1 pause, out of patience")
+            .settled(2)
+            .terms(4, 4)
+            .limit(1)
+            .pauses(1),
         robbery("owner and waiter, 1 suspend").settled(2).suspends(1),
         rules("wedge", "1 killed in its step", Limit::PerOwner, 1, Property::MutexFallsFree)
             .orphans(1),

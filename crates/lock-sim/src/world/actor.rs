@@ -189,13 +189,7 @@ impl Ours {
 
     /// Begins what it has chosen; a step announces so long a quiet.
     #[must_use]
-    pub fn begin(
-        self,
-        context: &Context,
-        now: Now,
-        deed: Deed,
-        quiet: Duration,
-    ) -> Option<Self> {
+    pub fn begin(self, context: &Context, now: Now, deed: Deed, quiet: Duration) -> Option<Self> {
         let Stage::Holding(mut ownership) = self.stage else {
             return None;
         };

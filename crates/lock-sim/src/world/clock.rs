@@ -4,10 +4,10 @@ use lock_core::effect::{Effect, Slot};
 use lock_core::record::Record;
 use lock_core::time::{Mono, Now};
 
-use super::{Action, World};
 use super::files::Pid;
 use super::kernel::Call;
 use super::process::{Life, Process};
+use super::{Action, World};
 use crate::scope::{TICK, Universe, clocks};
 
 /// Where the clocks stand that no process has to itself.

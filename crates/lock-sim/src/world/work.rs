@@ -124,7 +124,8 @@ impl World {
             Holder::Itself(pid) => (pid, false),
             Holder::Children(pid) => (pid, true),
         };
-        let Some(target) = self.process(pid).filter(|target| is_left || target.life == Life::Running)
+        let Some(target) =
+            self.process(pid).filter(|target| is_left || target.life == Life::Running)
         else {
             return;
         };

@@ -13,7 +13,7 @@ use lock_core::record::Birth;
 use super::answer;
 use super::mismatch::{Mismatch, What};
 use super::replay::Replay;
-use crate::strace::{Call, Outcome, descriptor, field, sift, text};
+use crate::strace::{Call, Outcome, descriptor, elements, field, sift, text};
 
 impl Replay<'_, '_> {
     pub(super) fn ask_process(
@@ -28,21 +28,31 @@ impl Replay<'_, '_> {
             Outcome::Failed(error) if error == "ESRCH" => return Ok(Event::Absent),
             _ => return Ok(Event::Unsupported),
         }
-        let polled = self.expect_named(effect, "ppoll", "ppoll(pidfd, at once)")?;
-        self.closes_pidfd(effect, open)?;
-        if polled.number() != Some(0) {
-            return Ok(Event::Absent);
+        let asks = self.expect_named(effect, "ppoll", "ppoll(pidfd, at once)")?;
+        let polled = elements(asks.arg(0)).into_iter().find_map(|fd| descriptor(field(fd, "fd")?));
+        let number = polled.and_then(|polled| polled.number);
+        let is_it = number.is_some() && number == open.opened().and_then(|opened| opened.number);
+        if !is_it || asks.arg(2) != "{tv_sec=0, tv_nsec=0}" {
+            return Err(self.another(effect, "ppoll(pidfd, at once)"));
         }
+        self.closes_pidfd(effect, open)?;
+        Ok(match &asks.outcome {
+            Outcome::Returned(ready) if ready == "0" => self.is_of_age(effect, pid, birth),
+            Outcome::Returned(_) => Event::Absent,
+            _ => Event::Unsupported,
+        })
+    }
+
+    /// Whether a process that has not ended is the one that was born then.
+    fn is_of_age(&mut self, effect: &Effect, pid: u32, birth: Birth) -> Event {
         let mut about = About::default();
         self.read_proc(effect, &mut about);
-        let process = about.read(&format!("/proc/{pid}/stat")).and_then(Process::parse);
+        let start = about.read(&format!("/proc/{pid}/stat")).and_then(started);
         let ahead = about.read("/proc/self/timens_offsets").map_or(Some(0), ticks_ahead);
-        let (Some(process), Some(ahead)) = (process, ahead) else {
-            return Ok(Event::Unsupported);
-        };
-        let started = process.start.checked_add_signed(-ahead);
+        let (Some(start), Some(ahead)) = (start, ahead) else { return Event::Unsupported };
+        let started = start.checked_add_signed(-ahead);
         let is_it = started.is_some_and(|started| started.abs_diff(birth.start) <= 1);
-        Ok(if is_it { Event::Done } else { Event::Absent })
+        if is_it { Event::Done } else { Event::Absent }
     }
 
     pub(super) fn ask_cgroup(&mut self, effect: &Effect) -> Result<Event, Mismatch> {
@@ -255,17 +265,10 @@ fn is_about_cgroups(call: &Call) -> bool {
     has && ["close", "fstat", "openat", "openat2", "read", "statx"].contains(&call.name.as_str())
 }
 
-/// What `/proc/PID/stat` says.
-struct Process {
-    start: u64,
-}
-
-impl Process {
-    fn parse(stat: &[u8]) -> Option<Self> {
-        let stat = String::from_utf8_lossy(stat);
-        let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        Some(Self { start: fields.get(19)?.parse().ok()? })
-    }
+/// When a process started, by its `/proc/PID/stat`.
+fn started(stat: &[u8]) -> Option<u64> {
+    let stat = String::from_utf8_lossy(stat);
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// How many clock ticks this time namespace's boot clock is ahead.
@@ -296,10 +299,10 @@ pub(super) fn birth(calls: &[Call]) -> Birth {
             break;
         }
     }
-    let process = about.read(&format!("/proc/{pid}/stat")).and_then(Process::parse);
+    let start = about.read(&format!("/proc/{pid}/stat")).and_then(started);
     let ahead = about.read("/proc/self/timens_offsets").map_or(Some(0), ticks_ahead);
-    match (namespace, process, ahead) {
-        (Some(pidns), Some(Process { start, .. }), Some(ahead)) => {
+    match (namespace, start, ahead) {
+        (Some(pidns), Some(start), Some(ahead)) => {
             Birth { pidns, start: start.saturating_add_signed(-ahead) }
         }
         _ => Birth::default(),

@@ -195,10 +195,11 @@ pub(crate) static RULES: [Rule; 27] = [
     Rule {
         verbs: &[Verb::Write],
         objects: &[Ticket],
-        phases: &[Releasing],
+        phases: &[Starting, Working, Releasing],
+        inside: Some(false),
         then: Then::On,
-        why: "the record in a mutex only tells people who is in it; a full disk must not keep an \
-              owner from its release",
+        why: "the record in an owner's mutex only tells people who is in it; a full disk must not \
+              keep it from its steps and its release",
         ..ANY
     },
     Rule {
