@@ -37,7 +37,7 @@ impl World {
         if !is_peer(process) && self.misuses_a_slot(pid, effect) {
             self.cry(universe, Property::OneCloseEach);
         }
-        self.queue(process, effect, event);
+        self.queue(pid, process, effect, event);
         sees_ends(process, effect, event);
         process.truth.doubt = process.truth.doubt.after(effect, event);
         self.sees_owner(universe, process, effect, event);
