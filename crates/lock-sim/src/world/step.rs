@@ -163,7 +163,8 @@ impl World {
                 Some(self.list_holders(universe, file))
             }
             Call::Core(Effect::ListHoldersOf(inode)) => {
-                let is_nameless = |ino: &Ino| self.files.inode(*ino).is_some_and(|one| one.links == 0);
+                let is_nameless =
+                    |ino: &Ino| self.files.inode(*ino).is_some_and(|one| one.links == 0);
                 let file = Ino::try_from(inode.number).ok().filter(is_nameless);
                 Some(self.list_holders(universe, file))
             }
