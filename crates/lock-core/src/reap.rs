@@ -257,3 +257,7 @@ impl Reap {
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "reap_tests.rs"]
+mod tests;
