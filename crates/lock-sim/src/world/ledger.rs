@@ -298,8 +298,9 @@ impl World {
     /// with a number that one who passed another over had just given it when it was killed.
     fn has_litter(&self, universe: &Universe) -> bool {
         let began = universe.scope.budgets;
-        let killed = began.crashes + began.orphans > self.budgets.crashes + self.budgets.orphans;
-        let passed = began.ticks > self.budgets.ticks && killed;
+        let left = self.budgets;
+        let killed = began.crashes > left.crashes || began.orphans > left.orphans;
+        let passed = began.ticks > left.ticks && killed;
         self.files
             .names()
             .filter(|(name, ..)| *name != Name::Generation && !(passed && is_queued(*name)))
