@@ -247,7 +247,9 @@ fn takeover(reason: Reason, snapshot: &Snapshot, counts: &Counts) -> Takeover {
         _ => None,
     };
     let inherited = from.as_ref().and_then(|record| record.detail.as_ref()?.after);
-    let own = held.map(|FileId { device, inode }| Inode { device, number: inode });
+    let living = from.as_ref().filter(|_| reason.owner_lives());
+    let spared = living.map_or(0, |record| record.pid);
+    let own = held.map(|FileId { device, inode }| Inode { device, number: inode, spared });
     Takeover { reason, from, in_flight, is_held: held.is_some(), after: inherited.or(own) }
 }
 

@@ -160,7 +160,8 @@ pub enum Effect {
     /// Lists the processes that have an open file's inode kernel-locked. Having it open is not
     /// enough: waiters have, and `tail -f`.
     ListHolders(Slot),
-    /// The same of an inode that is not open here. Its number may be another file's by now.
+    /// The same of an inode that is not open here, and only if it has no name any more: its number
+    /// may be another file's by now, a waiter's ticket say, and those have names.
     ListHoldersOf(Inode),
     /// Sends a signal to the processes that have an open file's inode kernel-locked exclusively,
     /// through pidfds, and to no others: each must be in our pid namespace and belong to the inode's

@@ -45,10 +45,12 @@ impl Detail {
         if let Some(cgroup) = &self.cgroup {
             line(text, "cgroup=", cgroup);
         }
-        if let Some(Inode { device, number }) = self.after {
+        if let Some(Inode { device, number, spared }) = self.after {
             text.push_str("after=");
             text.push_str(digits.format(device));
-            line(text, ":", digits.format(number));
+            text.push(':');
+            text.push_str(digits.format(number));
+            line(text, ":", digits.format(spared));
         }
         text.push_str("progress=");
         text.push_str(digits.format(self.progress.count));
@@ -154,8 +156,13 @@ impl Draft {
 
 impl Inode {
     fn parse(value: &str) -> Option<Self> {
-        let (device, number) = value.split_once(':')?;
-        Some(Self { device: device.parse().ok()?, number: number.parse().ok()? })
+        let (device, rest) = value.split_once(':')?;
+        let (number, spared) = rest.split_once(':').unwrap_or((rest, "0"));
+        Some(Self {
+            device: device.parse().ok()?,
+            number: number.parse().ok()?,
+            spared: spared.parse().ok()?,
+        })
     }
 }
 

@@ -128,20 +128,6 @@ fn all_leftovers_at_once_are_cleared() {
     insta::assert_snapshot!(disk.story());
 }
 
-/// An owner that could not remove its reclaim lock, and died in its next stay in the mutex.
-#[test]
-fn a_dead_ticket_that_is_mutex_and_reclaim_lock_at_once_is_cleared() {
-    let mut disk = Disk::new();
-    let (context, _) = owner(&mut disk, "o");
-    for name in [Name::Mutex, Name::Reclaim] {
-        assert_eq!(disk.call(&context, &Effect::Link(Slot::Ticket, name)), Event::Done);
-    }
-    disk.let_go(context.pid);
-    assert_eq!(disk.names(), ["Generation", "Lock", "Mutex", "Reclaim"]);
-    let worker = contender(&disk, "a");
-    owns(&mut disk, worker);
-}
-
 #[test]
 fn an_owner_that_died_in_the_mutex_is_reaped_and_replaced() {
     let mut disk = Disk::new();

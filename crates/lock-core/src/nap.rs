@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::time::Mono;
+
 /// The first sleep, after which each is four times as long as the one before. The kernel tells of a
 /// death a hair before it is complete, and a waiter that begins to watch in that moment is not told.
 pub(crate) const FIRST_NAP: Duration = Duration::from_millis(64);
@@ -28,4 +30,20 @@ pub(crate) enum Wakes {
     Events,
     /// Nothing: this file system cannot watch, so look now and then.
     Polls,
+}
+
+/// A lock that is to be had, and that the first in the queue does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Idle {
+    pub(crate) first: u64,
+    pub(crate) since: Mono,
+}
+
+/// What the last look at the lock has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sight {
+    /// It is held, and has to be looked at again by then; or not looked at yet.
+    Held(Mono),
+    /// It is to be had.
+    Ripe,
 }

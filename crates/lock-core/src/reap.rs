@@ -43,10 +43,20 @@ enum At {
     /// it: make that exclusive.
     CloseTwin,
     LockTwin,
-    ClearTakeover { reclaim: FileId, chores: Chores },
-    LookMutex { reclaim: FileId },
-    Rename { reclaim: FileId },
-    LetGo { chores: Chores, outcome: Result<Reaped, Failure> },
+    ClearTakeover {
+        reclaim: FileId,
+        chores: Chores,
+    },
+    LookMutex {
+        reclaim: FileId,
+    },
+    Rename {
+        reclaim: FileId,
+    },
+    LetGo {
+        chores: Chores,
+        outcome: Result<Reaped, Failure>,
+    },
 }
 
 /// How it ended.
@@ -247,3 +257,7 @@ impl Reap {
         Flow::Go(self)
     }
 }
+
+#[cfg(test)]
+#[path = "reap_tests.rs"]
+mod tests;

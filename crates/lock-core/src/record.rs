@@ -21,8 +21,8 @@
 //! stale_after=30000                      ms without a renewal after which it counts as hung
 //! hang_after=120000                      ms past its quiet after which it counts as hung
 //! cgroup=user.slice/work.scope           where its work runs, below the cgroup mount
-//! after=64768:4711                       device and inode of the owner before, as long as what that
-//!                                        one had started may still run
+//! after=64768:4711:81                    device and inode of the owner before, as long as what that
+//!                                        one had started may still run; its pid, if it lived, else 0
 //! progress=3 3/60 restarting coder-3     a counter that grows, and words for people
 //! command=fleet restart
 //! ```
@@ -132,6 +132,9 @@ pub struct Inode {
     pub device: u64,
     /// Inode number.
     pub number: u64,
+    /// The process that has it locked and is not waited for: the owner that was replaced while it
+    /// lived, whose steps refuse now. 0 if there is none.
+    pub spared: u32,
 }
 
 /// What decides whether an owner lives.

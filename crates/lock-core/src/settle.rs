@@ -37,8 +37,8 @@ enum Owner {
     Elsewhere,
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
-    /// It was waiting for the tools of the owner before it, which have this inode locked. It is not
-    /// open here, and its number may be another file's by now, so what holds it is not ended.
+    /// It was waiting for the tools of the owner before it, which have this inode locked; as has that
+    /// owner itself, if it was replaced while it lived. The inode is not open here, and its number may be another file's by now, so what holds it is not ended.
     Waited(Inode),
 }
 
@@ -192,6 +192,9 @@ impl Machine for Settle {
                         self.at = At::Ask;
                         return Flow::Go(self);
                     }
+                }
+                if let Owner::Waited(inode) = self.owner {
+                    holders.retain(|holder| *holder != inode.spared);
                 }
                 if holders.is_empty() && !matches!(self.owner, Owner::Dead(_)) {
                     return self.close(Ok(Settled::Quiet));

@@ -290,6 +290,25 @@ fn a_tool_outlives_two_owners_and_is_still_waited_for() {
     assert_eq!(disk.complaints(), [""; 0]);
 }
 
+/// The first of them is stopped, say; the second ends while it settles.
+#[test]
+fn an_owner_that_was_replaced_alive_does_not_hold_up_the_next_but_one() {
+    let mut disk = Disk::new();
+    in_flight(&mut disk, settings());
+    let settle = taken_over(&mut disk, Reason::Stale(Stale::Silent)).until(&mut disk, "Sleep");
+    settle.die(&mut disk);
+    disk.end(process("new").pid);
+    disk.end(tool());
+    let context = process("third");
+    let acquired = Worker::<Acquire>::contender(&disk, context.clone()).run(&mut disk);
+    let takeover = acquired.expect("because its owner is dead").takeover;
+    let takeover = takeover.expect("because the lock was not released");
+    assert_eq!(takeover.after.map(|inode| inode.spared), Some(old()));
+    let settle = Settle::after(&context, &takeover, disk.now);
+    let settle = Worker::new(context, settle.expect("because the record says what to wait for"));
+    assert_eq!(settle.run(&mut disk), Ok(Settled::Quiet));
+}
+
 /// Its number may be another file's by now, so what has that locked is not ended.
 #[test]
 fn what_an_inherited_number_names_is_not_signalled() {

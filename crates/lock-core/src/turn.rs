@@ -23,7 +23,7 @@ use crate::decide::{Decision, Mind, Sentence};
 use crate::effect::{Effect, Event, Name, Share, Slot, Wake};
 use crate::look::Look;
 use crate::machine::{Context, Failure, Flow};
-use crate::nap::{DEEPEST, FIRST_NAP, FIRST_POLL, HAIR, LONGEST_NAP, Wakes};
+use crate::nap::{DEEPEST, FIRST_NAP, FIRST_POLL, HAIR, Idle, LONGEST_NAP, Sight, Wakes};
 use crate::queue::{Before, Found, Place};
 use crate::snapshot::{FileId, Snapshot};
 use crate::time::{Mono, Now};
@@ -51,22 +51,6 @@ pub(crate) struct Turn {
     sight: Sight,
     idle: Option<Idle>,
     at: At,
-}
-
-/// A lock that is to be had, and that the first in the queue does not take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Idle {
-    first: u64,
-    since: Mono,
-}
-
-/// What the last look at the lock has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Sight {
-    /// It is held, and has to be looked at again by then; or not looked at yet.
-    Held(Mono),
-    /// It is to be had.
-    Ripe,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -28,8 +28,7 @@ fn scopes() -> Vec<Scope> {
     two.budgets.returns = 0;
     let mut crashing = two.clone();
     crashing.budgets.crashes = 1;
-    let mut orphaning = two.clone();
-    orphaning.budgets.orphans = 1;
+    let orphaning = scope("ours: 2, 1 killed while its work goes on");
     let evicters = |size| vec![Member::Ours(Plan::Evict(None)); size];
     let mut late = Scope { crew: evicters(2), ..two.clone() };
     late.budgets.ticks = 1;

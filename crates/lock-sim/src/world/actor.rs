@@ -229,7 +229,9 @@ impl Ours {
             },
             Stage::Settling(ownership, machine) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Settling(ownership, machine),
-                Flow::Done(outcome) => return self.left.settled(ownership, outcome),
+                Flow::Done(outcome) => {
+                    return self.left.settled(context, now, ownership, outcome);
+                }
             },
             Stage::Hold(machine, deed) => match machine.step(context, now, event) {
                 Flow::Go(machine) => Stage::Hold(machine, deed),
@@ -274,13 +276,22 @@ impl Left {
         (Some(self.at(stage)), Some(Note::Acquired { reason, settles }))
     }
 
-    /// If something still is in flight, or that could not be found out, it leaves the lock's file as
+    /// Its next renewal, which comes at once, writes down that nothing is in flight any more.
+    ///
+    /// If something still is, or that could not be found out, it leaves the lock's file as
     /// a dead owner's, which tells the next owner of it.
-    fn settled(self, mut ownership: Ownership, outcome: Result<Settled, Failure>) -> Next {
+    fn settled(
+        self,
+        context: &Context,
+        now: Now,
+        mut ownership: Ownership,
+        outcome: Result<Settled, Failure>,
+    ) -> Next {
         match outcome {
             Ok(Settled::Quiet) => {
                 ownership.settled();
-                (Some(self.at(Stage::Holding(ownership))), Some(Note::Settled))
+                let renewal = Hold::renew(context, now, ownership);
+                (Some(self.at(Stage::Hold(renewal, Deed::Renew))), Some(Note::Settled))
             }
             Ok(Settled::Running { signalled, .. }) => {
                 let owner = Some(ownership.record);

@@ -266,8 +266,7 @@ impl Files {
         self.free_if_unused(ino, notices);
     }
 
-    /// `flock` without waiting; converts what the description holds already, which is lost if that
-    /// is refused.
+    /// `flock` without waiting; converts what the description holds already, or loses it.
     pub(super) fn lock(&mut self, ino: Ino, holder: Holder, exclusive: bool) -> bool {
         let Some(inode) = self.inode_mut(ino) else {
             return false;
@@ -275,19 +274,15 @@ impl Files {
         let another_has_it = inode.exclusive.is_some_and(|other| other != holder);
         let others_share = inode.shared.iter().any(|other| *other != holder);
         let is_refused = another_has_it || (exclusive && others_share);
-        if is_refused {
-            inode.shared.retain(|other| *other != holder);
-            return false;
-        }
         inode.shared.retain(|other| *other != holder);
-        if exclusive {
+        if exclusive && !is_refused {
             inode.exclusive = Some(holder);
-        } else {
+        } else if !is_refused {
             inode.exclusive = None;
             inode.shared.push(holder);
             inode.shared.sort_unstable();
         }
-        true
+        !is_refused
     }
 
     /// `flock(LOCK_UN)`.

@@ -1,8 +1,7 @@
 //! What is true, kept beside what the processes believe, and held against the promises.
 
 use lock_core::effect::{Effect, Event, Name, Slot};
-use lock_core::machine::{Failure, Reason};
-use lock_core::policy::OnTimeout;
+use lock_core::machine::Reason;
 use lock_core::record::Record;
 use lock_core::verdict::Stale;
 
@@ -37,7 +36,7 @@ impl World {
         if !is_peer(process) && self.misuses_a_slot(pid, effect) {
             self.cry(universe, Property::OneCloseEach);
         }
-        self.queue(process, effect, event);
+        self.queue(pid, process, effect, event);
         sees_ends(process, effect, event);
         process.truth.doubt = process.truth.doubt.after(effect, event);
         self.sees_owner(universe, process, effect, event);
@@ -263,49 +262,6 @@ impl World {
         }
     }
 
-    /// An end that a contender reports as a failure or a loss must have a cause.
-    pub(super) fn ended(
-        &mut self,
-        universe: &Universe,
-        process: &Process,
-        fate: Fate,
-        failure: Option<&Failure>,
-    ) {
-        let lost = fate == Fate::Lost && process.is_unbroken_owner();
-        let failed = failure.is_some_and(|failure| !self.has_cause(universe, failure));
-        if (lost && !self.was_refused(universe)) || failed {
-            self.cry(universe, Property::NoFalseAlarm);
-        }
-    }
-
-    fn has_cause(&self, universe: &Universe, failure: &Failure) -> bool {
-        let rules = universe.scope.rules;
-        match failure {
-            Failure::System { .. }
-            | Failure::DirectoryGone
-            | Failure::GenerationDamaged
-            | Failure::Refused { .. } => {
-                self.was_refused(universe) || self.was_meddled_with(universe)
-            }
-            Failure::Cancelled => universe.scope.budgets.cancels > self.budgets.cancels,
-            Failure::MutexHeld { .. } => {
-                let limit = rules.wait_limit.unwrap_or(u8::MAX);
-                self.clock.ticks >= limit.min(rules.mutex_patience())
-            }
-            Failure::TimedOut { .. } => {
-                rules.wait_limit.is_some_and(|limit| self.clock.ticks >= limit)
-            }
-            Failure::Survived { .. } => {
-                let limit = rules.wait_limit.filter(|_| rules.on_timeout == OnTimeout::Stop);
-                let is_late = limit.is_some_and(|limit| self.clock.ticks >= limit);
-                is_late || self.everyone().any(|(_, process)| process.children)
-            }
-            Failure::NoKernelLock => universe.scope.abilities.locks == Flock::Missing,
-            // Nobody here asks not to wait.
-            Failure::Busy { .. } => false,
-        }
-    }
-
     /// Holds the new state against the promises.
     pub(super) fn judge(&mut self, universe: &Universe) {
         let owners = self.everyone().filter(|(_, process)| process.is_unbroken_owner());
@@ -331,16 +287,6 @@ impl World {
         }
     }
 
-    /// Whether a call has been refused: whoever could not remove a file has to leave it.
-    const fn was_refused(&self, universe: &Universe) -> bool {
-        universe.scope.budgets.faults > self.budgets.faults
-    }
-
-    /// Whether somebody has made or removed a file by hand.
-    const fn was_meddled_with(&self, universe: &Universe) -> bool {
-        universe.scope.budgets.hands > self.budgets.hands
-    }
-
     /// Whether everyone has come to an end.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -352,8 +298,9 @@ impl World {
     /// with a number that one who passed another over had just given it when it was killed.
     fn has_litter(&self, universe: &Universe) -> bool {
         let began = universe.scope.budgets;
-        let killed = began.crashes + began.orphans > self.budgets.crashes + self.budgets.orphans;
-        let passed = began.ticks > self.budgets.ticks && killed;
+        let left = self.budgets;
+        let killed = began.crashes > left.crashes || began.orphans > left.orphans;
+        let passed = began.ticks > left.ticks && killed;
         self.files
             .names()
             .filter(|(name, ..)| *name != Name::Generation && !(passed && is_queued(*name)))

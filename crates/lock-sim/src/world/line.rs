@@ -10,7 +10,14 @@ use crate::scope::Universe;
 
 impl World {
     /// Takes down what a performed call means for the order in which contenders are served.
-    pub(super) fn queue(&self, process: &mut Process, effect: &Effect, event: &Event) {
+    pub(super) fn queue(
+        &mut self,
+        pid: Pid,
+        process: &mut Process,
+        effect: &Effect,
+        event: &Event,
+    ) {
+        let clears = self.clears_another(pid, process);
         let truth = &mut process.truth;
         match (effect, event, truth.stand) {
             (Effect::Open { slot: Slot::Queue, .. }, _, Stand::Nowhere) => {
@@ -20,8 +27,19 @@ impl World {
             (Effect::Link(Slot::Ticket, Name::Queued(_)), Event::Done, Stand::Begun) => {
                 truth.stand = Stand::Placed;
             }
+            // It gives its place up, and is about to end.
+            (Effect::Unlink(Name::Queued(_)), Event::Done, Stand::Placed) if !clears => {
+                truth.stand = Stand::Freed;
+                self.is_served(pid);
+            }
             _ => {}
         }
+    }
+
+    /// Whether a number that it removes is that of a dead waiter before it, which it has locked.
+    fn clears_another(&self, pid: Pid, process: &Process) -> bool {
+        let ahead = process.fd(Slot::Ahead).and_then(|fd| self.files.inode(fd.ino));
+        ahead.is_some_and(|inode| inode.shared.contains(&(pid, Slot::Ahead)))
     }
 
     /// Those who have a place in the queue that counts.

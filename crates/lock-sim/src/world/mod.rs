@@ -2,6 +2,7 @@
 
 mod actor;
 mod canon;
+mod cause;
 mod clock;
 mod death;
 mod directory;

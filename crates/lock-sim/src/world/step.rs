@@ -163,7 +163,10 @@ impl World {
                 Some(self.list_holders(universe, file))
             }
             Call::Core(Effect::ListHoldersOf(inode)) => {
-                Some(self.list_holders(universe, Ino::try_from(inode.number).ok()))
+                let is_nameless =
+                    |ino: &Ino| self.files.inode(*ino).is_some_and(|one| one.links == 0);
+                let file = Ino::try_from(inode.number).ok().filter(is_nameless);
+                Some(self.list_holders(universe, file))
             }
             Call::Core(Effect::Signal { slot, first, spared, signal }) => {
                 let whom = Whom { slot: *slot, first: *first, spared: *spared };
