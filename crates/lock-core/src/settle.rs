@@ -37,8 +37,9 @@ enum Owner {
     Elsewhere,
     /// It is dead, so the kernel lock alone says whether a tool of it is left.
     Dead(u32),
-    /// It was waiting for the tools of the owner before it, which have this inode locked; as has that
-    /// owner itself, if it was replaced while it lived. The inode is not open here, and its number may be another file's by now, so what holds it is not ended.
+    /// It was waiting for the tools of the owner before it, which have this inode locked; as has
+    /// that owner itself, if it was replaced while it lived. The inode is not open here, and its
+    /// number may be another file's by now, so what holds it is not ended.
     Waited(Inode),
 }
 

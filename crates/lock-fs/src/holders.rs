@@ -37,7 +37,7 @@ impl Inode {
 /// Answers [`lock_core::effect::Effect::ListHolders`].
 pub(crate) fn list(file: Option<BorrowedFd<'_>>) -> Event {
     match file.ok_or(Os::BADF).and_then(Inode::of) {
-        Ok(inode) => Event::Holders(holding(inode, Mode::Any)),
+        Ok(inode) => Event::Holders(holding(inode, Which::Any)),
         Err(errno) => Event::Failed(Errno(errno.raw_os_error())),
     }
 }
@@ -46,13 +46,13 @@ pub(crate) fn list(file: Option<BorrowedFd<'_>>) -> Event {
 pub(crate) fn list_of(inode: lock_core::record::Inode) -> Event {
     // Whose it is matters only to a signal.
     let inode = Inode { device: inode.device, number: inode.number, owner: 0 };
-    Event::Holders(holding(inode, Mode::Any))
+    Event::Holders(holding(inode, Which::Nameless))
 }
 
 /// The same for people, with what is known where nothing can be seen.
 pub(crate) fn find(file: &impl AsFd) -> io::Result<Holders> {
     let inode = Inode::of(file.as_fd())?;
-    let pids = holding(inode, Mode::Any);
+    let pids = holding(inode, Which::Any);
     let taken_by = if pids.is_empty() { taken_by(inode) } else { None };
     Ok(Holders { pids, taken_by })
 }
@@ -86,7 +86,7 @@ pub(crate) fn signal(file: Option<BorrowedFd<'_>>, target: Target, signal: Signa
     if inode.owner == 0 && target.directory_owner != 0 {
         return Event::Holders(Vec::new());
     }
-    let mut pids = holding(inode, Mode::Exclusive);
+    let mut pids = holding(inode, Which::Exclusive);
     pids.sort_by_key(|pid| *pid != target.first);
     pids.retain(|pid| *pid != std::process::id() && !(target.spared && *pid == target.first));
     let mut signalled = Vec::new();
@@ -112,7 +112,7 @@ fn send(pid: u32, inode: Inode, signal: Signal) -> io::Result<bool> {
     let process = retry_on_intr(|| pidfd_open(id, PidfdFlags::empty()))?;
     let is_meant = is_of_our_namespace(pid)
         && user(pid) == Some(inode.owner)
-        && has_locked(pid, inode, Mode::Exclusive);
+        && has_locked(pid, inode, Which::Exclusive);
     if !is_meant {
         return Ok(false);
     }
@@ -130,38 +130,60 @@ fn send(pid: u32, inode: Inode, signal: Signal) -> io::Result<bool> {
 
 /// Which kernel locks count.
 #[derive(Clone, Copy, Debug)]
-enum Mode {
+enum Which {
     Any,
+    /// Those of one process, or one and its children, alone.
     Exclusive,
+    /// Those on a file that has no name any more.
+    Nameless,
+}
+
+impl Which {
+    fn is_shown(self, info: &str) -> bool {
+        info.lines().any(|line| {
+            let is_lock = line.starts_with("lock:") && line.contains("FLOCK");
+            is_lock && (!matches!(self, Self::Exclusive) || line.contains("WRITE"))
+        })
+    }
+
+    fn counts(self, is_nameless: bool, path: &str) -> bool {
+        !matches!(self, Self::Nameless) || is_nameless || is_hidden(path)
+    }
+}
+
+/// Whether it is the name that NFS or FUSE gives a file that was removed and is open.
+fn is_hidden(path: &str) -> bool {
+    let link = std::fs::read_link(path).unwrap_or_default();
+    let name = link.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".nfs") || name.starts_with(b".fuse_hidden")
 }
 
 /// In ascending order.
-fn holding(inode: Inode, mode: Mode) -> Vec<u32> {
+fn holding(inode: Inode, which: Which) -> Vec<u32> {
     if !is_our_proc() {
         return Vec::new();
     }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<u32> = numbers.filter(|pid| has_locked(*pid, inode, mode)).collect();
+    let mut pids: Vec<u32> = numbers.filter(|pid| has_locked(*pid, inode, which)).collect();
     pids.sort_unstable();
     pids
 }
 
 /// Whether one of a process's descriptors holds a lock on the inode. `fdinfo` comes first: it shows
 /// the locks without asking the file system that the file is on, which may be slow or hang.
-fn has_locked(pid: u32, inode: Inode, mode: Mode) -> bool {
+fn has_locked(pid: u32, inode: Inode, which: Which) -> bool {
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     descriptors.flatten().any(|entry| {
-        let shows_a_lock = std::fs::read_to_string(entry.path()).is_ok_and(|info| {
-            info.lines().any(|line| {
-                let is_lock = line.starts_with("lock:") && line.contains("FLOCK");
-                is_lock && (matches!(mode, Mode::Any) || line.contains("WRITE"))
-            })
-        });
+        let shows_a_lock =
+            std::fs::read_to_string(entry.path()).is_ok_and(|info| which.is_shown(&info));
         shows_a_lock && {
             let file = format!("/proc/{pid}/fd/{}", entry.file_name().to_string_lossy());
             let stat = retry_on_intr(|| rustix::fs::statat(CWD, &*file, AtFlags::empty()));
-            stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (inode.device, inode.number))
+            stat.is_ok_and(|stat| {
+                (stat.st_dev, stat.st_ino) == (inode.device, inode.number)
+                    && which.counts(stat.st_nlink == 0, &file)
+            })
         }
     })
 }
@@ -234,7 +256,7 @@ mod tests {
     #[test]
     fn who_has_the_lock_is_found_and_who_has_the_file_open_is_not() {
         let (file, inode) = locked();
-        assert_eq!(holding(inode, Mode::Any), [std::process::id()]);
+        assert_eq!(holding(inode, Which::Any), [std::process::id()]);
         let open = std::fs::File::open(file.path()).expect("because it is there");
         let mut reader = Command::new("cat");
         let mut reader = reader.stdin(open).stdout(Stdio::null());
@@ -245,13 +267,13 @@ mod tests {
             Command::new("sleep").arg("60").stdin(heir).spawn().expect("because there is sleep");
         let mut both = [std::process::id(), heir.id()];
         both.sort_unstable();
-        assert_eq!(holding(inode, Mode::Any), both);
+        assert_eq!(holding(inode, Which::Any), both);
         let target = Target { first: 1, spared: false, directory_owner: inode.owner };
         // Never ourselves, though we have it locked too.
         let signalled = signal(Some(file.as_fd()), target, Signal::Kill);
         assert_eq!(signalled, Event::Holders(vec![heir.id()]));
         drop(heir.wait());
-        assert_eq!(holding(inode, Mode::Any), [std::process::id()]);
+        assert_eq!(holding(inode, Which::Any), [std::process::id()]);
     }
 
     #[test]
@@ -278,11 +300,25 @@ mod tests {
         let asks = file.as_file().try_clone().expect("because there are descriptors");
         let mut asks =
             Command::new("sleep").arg("60").stdin(asks).spawn().expect("because there is sleep");
-        assert!(holding(inode, Mode::Any).contains(&asks.id()));
+        assert!(holding(inode, Which::Any).contains(&asks.id()));
         let target = Target { first: asks.id(), spared: false, directory_owner: inode.owner };
         assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
         asks.kill().expect("because it is ours");
         drop(asks.wait());
+    }
+
+    #[test]
+    fn a_number_that_a_named_file_has_is_not_the_removed_ones() {
+        let (file, inode) = locked();
+        let number = inode.number;
+        let debt = lock_core::record::Inode { device: inode.device, number, spared: 0 };
+        assert_eq!(list_of(debt), Event::Holders(Vec::new()));
+        let name = format!(".fuse_hidden{:016x}", inode.number);
+        let hidden = file.path().with_file_name(name);
+        std::fs::rename(file.path(), &hidden).expect("because both are in one directory");
+        assert_eq!(list_of(debt), Event::Holders(vec![std::process::id()]));
+        std::fs::remove_file(&hidden).expect("because it is there");
+        assert_eq!(list_of(debt), Event::Holders(vec![std::process::id()]));
     }
 
     #[test]
