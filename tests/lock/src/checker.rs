@@ -18,7 +18,8 @@
 //!
 //! A process can be killed after it has taken the lock over and before it has said so. It has
 //! said before that it would (`intent`). So such a takeover, of which the generation is
-//! missing everywhere else, counts as having broken whoever owned the lock before.
+//! missing everywhere else, counts as having broken whoever owned the lock before, and may
+//! have ended what a preemptible owner before it had left running.
 //! What is unknown is taken for the shortest: a killed section lasted until the kill was
 //! sent, a tied child that died with its parent for no time at all.
 

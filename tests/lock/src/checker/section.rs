@@ -73,10 +73,13 @@ pub(super) fn collect(sources: &[Source]) -> Vec<Section> {
         by_generation.entry(section.generation).or_default().push(section);
     }
     let signalled: BTreeSet<_> = sources.iter().flat_map(signalled).collect();
+    let last_words = sources.iter().filter_map(last_words).max();
     for source in sources {
         if let Some((generation, child)) = children(source) {
-            let is_ended = child.endless && pid(source).is_some_and(|pid| signalled.contains(&pid));
+            let is_told = pid(source).is_some_and(|pid| signalled.contains(&pid));
+            let may_be = is_told || last_words.is_some_and(|last| last > generation);
             for section in by_generation.get_mut(&generation).into_iter().flatten() {
+                let is_ended = child.endless && section.preemptible && may_be;
                 section.children.push((child.begin, child.until));
                 section.ended_children += usize::from(is_ended);
                 section.until = section.until.max(child.until);
@@ -151,6 +154,16 @@ fn signalled(source: &Source) -> impl Iterator<Item = u32> {
         What::Signalled(pid) => Some(pid),
         _ => None,
     })
+}
+
+/// The generation that a process was to get when it was killed: it says whom it has signalled only
+/// when it owns the lock.
+fn last_words(source: &Source) -> Option<u64> {
+    source.killed?;
+    let mut events = source.events.iter().rev();
+    let last = events
+        .find(|event| matches!(event.what, What::Intent | What::Begin { .. } | What::Failure(_)))?;
+    (last.what == What::Intent).then_some(last.generation)
 }
 
 /// The process that a child's file is named after, behind its generation.

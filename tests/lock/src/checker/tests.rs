@@ -59,6 +59,11 @@ const A: &str = "a: 10 1 begin ta - -; 20 1 end; 21 1 outcome released";
     "a: 10 1 begin ta - - preemptible; 40 1 end; 42 1 outcome lost", "child-1-7: 12 1 child free",
     "b: 24 2 signalled 7; 25 2 begin tb Silent ta; 30 2 end; 31 2 outcome released",
 ])]
+#[case::a_child_that_one_ended_that_was_killed_before_it_could_say_so(&[
+    "a: 10 1 begin ta - - preemptible", "child-1-7: 12 1 child free", "b: 22 2 intent",
+    "conductor: 15 0 killed a; 16 0 reaped a; 24 0 killed b; 25 0 reaped b",
+    "c: 26 3 begin tc OwnerDied tb; 30 3 end; 31 3 outcome released",
+])]
 fn good_histories_are_accepted(#[case] files: &[&str]) {
     let figures = judged(files, Circumstances::default());
     assert_eq!(figures.violations, []);
@@ -133,6 +138,14 @@ fn good_histories_are_accepted(#[case] files: &[&str]) {
     &[A, "conductor: 12 0 killed a; 15 0 reaped a"], "end",
 )]
 #[case::child_without_end(&[A, "child-1: 12 1 child free"], "end")]
+#[case::child_ended_of_one_that_has_not_agreed(
+    &["a: 10 1 begin ta - -; 20 1 end", "child-1-7: 12 1 child free",
+      "b: 24 2 signalled 7; 25 2 begin tb OwnerDied ta; 30 2 end"], "end",
+)]
+#[case::child_ended_while_the_next_went_on(
+    &["a: 10 1 begin ta - - preemptible", "conductor: 15 0 killed a; 16 0 reaped a",
+      "child-1-7: 12 1 child free", "b: 22 2 intent"], "end",
+)]
 #[case::broken_and_not_told(&[A, "b: 25 2 begin tb Silent ta; 30 2 end"], "told")]
 #[case::told_and_not_broken(&["a: 10 1 begin ta - -; 20 1 end; 21 1 outcome lost"], "told")]
 #[case::failure(&["a: 10 0 failure GenerationDamaged"], "failure")]
