@@ -80,7 +80,8 @@ impl Driver<'_> {
                 Effect::ListHoldersOf(inode) => holders::list_of(inode),
                 Effect::Signal { slot, first, spared, signal } => {
                     let directory_owner = disk.directory_owner();
-                    let target = Target { first, spared, directory_owner };
+                    let alone = slot != Slot::Judged;
+                    let target = Target { first, spared, alone, directory_owner };
                     let event = holders::signal(disk.file(slot), target, signal);
                     if let Event::Holders(pids) = &event
                         && !pids.is_empty()

@@ -64,6 +64,9 @@ pub(crate) struct Target {
     pub(crate) first: u32,
     /// Whether it is left alone.
     pub(crate) spared: bool,
+    /// Whether no other is meant: nothing inherits a mutex or a reclaim lock, and one that asks
+    /// whether a dead one may be cleared has it locked for itself meanwhile.
+    pub(crate) alone: bool,
     /// The user whose directory the lock is in.
     pub(crate) directory_owner: u32,
 }
@@ -88,7 +91,10 @@ pub(crate) fn signal(file: Option<BorrowedFd<'_>>, target: Target, signal: Signa
     }
     let mut pids = holding(inode, Which::Exclusive);
     pids.sort_by_key(|pid| *pid != target.first);
-    pids.retain(|pid| *pid != std::process::id() && !(target.spared && *pid == target.first));
+    pids.retain(|pid| {
+        let is_meant = if *pid == target.first { !target.spared } else { !target.alone };
+        is_meant && *pid != std::process::id()
+    });
     let mut signalled = Vec::new();
     let mut refusal = None;
     for pid in pids {
@@ -268,7 +274,7 @@ mod tests {
         let mut both = [std::process::id(), heir.id()];
         both.sort_unstable();
         assert_eq!(holding(inode, Which::Any), both);
-        let target = Target { first: 1, spared: false, directory_owner: inode.owner };
+        let target = Target { first: 1, spared: false, alone: false, directory_owner: inode.owner };
         // Never ourselves, though we have it locked too.
         let signalled = signal(Some(file.as_fd()), target, Signal::Kill);
         assert_eq!(signalled, Event::Holders(vec![heir.id()]));
@@ -282,9 +288,26 @@ mod tests {
         let heir = file.as_file().try_clone().expect("because there are descriptors");
         let mut heir =
             Command::new("sleep").arg("60").stdin(heir).spawn().expect("because there is sleep");
-        let target = Target { first: heir.id(), spared: true, directory_owner: inode.owner };
+        let target =
+            Target { first: heir.id(), spared: true, alone: false, directory_owner: inode.owner };
         assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
         let target = Target { spared: false, ..target };
+        assert_eq!(
+            signal(Some(file.as_fd()), target, Signal::Kill),
+            Event::Holders(vec![heir.id()])
+        );
+        drop(heir.wait());
+    }
+
+    #[test]
+    fn of_a_mutex_only_the_one_that_its_record_names_is_signalled() {
+        let (file, inode) = locked();
+        let heir = file.as_file().try_clone().expect("because there are descriptors");
+        let mut heir =
+            Command::new("sleep").arg("60").stdin(heir).spawn().expect("because there is sleep");
+        let target = Target { first: 1, spared: false, alone: true, directory_owner: inode.owner };
+        assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
+        let target = Target { first: heir.id(), ..target };
         assert_eq!(
             signal(Some(file.as_fd()), target, Signal::Kill),
             Event::Holders(vec![heir.id()])
@@ -301,7 +324,8 @@ mod tests {
         let mut asks =
             Command::new("sleep").arg("60").stdin(asks).spawn().expect("because there is sleep");
         assert!(holding(inode, Which::Any).contains(&asks.id()));
-        let target = Target { first: asks.id(), spared: false, directory_owner: inode.owner };
+        let target =
+            Target { first: asks.id(), spared: false, alone: false, directory_owner: inode.owner };
         assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
         asks.kill().expect("because it is ours");
         drop(asks.wait());
@@ -330,7 +354,8 @@ mod tests {
         let heir = file.as_file().try_clone().expect("because there are descriptors");
         let mut heir =
             Command::new("sleep").arg("60").stdin(heir).spawn().expect("because there is sleep");
-        let target = Target { first: heir.id(), spared: false, directory_owner: 65_534 };
+        let target =
+            Target { first: heir.id(), spared: false, alone: false, directory_owner: 65_534 };
         assert_eq!(signal(Some(file.as_fd()), target, Signal::Kill), Event::Holders(Vec::new()));
         heir.kill().expect("because it is ours");
         drop(heir.wait());
