@@ -38,7 +38,7 @@ pub(crate) enum File {
 pub(crate) struct Looked {
     pub(crate) snapshot: Snapshot,
     pub(crate) file: File,
-    /// What its pause was cut short by: whoever has another file watched is told of that only once.
+    /// What its pause was cut short by: a waiter that watches another file is told of that only once.
     pub(crate) woken: Option<Wake>,
 }
 
@@ -179,7 +179,7 @@ impl Look {
     }
 
     /// The record is read before the kernel is asked: a record of ours that is read from a locked
-    /// inode was written by whoever holds it, and asking decides nothing about its content.
+    /// inode was written by the process that holds it, and asking decides nothing about its content.
     fn read(
         mut self,
         context: &Context,

@@ -239,7 +239,7 @@ impl Context {
         record
     }
 
-    /// The same for a medium: what nobody's kernel lock vouches for must not claim one.
+    /// The same for a medium: a record without a kernel lock must not claim one.
     #[must_use]
     pub fn record_on(&self, medium: Medium, now: Now) -> Record {
         let mut record = self.record(now);

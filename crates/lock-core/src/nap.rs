@@ -32,7 +32,7 @@ pub(crate) enum Wakes {
     Polls,
 }
 
-/// A lock that is to be had, and that the first in the queue does not take.
+/// A lock that is free, and that the first in the queue does not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Idle {
     pub(crate) first: u64,
@@ -44,6 +44,6 @@ pub(crate) struct Idle {
 pub(crate) enum Sight {
     /// It is held, and has to be looked at again by then; or not looked at yet.
     Held(Mono),
-    /// It is to be had.
+    /// It is free.
     Ripe,
 }

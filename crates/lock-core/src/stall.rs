@@ -14,7 +14,7 @@ const SHORTEST_NAP: Duration = Duration::from_millis(1);
 pub(crate) enum Patience {
     /// So long for one holder: it starts anew when another holds the mutex, or this one writes.
     PerHolder(Duration),
-    /// To the end of a wait that began then, whoever holds it.
+    /// To the end of a wait that began then, no matter which process holds it.
     Until { began: Mono, limit: Duration },
 }
 

@@ -329,7 +329,7 @@ impl Step<'_> {
 /// A panic of the work must not keep the mutex from everybody else.
 impl Drop for Step<'_> {
     fn drop(&mut self) {
-        // `leave` reports; whoever drops the step does not ask.
+        // `leave` reports; a caller that drops the step does not ask.
         let _ = self.end();
     }
 }

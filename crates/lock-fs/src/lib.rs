@@ -24,7 +24,7 @@
 //!
 //! The kernel arbitrates: whoever wants the lock makes one inode, takes the kernel's lock on
 //! it, and then gives it names. The file at the lock's path says who the owner is; whether
-//! it is alive, the kernel knows. So a dead owner costs nobody any time, and a living one is never
+//! it is alive, the kernel knows. So a dead owner costs a waiter no time, and a living one is never
 //! replaced: not when it is slow, stopped or suspended, whatever any clock says.
 //!
 //! An owner that changes whatever it changes in fenced steps may agree to be replaced when it hangs:

@@ -93,7 +93,7 @@ pub(crate) trait Supervisor: Sync {
     ///
     /// # Errors
     ///
-    /// When nobody can be asked to.
+    /// When no supervisor can be asked to.
     fn cancel(&self, _in_flight: &[InFlight]) -> Result<(), SupervisorError> {
         Ok(())
     }

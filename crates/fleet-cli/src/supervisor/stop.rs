@@ -172,7 +172,7 @@ pub(super) fn await_end_after_hangup(
     await_end(runs, until, interrupt)
 }
 
-/// Waits until `look` finds nobody; returns who is left.
+/// Waits until `look` finds no process; returns those that are left.
 fn await_none(
     look: &dyn Fn() -> Result<Vec<Process>, SupervisorError>,
     until: Instant,

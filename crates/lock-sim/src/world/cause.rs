@@ -49,12 +49,12 @@ impl World {
                 is_late || self.everyone().any(|(_, process)| process.children)
             }
             Failure::NoKernelLock => universe.scope.abilities.locks == Flock::Missing,
-            // Nobody here asks not to wait.
+            // No contender here asks not to wait.
             Failure::Busy { .. } => false,
         }
     }
 
-    /// Whether a call has been refused: whoever could not remove a file has to leave it.
+    /// Whether a call has been refused: a contender that could not remove a file has to leave it.
     pub(super) const fn was_refused(&self, universe: &Universe) -> bool {
         universe.scope.budgets.faults > self.budgets.faults
     }

@@ -39,7 +39,7 @@ impl World {
         inode.links == 0 && self.files.unlinker().is_none()
     }
 
-    /// Whoever is awake and has the file open may still tell of it by what it does next; but
+    /// A process that is awake and has the file open may still tell of it by what it does next; but
     /// `flock(1)` tells of nothing. A file of a peer's is not dead because it is not locked.
     fn is_dead(&self, universe: &Universe, ino: Ino, inode: &Inode) -> bool {
         let unlocked = inode.exclusive.is_none() && inode.shared.is_empty();

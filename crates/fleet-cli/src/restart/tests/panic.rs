@@ -1,4 +1,4 @@
-//! A bug in the middle of a step costs nobody the lock.
+//! A bug in the middle of a step does not cost the next owner the lock.
 
 use std::panic::AssertUnwindSafe;
 

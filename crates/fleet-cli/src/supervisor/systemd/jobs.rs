@@ -1,4 +1,4 @@
-//! What the manager has still to do for a fleet's units, whoever has ordered it.
+//! What the manager has still to do for a fleet's units, no matter which process ordered it.
 
 use crate::supervisor::{InFlight, SupervisorError};
 
