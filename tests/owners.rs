@@ -353,7 +353,7 @@ fn a_flock_that_is_left_waiting_is_named() {
     let waits = || fs::read_to_string("/proc/locks").expect("readable");
     let pid = waiter.pid().to_string();
     until("flock to wait", || {
-        waits().lines().any(|line| line.contains("->") && line.contains(&pid))
+        waits().lines().any(|line| line.contains("->") && line.split(' ').any(|word| word == pid))
     });
     gate.open();
     let out = first.wait();

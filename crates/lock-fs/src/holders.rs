@@ -204,8 +204,10 @@ pub(crate) fn waiting(file: BorrowedFd<'_>) -> Vec<u32> {
     });
     let Some(place) = place else { return Vec::new() };
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let waits =
-        |line: &&str| line.contains("->") && line.contains("FLOCK") && line.contains(&place);
+    let waits = |line: &&str| {
+        let has = |word: &str| line.split_whitespace().any(|one| one == word);
+        has("->") && has("FLOCK") && has(&place)
+    };
     let pid = |line: &str| line.split_whitespace().skip(1).find_map(|word| word.parse().ok());
     locks.lines().filter(waits).filter_map(pid).collect()
 }
