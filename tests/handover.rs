@@ -143,6 +143,15 @@ fn restart_at_the_holder(home: &Sandbox) -> (Manager<'_>, Running, crate::kit::G
     (manager, owner, gate)
 }
 
+/// Then the restart that waits for it ends well.
+fn let_the_holder_stop(home: &Sandbox, gate: &crate::kit::Gate, taker: Running) -> Output {
+    fs::remove_file(home.path("hold")).expect("it was there");
+    gate.open();
+    let out = taker.wait();
+    assert_eq!(out.code(), 0, "{out}");
+    out
+}
+
 fn is_whole(home: &Sandbox, manager: &Manager<'_>, out: &Output) {
     assert_eq!(manager.property(HOLDER, "ActiveState"), "active", "{out}");
     for agent in ["a", "b"] {
@@ -173,10 +182,7 @@ fn what_a_replaced_restart_has_ordered_settles_first(
     std::thread::sleep(Duration::from_millis(300));
     assert!(taker.is_running(), "{}", taker.stderr());
     assert_eq!(manager.property(HOLDER, "Job"), job, "the old order stands: {}", taker.stderr());
-    fs::remove_file(home.path("hold")).expect("it was there");
-    gate.open();
-    let out = taker.wait();
-    assert_eq!(out.code(), 0, "{out}");
+    let out = let_the_holder_stop(&home, &gate, taker);
     assert!(!out.stderr.contains("cancelled"), "{out}");
     let before = home.status();
     owner.signal(Signal::CONT);
@@ -209,10 +215,7 @@ fn what_takes_longer_than_it_was_announced_is_cancelled() {
     home.write(LOCK, &record.replace(&announced, "quiet=0\n"));
     let mut taker = home.fleet(&["restart", "--settle", "0ms"]).spawn();
     taker.await_stderr("cancelled the ");
-    fs::remove_file(home.path("hold")).expect("it was there");
-    gate.open();
-    let out = taker.wait();
-    assert_eq!(out.code(), 0, "{out}");
+    let out = let_the_holder_stop(&home, &gate, taker);
     is_whole(&home, &manager, &out);
 }
 
@@ -227,10 +230,7 @@ fn what_a_broken_restart_has_ordered_settles_as_well() {
     assert_eq!(out.code(), 0, "{out}");
     let mut taker = home.fleet(&["restart", "--settle", "0ms"]).spawn();
     taker.await_stderr(SETTLING);
-    fs::remove_file(home.path("hold")).expect("it was there");
-    gate.open();
-    let out = taker.wait();
-    assert_eq!(out.code(), 0, "{out}");
+    let _ = let_the_holder_stop(&home, &gate, taker);
     owner.signal(Signal::CONT);
     let out = owner.wait();
     assert_eq!(out.code(), 76, "{out}");
@@ -252,10 +252,7 @@ fn a_signal_ends_the_wait_for_what_was_ordered() {
     // The next one waits for it as well.
     let mut taker = home.fleet(&["restart", "--settle", "0ms"]).spawn();
     taker.await_stderr(SETTLING);
-    fs::remove_file(home.path("hold")).expect("it was there");
-    gate.open();
-    let out = taker.wait();
-    assert_eq!(out.code(), 0, "{out}");
+    let out = let_the_holder_stop(&home, &gate, taker);
     is_whole(&home, &manager, &out);
 }
 
